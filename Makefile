@@ -1,0 +1,51 @@
+# make env | demo | test | check | perf: each makes .venv by itself and is quick when it is already there.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.installed
+DEMO_ARGS ?=
+TEST_ARGS ?=
+
+.PHONY: env demo test check perf lock protos format clean
+
+env: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit("Datalab needs Python 3.11 or newer; this is %d.%d. Name another with: make PYTHON=python3.12" % v[:2] if v < (3, 11) else 0)'
+	@$(PYTHON) -m venv .venv
+	@echo "Installing the locked environment into .venv (a minute or two the first time)"
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: env
+	@$(BIN)/datalab demo $(DEMO_ARGS)
+
+test: env
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+check: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/buf lint proto
+	$(BIN)/python -m tools.protos --check
+	$(BIN)/python -m tools.addresses
+
+perf: env
+	$(BIN)/python -m tests.perf.rounds --nodes 4 --bytes 1000 --rounds 20 --json
+
+protos: env
+	$(BIN)/python -m tools.protos
+
+format: env
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The lock names versions and checksums, and no package index.
+lock: env
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

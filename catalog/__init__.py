@@ -1,0 +1,1 @@
+"""What data exists, in which version, and who may use it."""

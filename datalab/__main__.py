@@ -1,0 +1,101 @@
+"""The ``datalab`` command: finds the subcommands of the installed packages and reports errors in one sentence."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, entry_points
+
+import click
+
+from datalab import __version__
+from datalab.errors import DatalabError, ExitCode, NotInstalledError
+
+_EXTRA_OF_PACKAGE = {"demo": "demo", "catalog": "lab", "pipelines": "lab", "federation": "node", "datalab": "node"}
+_GROUPS = {
+    "app": "Flower apps: look at one, and get the digest that a node approves.",
+    "audit": "The hash-chained record of who did what: read it, verify it.",
+    "dataset": "Datasets: prepare and curate files by a data contract; register, find and look at them.",
+    "node": "Nodes of the federation: invite, enrol, run, list, revoke.",
+    "permit": "Data permits: keys, signing, reading.",
+    "pki": "The federation's certificate authority.",
+    "run": "Federated training runs.",
+}
+
+
+class _Commands(click.Group):
+    """Subcommands come from entry points ``datalab.commands`` and are imported only when called.
+
+    An entry point's name is the command's path: ``node.invite`` is ``datalab node invite``.
+    """
+
+    def __init__(self, prefix: str = "", **attributes: object) -> None:
+        super().__init__(**attributes)  # type: ignore[arg-type]
+        self._prefix = prefix
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return sorted({name.partition(".")[0] for name in self._points()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        points = self._points()
+        if cmd_name in points:
+            return _load(points[cmd_name])
+        if any(name.startswith(f"{cmd_name}.") for name in points):
+            return _Commands(f"{self._prefix}{cmd_name}.", name=cmd_name, help=_GROUPS.get(cmd_name))
+        return None
+
+    def _points(self) -> dict[str, EntryPoint]:
+        found = entry_points(group="datalab.commands")
+        return {one.name.removeprefix(self._prefix): one for one in found if one.name.startswith(self._prefix)}
+
+
+def _load(point: EntryPoint) -> click.Command:
+    """Import a subcommand; where its extra is missing, return one that says so when it is called."""
+    try:
+        command: click.Command = point.load()
+    except ModuleNotFoundError as error:
+        package = point.module.partition(".")[0]
+        if error.name is not None and error.name.partition(".")[0] in _EXTRA_OF_PACKAGE:
+            raise
+        missing = NotInstalledError(f"datalab {point.name.replace('.', ' ')}", _EXTRA_OF_PACKAGE[package])
+
+        def refuse() -> None:
+            raise missing
+
+        return click.Command(
+            point.name.rpartition(".")[2],
+            callback=refuse,
+            short_help=f"(needs the extra '{_EXTRA_OF_PACKAGE[package]}')",
+            context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+        )
+    return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="datalab")
+def cli() -> None:
+    """Datalab: a federated data lab and dataset exchange.
+
+    Sensitive data stays where the law keeps it; what can be shared is curated, described and exchanged;
+    models are trained on both. Start with `datalab demo`.
+    """
+
+
+def main() -> None:
+    """Run the command line; the exit code says what kind of failure it was (``datalab.errors.ExitCode``)."""
+    try:
+        sys.exit(cli.main(standalone_mode=False) or ExitCode.OK)
+    except DatalabError as error:
+        print(f"datalab: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        print("datalab: interrupted; everything it started has been stopped.", file=sys.stderr)
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Settings of one home: ``datalab.toml`` < environment (``DATALAB_…``) < arguments."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from datalab.errors import BadInputError
+from datalab.home import Home
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Ports(BaseModel):
+    """TCP ports of the services; 0 takes any free one, which the service announces in ``run/``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    object_store: Port = 8460
+    lab: Port = 8440
+    gateway: Port = 8443
+    enrolment: Port = 8444
+
+
+class Settings(BaseSettings):
+    """What an operator may set for one home. In the environment: ``DATALAB_PORTS__LAB=8440``."""
+
+    model_config = SettingsConfigDict(env_prefix="DATALAB_", env_nested_delimiter="__", extra="ignore")
+
+    bind: str = "127.0.0.1"
+    federation: str = "datalab.local"
+    """Trust domain of the federation: the host part of every identity, ``spiffe://<federation>/…``."""
+    ports: Ports = Ports()
+
+
+def load_settings(home: Home, **arguments: Any) -> Settings:
+    """Read the settings of ``home``.
+
+    Raises:
+        BadInputError: a value in ``datalab.toml``, the environment or the arguments is not valid.
+    """
+
+    class _HomeSettings(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            **_: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            toml = TomlConfigSettingsSource(settings_cls, toml_file=home.path / "datalab.toml")
+            return init_settings, env_settings, toml
+
+    try:
+        return _HomeSettings(**arguments)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInputError(
+            f"The setting {'.'.join(map(str, first['loc']))} is not valid: {first['msg']}.",
+            where=str(home.path / "datalab.toml"),
+            next_step="Correct it in the file, or in the environment variable DATALAB_….",
+        ) from error

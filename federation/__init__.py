@@ -1,0 +1,1 @@
+"""How models are trained where the data is: identity, wire, gateway, runner, node."""

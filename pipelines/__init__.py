@@ -1,0 +1,1 @@
+"""How data gets in at the lab: Dagster assets, thin over datalab.curation."""

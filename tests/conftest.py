@@ -1,0 +1,33 @@
+"""What all tests share: where the real data lies, and CI's rule that nothing is skipped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def heart_disease() -> Path:
+    """The UCI Heart Disease files, where the project lies beside ``shared/``."""
+    folder = SHARED / "data" / "heart-disease"
+    if not folder.is_dir():
+        pytest.skip(f"the UCI Heart Disease files are not in {folder}")
+    return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where DATALAB_REFUSE_SKIPS is set (CI), a skipped test has failed: what it needs must be there."""
+    del item, call
+    report = yield
+    if report.skipped and os.environ.get("DATALAB_REFUSE_SKIPS"):
+        report.outcome = "failed"
+        report.longrepr = f"CI refuses skips: {report.longrepr}"
+    return report
