@@ -10,7 +10,13 @@ import click
 from datalab import __version__
 from datalab.errors import DatalabError, ExitCode, NotInstalledError
 
-_EXTRA_OF_PACKAGE = {"demo": "demo", "catalog": "lab", "pipelines": "lab", "federation": "node", "datalab": "node"}
+_EXTRA_OF_PACKAGE = {
+    "demo": "demo",
+    "catalog": "lab",
+    "pipelines": "lab",
+    "federation": "node",
+    "datalab": "node",
+}
 _GROUPS = {
     "app": "Flower apps: look at one, and get the digest that a node approves.",
     "audit": "The hash-chained record of who did what: read it, verify it.",

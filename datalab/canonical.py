@@ -9,8 +9,10 @@ from typing import Any
 
 
 def canonical_json(value: Any) -> bytes:
-    """Encode ``value`` as JSON with sorted keys and no white space (the RFC 8785 form for what we store:
-    strings, integers, booleans, null, lists and objects; floats follow Python's shortest repr).
+    """Encode ``value`` as JSON with sorted keys and no white space.
+
+    This is the RFC 8785 form for what is stored here: strings, integers, booleans, null, lists and objects; floats
+    follow Python's shortest repr.
 
     Raises:
         ValueError: NaN or an infinity, which JSON cannot carry.

@@ -102,3 +102,21 @@ class IdentityError(DatalabError):
     """A certificate, key or token is missing, wrong or expired."""
 
     exit_code = ExitCode.IDENTITY
+
+
+def error_of_child(output: str, code: int, fallback: str) -> DatalabError:
+    """Return the error with which a child process ended.
+
+    A child of ours (``datalab.service.run_service``) prints its error as the last line ``error: …`` and leaves with the
+    error's own exit code; both are handed on.
+
+    Args:
+        output: what it wrote, to stderr or its log.
+        code: its exit code.
+        fallback: what to say if it said nothing.
+    """
+    said = next((line for line in reversed(output.splitlines()) if line.startswith("error: ")), None)
+    error = ServiceFailedError(fallback if said is None else said.removeprefix("error: "))
+    if said is not None and code in set(ExitCode):
+        error.exit_code = ExitCode(code)
+    return error

@@ -54,8 +54,10 @@ def load_settings(home: Home, **arguments: Any) -> Settings:
             settings_cls: type[BaseSettings],
             init_settings: PydanticBaseSettingsSource,
             env_settings: PydanticBaseSettingsSource,
-            **_: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
+            del dotenv_settings, file_secret_settings
             toml = TomlConfigSettingsSource(settings_cls, toml_file=home.path / "datalab.toml")
             return init_settings, env_settings, toml
 

@@ -6,12 +6,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from datalab.errors import DatalabError, ExitCode, ServiceFailedError
+from datalab.errors import DatalabError, ServiceFailedError, error_of_child
 from datalab.home import Home
 
 READY_TIMEOUT = 60.0
@@ -120,16 +119,5 @@ def _stop(name: str, home: Home, child: subprocess.Popen[bytes]) -> None:
 
 def _ended(name: str, home: Home, code: int) -> DatalabError:
     log = home.log_file(name)
-    message = _last_error(log)
-    error = ServiceFailedError(
-        message or f"The {name} ended unexpectedly (exit code {code}).",
-        next_step=None if message else f"Its log is {log}.",
-    )
-    if message and code in ExitCode:
-        error.exit_code = ExitCode(code)
-    return error
-
-
-def _last_error(log: Path) -> str | None:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return lines[-1].removeprefix("error: ") if lines and lines[-1].startswith("error: ") else None
+    output = log.read_text(encoding="utf-8", errors="replace")
+    return error_of_child(output, code, f"The {name} ended unexpectedly (exit code {code}); its log is {log}.")

@@ -21,13 +21,21 @@ def generate(folder: Path) -> None:
 
     sources = sorted(PROTO.rglob("*.proto"))
     with tempfile.TemporaryDirectory() as scratch:
-        arguments = ["protoc", f"-I{PROTO}", f"--python_out={scratch}", f"--pyi_out={scratch}", *map(str, sources)]
+        arguments = [
+            "protoc",
+            f"-I{PROTO}",
+            f"--python_out={scratch}",
+            f"--pyi_out={scratch}",
+            *map(str, sources),
+        ]
         if protoc.main(arguments) != 0:
             sys.exit("protoc failed")
         for made in sorted(Path(scratch).rglob("*_pb2.py*")):
             text = made.read_text(encoding="utf-8").replace(f"from {PACKAGE} import", "from federation.pb import")
             (folder / made.name).write_text(text, encoding="utf-8")
-    (folder / "__init__.py").write_text('"""Generated from proto/ by `make protos`; do not edit."""\n', encoding="utf-8")
+    (folder / "__init__.py").write_text(
+        '"""Generated from proto/ by `make protos`; do not edit."""\n', encoding="utf-8"
+    )
 
 
 def main() -> None:

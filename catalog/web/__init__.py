@@ -1,1 +1,1 @@
-"""The lab server: JSON API over the catalog, and the only process that opens it."""
+"""The lab server: the JSON API over the catalog."""

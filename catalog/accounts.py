@@ -1,0 +1,70 @@
+"""Accounts and their bearer tokens, of which only the SHA-256 is kept."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+
+from catalog.errors import ConflictError
+from catalog.records import AccountDraft, IssuedAccount, Role
+from catalog.store import Change, Store
+from datalab.canonical import sha256_hex
+from datalab.errors import IdentityError
+from datalab.home import Home
+
+SERVICE_ROLES = (Role.OPERATOR, Role.PIPELINE, Role.GATEWAY, Role.COMPUTE, Role.RUNNER)
+"""Roles that get an account when the lab starts, its token in the home's secret ``token-<role>``."""
+LAB_ORGANISATION = "lab"
+
+
+class Accounts:
+    """The accounts of one lab."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def ensure_service_accounts(self, home: Home) -> None:
+        """Give each service account the token in the home's secrets, made there if it is missing."""
+        known = dict(self._store.rows("SELECT name, token_sha256 FROM accounts"))
+        for role in SERVICE_ROLES:
+            digest = _digest(home.secret(f"token-{role}"))
+            if known.get(role) != digest:
+                with self._store.change("lab") as change:
+                    _put(change, AccountDraft(name=role, role=role, organisation=LAB_ORGANISATION), digest)
+
+    def create(self, draft: AccountDraft, *, actor: str) -> IssuedAccount:
+        """Make an account with a fresh token of 32 random bytes.
+
+        Raises:
+            ConflictError: the name is taken.
+        """
+        token = secrets.token_urlsafe(32)
+        with self._store.change(actor) as change:
+            if change.execute("SELECT 1 FROM accounts WHERE name = ?", [draft.name]):
+                raise ConflictError(f"The account {draft.name} is there already.", next_step="Choose another name.")
+            _put(change, draft, _digest(token))
+        return IssuedAccount(**draft.model_dump(), token=token)
+
+    def authenticate(self, token: str) -> AccountDraft:
+        """Return the account whose token this is.
+
+        Raises:
+            IdentityError: it is nobody's.
+        """
+        digest = _digest(token)
+        found = self._store.rows("SELECT token_sha256, record FROM accounts WHERE token_sha256 = ?", [digest])
+        if not found or not hmac.compare_digest(found[0][0], digest):
+            raise IdentityError(
+                "This token is not known here.",
+                next_step="Use the token that this lab's operator gave you.",
+            )
+        return AccountDraft.model_validate_json(found[0][1])
+
+
+def _put(change: Change, draft: AccountDraft, digest: str) -> None:
+    change.execute("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)", [draft.name, digest, draft.model_dump_json()])
+    change.event("account.issued", f"account/{draft.name}", role=draft.role, organisation=draft.organisation)
+
+
+def _digest(token: str) -> str:
+    return sha256_hex(token.encode())

@@ -1,0 +1,278 @@
+"""Client of the lab server's JSON API, typed with the catalog's records.
+
+Light on purpose (httpx and pydantic, neither DuckDB nor a web framework), so that gateways and pipelines may
+use it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from catalog.errors import CatalogError, ConflictError, DataMismatchError, NotPermittedError, TooLargeError
+from catalog.records import (
+    AccountDraft,
+    Announcement,
+    Dataset,
+    DatasetDraft,
+    DatasetPatch,
+    Event,
+    EventsVerification,
+    IssuedAccount,
+    PermitDraft,
+    PermitRecord,
+    PublishRequest,
+    RunDraft,
+    RunPatch,
+    RunRecord,
+    StoredFile,
+    Upload,
+    Version,
+)
+from datalab.errors import BadInputError, DatalabError, IdentityError, NotFoundError, ServiceFailedError
+from datalab.home import Home
+
+_T = TypeVar("_T")
+_PIECE = 1 << 20
+_ERRORS: dict[int, type[DatalabError]] = {
+    400: BadInputError,
+    401: IdentityError,
+    403: NotPermittedError,
+    404: NotFoundError,
+    409: ConflictError,
+    412: ConflictError,
+    413: TooLargeError,
+    422: BadInputError,
+    428: ConflictError,
+}
+
+
+class LabClient:
+    """A lab, as one account sees it. Use it as a context manager, or call ``close``.
+
+    Every method raises the ``DatalabError`` that the server answered with (same what, where and next step), and
+    ``ServiceFailedError`` where the server cannot be reached.
+
+    Args:
+        url: address of the lab server, such as ``http://127.0.0.1:8440``.
+        token: the account's bearer token.
+        timeout: seconds to wait for an answer; publishing reads whole files back, so be generous.
+    """
+
+    def __init__(self, url: str, token: str, *, timeout: float = 300.0) -> None:
+        self._http = httpx.Client(
+            base_url=f"{url}/api/v1",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=httpx.Timeout(timeout, connect=10.0),
+            trust_env=False,
+        )
+        self._url = url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def health(self) -> None:
+        """Return if the lab server answers and its store works."""
+        self._send("GET", "/health")
+
+    # Datasets
+
+    def register_dataset(self, draft: DatasetDraft) -> Dataset:
+        """Register a dataset; ConflictError if the id is taken."""
+        return self._call(Dataset, "POST", "/datasets", body=draft)
+
+    def datasets(self) -> list[Dataset]:
+        """Return all datasets, by id."""
+        return self._pages(Dataset, "/datasets", lambda last: last.id)
+
+    def dataset(self, dataset: str) -> Dataset:
+        """Return one dataset."""
+        return self._call(Dataset, "GET", f"/datasets/{_part(dataset)}")
+
+    def update_dataset(self, dataset: str, patch: DatasetPatch, *, revision: int) -> Dataset:
+        """Change a dataset that is still at ``revision``; ConflictError if somebody was faster."""
+        return self._call(Dataset, "PATCH", f"/datasets/{_part(dataset)}", body=patch, revision=revision)
+
+    # Files and versions
+
+    def upload(self, dataset: str, path: Path, *, filename: str | None = None) -> Upload:
+        """Stream a raw file to the lab's landing area, and compare the digest that arrived with the one sent."""
+        digest = hashlib.sha256()
+
+        def pieces() -> Iterator[bytes]:
+            with path.open("rb") as file:
+                while piece := file.read(_PIECE):
+                    digest.update(piece)
+                    yield piece
+
+        answer = self._send(
+            "POST",
+            f"/datasets/{_part(dataset)}/uploads",
+            params={"filename": filename or path.name},
+            content=pieces(),
+            headers={"Content-Length": str(path.stat().st_size), "Content-Type": "application/octet-stream"},
+        )
+        upload = Upload.model_validate_json(answer.content)
+        if upload.sha256 != digest.hexdigest():
+            raise DataMismatchError(
+                "What arrived at the lab is not what was sent.", where=path.name, next_step="Upload it again."
+            )
+        return upload
+
+    def get_upload(self, upload: str) -> Upload:
+        """Return the record of an upload."""
+        return self._call(Upload, "GET", f"/uploads/{_part(upload)}")
+
+    def publish(self, dataset: str, request: PublishRequest) -> Version:
+        """Publish curated Parquet from ``staging/`` as the next version; idempotent per intent."""
+        return self._call(Version, "POST", f"/datasets/{_part(dataset)}/versions", body=request)
+
+    def announce(self, dataset: str, announcement: Announcement) -> Version:
+        """Record a version that a node keeps; the same contract and Parquet digests give the same version."""
+        return self._call(Version, "POST", f"/datasets/{_part(dataset)}/announcements", body=announcement)
+
+    def versions(self, dataset: str) -> list[Version]:
+        """Return all versions of a dataset, the oldest first."""
+        return self._call(list[Version], "GET", f"/datasets/{_part(dataset)}/versions")
+
+    def version(self, dataset: str, number: int) -> Version:
+        """Return one version of a dataset."""
+        return self._call(Version, "GET", f"/datasets/{_part(dataset)}/versions/{number}")
+
+    def files(self, dataset: str, number: int) -> list[StoredFile]:
+        """Return where the files of a version lie in the bucket (for the lab's own compute and pipelines)."""
+        return self._call(list[StoredFile], "GET", f"/datasets/{_part(dataset)}/versions/{number}/files")
+
+    def download_url(self, dataset: str, number: int, *, file: int = 0) -> str:
+        """Return a short-lived address of one file of a version of anonymous data."""
+        path = f"/datasets/{_part(dataset)}/versions/{number}/download"
+        return self._send("GET", path, params={"file": file}).headers["Location"]
+
+    # Permits
+
+    def record_permit(self, token: str) -> PermitRecord:
+        """Record a signed permit; the lab verifies it against the keys it pins."""
+        try:
+            draft = PermitDraft(token=token)
+        except ValidationError as error:
+            raise BadInputError(
+                "This is not a signed permit (a compact JWS).", next_step="Hand in what `datalab permit issue` wrote."
+            ) from error
+        return self._call(PermitRecord, "POST", "/permits", body=draft)
+
+    def permits(self) -> list[PermitRecord]:
+        """Return all permits on record, by id."""
+        return self._pages(PermitRecord, "/permits", lambda last: last.id)
+
+    def revoke_permit(self, permit: str) -> PermitRecord:
+        """Mark a permit as revoked; no new run may name it."""
+        return self._call(PermitRecord, "POST", f"/permits/{_part(permit)}/revocation")
+
+    # Runs
+
+    def create_run(self, draft: RunDraft) -> RunRecord:
+        """Record a run; ConflictError if the id is taken."""
+        return self._call(RunRecord, "POST", "/runs", body=draft)
+
+    def runs(self) -> list[RunRecord]:
+        """Return all runs, by id."""
+        return self._pages(RunRecord, "/runs", lambda last: last.id)
+
+    def run(self, run: str) -> RunRecord:
+        """Return one run."""
+        return self._call(RunRecord, "GET", f"/runs/{_part(run)}")
+
+    def update_run(self, run: str, patch: RunPatch, *, revision: int) -> RunRecord:
+        """Change a run that is still at ``revision``: its state, card or artifacts."""
+        return self._call(RunRecord, "PATCH", f"/runs/{_part(run)}", body=patch, revision=revision)
+
+    # Accounts and audit
+
+    def create_account(self, draft: AccountDraft) -> IssuedAccount:
+        """Make an account; its token is in the answer and nowhere else."""
+        return self._call(IssuedAccount, "POST", "/accounts", body=draft)
+
+    def events(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
+        """Return entries of the audit chain that come after number ``after``."""
+        return self._call(list[Event], "GET", "/events", params={"after": after, "limit": limit})
+
+    def verify_events(self) -> EventsVerification:
+        """Have the lab recompute its audit chain."""
+        return self._call(EventsVerification, "GET", "/events/verify")
+
+    def _call(
+        self,
+        kind: type[_T],
+        method: str,
+        path: str,
+        *,
+        body: BaseModel | None = None,
+        revision: int | None = None,
+        params: dict[str, Any] | None = None,
+    ) -> _T:
+        headers = {"Content-Type": "application/json"}
+        if revision is not None:
+            headers["If-Match"] = f'"{revision}"'
+        content = None if body is None else body.model_dump_json(exclude_unset=True).encode()
+        answer = self._send(method, path, content=content, headers=headers, params=params)
+        return TypeAdapter(kind).validate_json(answer.content)
+
+    def _pages(self, kind: type[_T], path: str, key: Any) -> list[_T]:
+        found: list[_T] = []
+        page: Sequence[_T] = self._call(list[kind], "GET", path)  # type: ignore[valid-type]  # a type at run time
+        while page:
+            found += page
+            page = self._call(list[kind], "GET", path, params={"after": key(page[-1])})  # type: ignore[valid-type]
+        return found
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **request)
+        except httpx.TransportError as error:
+            raise ServiceFailedError(
+                f"The lab server does not answer ({type(error).__name__}).",
+                where=self._url,
+                next_step="See that it is running; on its own machine: datalab up.",
+            ) from error
+        if answer.status_code >= 400:
+            raise _error(answer)
+        return answer
+
+
+def lab_client(home: Home, role: str) -> LabClient:
+    """Return a client for the lab that runs in ``home``, with the token of its service account for ``role``.
+
+    Raises:
+        NotFoundError: the lab is not running there.
+    """
+    return LabClient(home.address("lab")["url"], home.secret(f"token-{role}"))
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _error(answer: httpx.Response) -> DatalabError:
+    """Turn an error answer into the error it stands for."""
+    kind = _ERRORS.get(answer.status_code, CatalogError)
+    try:
+        told = answer.json()["error"]
+        return kind(str(told["what"]), where=told.get("where"), next_step=told.get("next_step"))
+    except (ValueError, KeyError, TypeError):
+        return kind(f"The lab server answered with status {answer.status_code}.", where=str(answer.url))

@@ -1,0 +1,110 @@
+"""``datalab dataset list`` and ``datalab dataset show``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from catalog.client import lab_client
+from catalog.records import Dataset, Version
+from datalab.home import Home
+
+_HOME = click.option(
+    "--home", type=click.Path(path_type=Path), required=True, help="The home folder of a lab that is running."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+@click.command("list")
+@_HOME
+@_JSON
+def list_datasets(*, home: Path, as_json: bool) -> None:
+    """List the datasets in the catalog, with their latest version."""
+    with lab_client(Home(home), "operator") as client:
+        found = [(dataset, client.versions(dataset.id)) for dataset in client.datasets()]
+    if as_json:
+        click.echo(json.dumps([_facts(dataset, versions) for dataset, versions in found], indent=2))
+        return
+    table = Table("dataset", "title", "holder", "country", "kept at", "class", "access", "version", "rows")
+    for dataset, versions in found:
+        latest = versions[-1] if versions else None
+        table.add_row(
+            dataset.id,
+            dataset.title,
+            dataset.holder_name,
+            dataset.country,
+            dataset.node or "lab",
+            dataset.data_class,
+            dataset.access,
+            str(latest.number) if latest else "none yet",
+            _count(latest.report.rows) if latest else "",
+        )
+    _console().print(table)
+
+
+@click.command("show")
+@click.argument("dataset", metavar="ID")
+@_HOME
+@_JSON
+def show(*, dataset: str, home: Path, as_json: bool) -> None:
+    """Show a dataset: what it is, on what terms, and the quality record of each of its versions."""
+    with lab_client(Home(home), "operator") as client:
+        found, versions = client.dataset(dataset), client.versions(dataset)
+    if as_json:
+        click.echo(json.dumps(_facts(found, versions), indent=2))
+        return
+    console = _console()
+    console.print(_terms(found))
+    for version in versions:
+        console.print(_quality(version))
+
+
+def _console() -> Console:
+    """Return a console that prints what holders and nodes wrote as it is, and obeys none of it."""
+    return Console(markup=False, emoji=False, highlight=False)
+
+
+def _facts(dataset: Dataset, versions: Sequence[Version]) -> dict[str, object]:
+    return {**dataset.model_dump(mode="json"), "versions": [one.model_dump(mode="json") for one in versions]}
+
+
+def _terms(dataset: Dataset) -> Table:
+    table = Table(title=f"{dataset.title} ({dataset.id})", show_header=False)
+    facts = {
+        "description": dataset.description,
+        "data holder": f"{dataset.holder_name} ({dataset.country})",
+        "steward": dataset.steward,
+        "kept at": f"node {dataset.node}" if dataset.node else "the lab",
+        "data class": dataset.data_class,
+        "access": dataset.access,
+        "licence": dataset.licence or "none stated",
+        "legal basis": dataset.legal_basis or "none stated",
+        "purposes": ", ".join(dataset.purposes) + " of EHDS Art. 53(1)" if dataset.purposes else "none stated",
+        "contract": f"{dataset.contract_id} {dataset.contract_version}",
+        "revision": str(dataset.revision),
+    }
+    for name, value in facts.items():
+        table.add_row(name, value)
+    return table
+
+
+def _quality(version: Version) -> Table:
+    report = version.report
+    table = Table(title=f"Version {version.number}, {version.state} {version.created:%Y-%m-%d %H:%M} UTC")
+    for heading in ("check", "passed", "detail"):
+        table.add_column(heading)
+    for check in report.checks:
+        table.add_row(check.name, "yes" if check.passed else "no", check.detail)
+    table.caption = (
+        f"{_count(report.rows)} rows, {_count(report.rejected_rows)} rejected; {len(report.columns)} columns"
+    )
+    return table
+
+
+def _count(number: int | None) -> str:
+    return "withheld" if number is None else f"{number:,}"

@@ -1,0 +1,155 @@
+"""Datasets, and the versions that nodes announce."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from catalog.errors import ConflictError, NotPermittedError
+from catalog.permissions import Action, check_holder, may
+from catalog.records import (
+    AccountDraft,
+    Announcement,
+    Dataset,
+    DatasetDraft,
+    DatasetPatch,
+    Role,
+    Version,
+)
+from catalog.store import Change, Store, check_revision, now
+from datalab.curation.report import CurationReport
+from datalab.errors import BadInputError, NotFoundError
+
+
+def register(store: Store, draft: DatasetDraft, account: AccountDraft) -> Dataset:
+    """Add a dataset to the catalog; ConflictError if its id is taken."""
+    check_holder(account, draft.holder)
+    moment = now()
+    dataset = Dataset(**draft.model_dump(), created=moment, updated=moment, revision=1)
+    with store.change(account.name) as change:
+        change.insert("datasets", dataset.id, dataset)
+        change.event("dataset.registered", f"dataset/{dataset.id}", holder=dataset.holder, kept_at=dataset.kept_at)
+    return dataset
+
+
+def update(store: Store, key: str, patch: DatasetPatch, *, revision: int, account: AccountDraft) -> Dataset:
+    """Change a dataset that is still at ``revision``.
+
+    Raises:
+        ConflictError: it has changed meanwhile.
+        BadInputError: the dataset would contradict itself afterwards.
+    """
+    fields = {name: getattr(patch, name) for name in patch.model_fields_set}
+    with store.change(account.name) as change:
+        dataset = change.get(Dataset, "datasets", key)
+        check_holder(account, dataset.holder)
+        check_revision("datasets", key, expected=revision, actual=dataset.revision)
+        try:
+            changed = Dataset.model_validate(
+                {**dataset.model_dump(), **fields, "updated": now(), "revision": revision + 1}
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise BadInputError(
+                f"The dataset cannot be changed like this: {first['msg']}.",
+                where=".".join(map(str, first["loc"])) or key,
+                next_step="Correct the request.",
+            ) from error
+        change.update("datasets", key, changed)
+        change.event("dataset.updated", f"dataset/{key}", fields=sorted(fields), revision=changed.revision)
+    return changed
+
+
+def versions(store: Store, dataset: str) -> list[Version]:
+    """Return the versions of a dataset, the oldest first; NotFoundError if there is no such dataset."""
+    store.get(Dataset, "datasets", dataset)
+    found = store.rows("SELECT record FROM versions WHERE dataset = ? ORDER BY number", [dataset])
+    return [Version.model_validate_json(row[0]) for row in found]
+
+
+def version(store: Store, dataset: str, number: int) -> Version:
+    """Return one version; NotFoundError if there is none."""
+    found = store.rows("SELECT record FROM versions WHERE dataset = ? AND number = ?", [dataset, number])
+    if not found:
+        raise NotFoundError(f"There is no version {number} of {dataset}.", next_step="See the list of its versions.")
+    return Version.model_validate_json(found[0][0])
+
+
+def shown(version: Version, dataset: Dataset, account: AccountDraft) -> Version:
+    """Return a version as ``account`` may see it: of personal data, small counts only where the role may."""
+    own = account.role is not Role.STEWARD or account.organisation == dataset.holder
+    if dataset.data_class == "anonymous" or (own and may(account.role, Action.VERSION_COUNTS)):
+        return version
+    return version.model_copy(update={"report": version.report.public()})
+
+
+def announce(store: Store, key: str, announcement: Announcement, account: AccountDraft) -> Version:
+    """Record a version that a node keeps.
+
+    The same contract digest and Parquet digest give the version that is there already.
+
+    Raises:
+        NotPermittedError: the dataset is not kept at that node.
+        ConflictError: the report is not by the dataset's contract.
+    """
+    report = announcement.report
+    with store.change(account.name) as change:
+        dataset = change.get(Dataset, "datasets", key)
+        if dataset.kept_at != "site" or dataset.node != announcement.node:
+            raise NotPermittedError(
+                f"The node {announcement.node} does not keep this dataset.",
+                where=key,
+                next_step="Register the dataset with the node that keeps it.",
+            )
+        check_contract(dataset, report)
+        known = _versions(change, key)
+        same = [one for one in known if _source(one.report) == _source(report)]
+        if same:
+            change.event("version.announced-again", f"dataset/{key}/v{same[-1].number}", node=announcement.node)
+            return same[-1]
+        number = next_number(change, key)
+        made = Version(
+            dataset=key,
+            number=number,
+            state="announced",
+            report=report,
+            files=(),
+            created=now(),
+            announced_by=announcement.node,
+        )
+        insert_version(change, made)
+        change.event("version.announced", f"dataset/{key}/v{number}", node=announcement.node)
+    return made
+
+
+def check_contract(dataset: Dataset, report: CurationReport) -> None:
+    """Raise ConflictError unless a report is by the contract that the dataset is registered with."""
+    registered = (dataset.contract_id, dataset.contract_version)
+    used = (report.contract_id, report.contract_version)
+    if registered != used:
+        raise ConflictError(
+            f"The dataset is registered with the contract {' '.join(registered)}, the data was curated by "
+            f"{' '.join(used)}.",
+            where=dataset.id,
+            next_step="Update the dataset's contract version, or curate by the registered contract.",
+        )
+
+
+def next_number(change: Change, dataset: str) -> int:
+    """Return the number of the next version of a dataset."""
+    return int(change.execute("SELECT coalesce(max(number), 0) + 1 FROM versions WHERE dataset = ?", [dataset])[0][0])
+
+
+def insert_version(change: Change, version: Version) -> None:
+    """Add a version, which makes it readable."""
+    change.execute(
+        "INSERT INTO versions VALUES (?, ?, ?)", [version.dataset, version.number, version.model_dump_json()]
+    )
+
+
+def _versions(change: Change, dataset: str) -> list[Version]:
+    found = change.execute("SELECT record FROM versions WHERE dataset = ? ORDER BY number", [dataset])
+    return [Version.model_validate_json(row[0]) for row in found]
+
+
+def _source(report: CurationReport) -> tuple[str, str]:
+    return report.contract_digest, report.parquet_sha256

@@ -1,0 +1,54 @@
+"""The lab's catalog, opened: what one process owns while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalog.accounts import Accounts
+from catalog.lake import Lake
+from catalog.publish import Publisher
+from catalog.store import Store
+from datalab.home import Home
+from datalab.storage.store import ObjectStore
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Everything a request may need.
+
+    Attributes:
+        store: the records and their audit chain.
+        objects: the object store, as the lab's own user.
+        accounts: who may come in.
+        publisher: makes versions.
+        permit_keys: folder of the public keys that the lab pins for permits, ``HOME/permit-keys/*.jwk``.
+    """
+
+    store: Store
+    objects: ObjectStore
+    accounts: Accounts
+    publisher: Publisher
+    permit_keys: Path
+
+
+@contextmanager
+def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
+    """Open the catalog of ``home``, finish what a crash interrupted, and close it at the end.
+
+    Raises:
+        CatalogInUseError: another process has it open.
+    """
+    folder = home.folder("catalog")
+    with ExitStack() as stack:
+        store = Store(folder / "records.duckdb")
+        stack.callback(store.close)
+        lake = Lake(folder / "lake.ducklake", objects)
+        stack.callback(lake.close)
+        accounts = Accounts(store)
+        accounts.ensure_service_accounts(home)
+        publisher = Publisher(store, lake, objects)
+        publisher.reconcile()
+        yield Lab(store, objects, accounts, publisher, home.folder("permit-keys"))

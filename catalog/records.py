@@ -1,0 +1,356 @@
+"""The catalog's records, as they are stored and as they cross the API.
+
+A ``…Draft`` is what a caller states; the record adds what the lab knows. Everything is bounded here, at the
+boundary, so that nothing behind it meets a surprise. This module imports neither DuckDB nor a web framework.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from datalab.curation.report import CurationReport
+from datalab.permits.claims import PermitClaims
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$")]
+"""Names that appear in addresses and object keys: lower case, digits, hyphens; at most 64 characters."""
+Line = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Prose = Annotated[str, Field(max_length=10_000)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _without_dots(key: str) -> str:
+    if any(part in {"", ".", ".."} for part in key.split("/")):
+        raise ValueError("a key has no empty part and no part of dots")
+    return key
+
+
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./=|-]{1,900}$"), AfterValidator(_without_dots)]
+"""An object's name in the bucket."""
+Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+"""ISO 3166-1 alpha-2."""
+Licence = Annotated[str, Field(pattern=r"^[A-Za-z0-9.+() -]{1,100}$")]
+"""SPDX identifier or expression."""
+Number = Annotated[int, Field(ge=1, le=1_000_000)]
+Theme = Literal[
+    "AGRI", "ECON", "EDUC", "ENER", "ENVI", "GOVE", "HEAL", "INTR", "JUST", "OP_DATPRO", "REGI", "SOCI",
+    "TECH", "TRAN",
+]  # fmt: skip
+"""Code of the EU data-theme vocabulary (DCAT-AP ``dcat:theme``)."""
+Purpose = Literal["a", "b", "c", "d", "e", "f"]
+"""Letter of EHDS Art. 53(1)."""
+
+
+_MAX_TEXT = 5000
+_MAX_LIST = 5000
+
+
+def _bounded(report: CurationReport) -> CurationReport:
+    """Hold a report, which a node or pipeline wrote, to the bounds that all other records have."""
+
+    def check(value: Any) -> None:
+        if isinstance(value, str) and (len(value) > _MAX_TEXT or _CONTROL.search(value)):
+            raise ValueError("a text in the report is too long, or has control characters")
+        if isinstance(value, dict):
+            check([*value, *value.values()])
+        elif isinstance(value, list | tuple):
+            if len(value) > _MAX_LIST:
+                raise ValueError("a list in the report is too long")
+            for one in value:
+                check(one)
+
+    check(report.model_dump())
+    for digest in (report.contract_digest, report.raw_sha256, report.parquet_sha256):
+        if not _SHA256.fullmatch(digest):
+            raise ValueError("a digest in the report is not a SHA-256")
+    return report
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+Report = Annotated[CurationReport, AfterValidator(_bounded)]
+"""A curation report, as it comes in."""
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, and strict about what it is given; its errors name no value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class DatasetDraft(Record):
+    """A dataset as its steward registers it.
+
+    Attributes:
+        holder: the data holder's identifier; its accounts carry the same one as their organisation.
+        holder_name: the data holder's name, as people read it.
+        steward: name or function of the person responsible at the holder.
+        access: ``federated-only`` data is used in runs and nowhere else; ``restricted`` needs a permit.
+        data_class: ``personal`` includes pseudonymised; it never leaves (EHDS Art. 73).
+        kept_at: ``lab``: files in the lab's object storage; ``site``: at the holder's ``node``.
+        legal_basis: the GDPR basis the holder relies on (Art. 6 and 9).
+        purposes: purposes of EHDS Art. 53(1) that the holder offers the data for.
+    """
+
+    id: Slug
+    title: Line
+    description: Prose = ""
+    holder: Slug
+    holder_name: Line
+    country: Country
+    steward: Line
+    theme: Theme
+    licence: Licence | None = None
+    access: Literal["public", "restricted", "federated-only"]
+    data_class: Literal["anonymous", "personal"]
+    kept_at: Literal["lab", "site"]
+    node: Slug | None = None
+    contract_id: Line
+    contract_version: Line
+    legal_basis: Line | None = None
+    purposes: Annotated[tuple[Purpose, ...], Field(max_length=6)] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.kept_at == "site") != (self.node is not None):
+            raise ValueError("a dataset kept at a site names its node, and one kept at the lab names none")
+        if self.kept_at == "site" and self.access != "federated-only":
+            raise ValueError("a dataset kept at a site is federated-only")
+        if self.data_class == "personal" and self.access == "public":
+            raise ValueError("personal data cannot be public")
+        if self.data_class == "personal" and not (self.legal_basis and self.purposes):
+            raise ValueError("personal data needs a legal basis and at least one purpose")
+        return self
+
+
+class Dataset(DatasetDraft):
+    """A registered dataset; ``revision`` counts its changes, for optimistic locking."""
+
+    created: AwareDatetime
+    updated: AwareDatetime
+    revision: Number
+
+
+class DatasetPatch(Record):
+    """What may change about a dataset after it is registered; fields left out stay as they are."""
+
+    title: Line | None = None
+    description: Prose | None = None
+    holder_name: Line | None = None
+    steward: Line | None = None
+    theme: Theme | None = None
+    licence: Licence | None = None
+    access: Literal["public", "restricted", "federated-only"] | None = None
+    contract_version: Line | None = None
+    legal_basis: Line | None = None
+    purposes: Annotated[tuple[Purpose, ...], Field(max_length=6)] | None = None
+
+
+class StoredFile(Record):
+    """A file in object storage: its key in the bucket, SHA-256 and size in bytes."""
+
+    key: Key
+    sha256: Sha256
+    bytes: Annotated[int, Field(ge=0)]
+
+
+class Upload(StoredFile):
+    """A raw file as it arrived, kept under ``landing/``."""
+
+    id: Slug
+    dataset: Slug
+    filename: Line
+    uploaded_by: Line
+    created: AwareDatetime
+
+
+class PublishRequest(Record):
+    """What a pipeline hands over for publishing.
+
+    Attributes:
+        intent: chosen by the pipeline; the same one always gives the same version, however often it is sent.
+        files: curated Parquet under ``staging/<dataset>/``, in the order in which it is to be read.
+        pipeline_run: the pipeline's own run id.
+    """
+
+    intent: Slug
+    files: Annotated[tuple[StoredFile, ...], Field(min_length=1, max_length=1000)]
+    report: Report
+    pipeline_run: Line
+
+
+class Announcement(Record):
+    """What a node says about a dataset it keeps: the public form of its curation report, and no data."""
+
+    node: Slug
+    report: Report
+
+
+class Version(Record):
+    """One immutable version of a dataset.
+
+    Attributes:
+        state: ``published``: files are in the lab's storage; ``announced``: they are at a node.
+        report: the quality record; where the version was announced, small counts are withheld (None).
+        files: empty where the version was announced.
+        pipeline_run: the pipeline run that made it, or None.
+        announced_by: the node that announced it, or None.
+    """
+
+    dataset: Slug
+    number: Number
+    state: Literal["published", "announced"]
+    report: CurationReport
+    files: tuple[StoredFile, ...]
+    created: AwareDatetime
+    pipeline_run: Line | None = None
+    announced_by: Slug | None = None
+
+    @property
+    def checks_passed(self) -> int:
+        """How many quality checks passed."""
+        return sum(check.passed for check in self.report.checks)
+
+    @property
+    def checks_failed(self) -> int:
+        """How many quality checks failed."""
+        return len(self.report.checks) - self.checks_passed
+
+
+class PermitDraft(Record):
+    """A signed data permit (compact JWS) to be recorded."""
+
+    token: Annotated[str, Field(max_length=64_000, pattern=r"^[A-Za-z0-9_.-]+$")]
+
+
+class PermitRecord(PermitDraft):
+    """A permit whose signature the lab has verified against the keys of the access bodies that it pins."""
+
+    id: Line
+    claims: PermitClaims
+    recorded_by: Line
+    created: AwareDatetime
+    revoked: AwareDatetime | None = None
+
+
+class DatasetVersion(Record):
+    """A version of a dataset, named."""
+
+    dataset: Slug
+    version: Number
+
+
+class Artifact(Record):
+    """Something a run leaves behind, in object storage."""
+
+    name: Line
+    uri: Annotated[str, Field(max_length=1100, pattern=r"^s3://[^\s]+$")]
+    sha256: Sha256
+    bytes: Annotated[int, Field(ge=0)]
+
+
+class RunState(StrEnum):
+    """Where a federated run stands."""
+
+    SUBMITTED = "submitted"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
+    RunState.SUBMITTED: frozenset({RunState.RUNNING, RunState.FAILED, RunState.STOPPED}),
+    RunState.RUNNING: frozenset({RunState.FINISHED, RunState.FAILED, RunState.STOPPED}),
+    RunState.FINISHED: frozenset(),
+    RunState.FAILED: frozenset(),
+    RunState.STOPPED: frozenset(),
+}
+"""The one table of valid transitions of a run."""
+
+
+class RunDraft(Record):
+    """A run as it is submitted; ``app_digest`` is the SHA-256 of the app, ``permits`` are their ids."""
+
+    id: Slug
+    app_digest: Sha256
+    datasets: Annotated[tuple[DatasetVersion, ...], Field(min_length=1, max_length=1000)]
+    permits: Annotated[tuple[Line, ...], Field(max_length=1000)] = ()
+    nodes: Annotated[tuple[Slug, ...], Field(min_length=1, max_length=1000)]
+
+
+class RunRecord(RunDraft):
+    """A run on record; ``card`` is its run card (JSON) once it has one."""
+
+    state: RunState
+    submitted_by: Line
+    created: AwareDatetime
+    started: AwareDatetime | None = None
+    finished: AwareDatetime | None = None
+    card: dict[str, Any] | None = None
+    artifacts: Annotated[tuple[Artifact, ...], Field(max_length=1000)] = ()
+    revision: Number
+
+
+class RunPatch(Record):
+    """A change to a run; what is left out stays as it is. The lab keeps the times itself."""
+
+    state: RunState | None = None
+    card: dict[str, Any] | None = None
+    artifacts: Annotated[tuple[Artifact, ...], Field(max_length=1000)] | None = None
+
+
+class Event(Record):
+    """One entry of the audit chain: who did what to which record, and when.
+
+    ``hash`` covers ``previous`` and everything else here, so no entry can be changed, dropped or moved alone;
+    ``time`` (UTC, ISO 8601) is kept as text, because that is what was hashed.
+    """
+
+    n: Annotated[int, Field(ge=1)]
+    time: Line
+    actor: Line
+    action: Line
+    subject: Line
+    details: dict[str, Any]
+    previous: Sha256
+    hash: Sha256
+
+
+class EventsVerification(Record):
+    """Result of recomputing the audit chain: ``broken_at`` is the first entry that does not fit, or None."""
+
+    events: int
+    head: Sha256
+    broken_at: int | None
+
+
+class Role(StrEnum):
+    """What an account is; ``catalog.permissions`` says what each may do."""
+
+    OPERATOR = "operator"
+    STEWARD = "steward"
+    RESEARCHER = "researcher"
+    ACCESS_BODY = "access-body"
+    AUDITOR = "auditor"
+    PIPELINE = "pipeline"
+    GATEWAY = "gateway"
+    COMPUTE = "compute"
+    RUNNER = "runner"
+
+
+class AccountDraft(Record):
+    """A person's or service's account; ``organisation`` is a data holder's or data user's identifier."""
+
+    name: Slug
+    role: Role
+    organisation: Slug
+
+
+class IssuedAccount(AccountDraft):
+    """A new account with its bearer token, which is shown this once and stored nowhere."""
+
+    token: str

@@ -1,0 +1,217 @@
+"""The catalog's records: ordinary tables of one DuckDB file, and the audit chain beside them.
+
+A change and its audit event are one transaction, or neither happens. One connection serves the whole process
+under one lock, so two changes never conflict; a second process is refused by DuckDB itself, even for reading.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import duckdb
+
+from catalog.errors import CatalogError, CatalogInUseError, ConflictError
+from catalog.records import Event, EventsVerification, Record
+from datalab.audit.chain import GENESIS, entry_hash
+from datalab.canonical import canonical_json
+from datalab.errors import NotFoundError
+
+_R = TypeVar("_R", bound=Record)
+Table = Literal["datasets", "uploads", "permits", "runs"]
+"""Tables of records that have an id: ``id`` and the record itself, as JSON."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS datasets (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
+CREATE TABLE IF NOT EXISTS uploads (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
+CREATE TABLE IF NOT EXISTS permits (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
+CREATE TABLE IF NOT EXISTS runs (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
+CREATE TABLE IF NOT EXISTS versions (
+    dataset VARCHAR, number INTEGER, record JSON NOT NULL, PRIMARY KEY (dataset, number));
+CREATE TABLE IF NOT EXISTS intents (
+    id VARCHAR PRIMARY KEY, dataset VARCHAR NOT NULL, number INTEGER NOT NULL, actor VARCHAR NOT NULL,
+    request JSON NOT NULL, state VARCHAR NOT NULL);
+CREATE TABLE IF NOT EXISTS accounts (
+    name VARCHAR PRIMARY KEY, token_sha256 VARCHAR NOT NULL, record JSON NOT NULL);
+CREATE TABLE IF NOT EXISTS events (
+    n BIGINT PRIMARY KEY, time VARCHAR NOT NULL, actor VARCHAR NOT NULL, action VARCHAR NOT NULL,
+    subject VARCHAR NOT NULL, details JSON NOT NULL, previous VARCHAR NOT NULL, hash VARCHAR NOT NULL);
+"""
+_EVENT = "n, time, actor, action, subject, details, previous, hash"
+
+
+class Store:
+    """The open catalog file.
+
+    Raises:
+        CatalogInUseError: another process has it open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._connection = duckdb.connect(
+                path,
+                config={
+                    "autoinstall_known_extensions": False,
+                    "autoload_known_extensions": False,
+                    "enable_external_access": False,
+                    "threads": 1,
+                },
+            )
+        except duckdb.IOException as error:
+            if "lock" not in str(error).lower():
+                raise CatalogError("The catalog file cannot be opened.", where=str(path)) from error
+            raise CatalogInUseError(
+                "Another process has the catalog open; only one lab server may.",
+                where=str(path),
+                next_step="Stop the other lab server, or use its API.",
+            ) from error
+        self._lock = threading.RLock()
+        self._connection.execute(_SCHEMA)
+
+    def close(self) -> None:
+        """Write everything to the file and close it."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def change(self, actor: str) -> Iterator[Change]:
+        """Open a transaction in which ``actor`` changes records; it commits when the block ends well.
+
+        Raises:
+            AssertionError: the block wrote no audit event.
+        """
+        with self._lock:
+            self._connection.begin()
+            try:
+                change = Change(self._connection, actor)
+                yield change
+                assert change.recorded, "a change to the catalog without an audit event"
+                self._connection.commit()
+            except BaseException:
+                self._connection.rollback()
+                raise
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a query and return its rows."""
+        with self._lock:
+            return self._connection.execute(query, values).fetchall()
+
+    def get(self, kind: type[_R], table: Table, key: str) -> _R:
+        """Return the record ``key`` of ``table``; NotFoundError if there is none."""
+        with self._lock:
+            return _get(self._connection, kind, table, key)
+
+    def page(self, kind: type[_R], table: Table, *, after: str, limit: int) -> list[_R]:
+        """Return up to ``limit`` records of ``table`` whose id comes after ``after``, by id."""
+        query = f"SELECT record FROM {table} WHERE id > ? ORDER BY id LIMIT ?"
+        return [kind.model_validate_json(row[0]) for row in self.rows(query, [after, limit])]
+
+    def events(self, *, after: int, limit: int) -> list[Event]:
+        """Return up to ``limit`` entries of the audit chain after number ``after``."""
+        found = self.rows(f"SELECT {_EVENT} FROM events WHERE n > ? ORDER BY n LIMIT ?", [after, limit])
+        return [_event(row) for row in found]
+
+    def verify_events(self) -> EventsVerification:
+        """Recompute the audit chain from its beginning.
+
+        A chain that was cut off at its end verifies: compare ``head`` with one noted earlier.
+        """
+        head, count = GENESIS, 0
+        while batch := self.events(after=count, limit=1000):
+            for event in batch:
+                if event.n != count + 1 or event.previous != head or event.hash != _hash(event):
+                    total = self.rows("SELECT count(*) FROM events")[0][0]
+                    return EventsVerification(events=total, head=head, broken_at=count + 1)
+                head, count = event.hash, event.n
+        return EventsVerification(events=count, head=head, broken_at=None)
+
+
+class Change:
+    """A transaction on the catalog; made by ``Store.change``."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, actor: str) -> None:
+        self._connection = connection
+        self._actor = actor
+        self.recorded = False
+
+    def execute(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Run one statement inside the transaction."""
+        return self._connection.execute(statement, values).fetchall()
+
+    def get(self, kind: type[_R], table: Table, key: str) -> _R:
+        """Return a record as it stands inside the transaction; NotFoundError if there is none."""
+        return _get(self._connection, kind, table, key)
+
+    def insert(self, table: Table, key: str, record: Record) -> None:
+        """Add a record; ConflictError if its id is taken."""
+        if self.execute(f"SELECT 1 FROM {table} WHERE id = ?", [key]):
+            raise ConflictError(
+                f"The {_noun(table)} {key} is there already.",
+                next_step="Choose another id, or change it.",
+            )
+        self.execute(f"INSERT INTO {table} VALUES (?, ?)", [key, record.model_dump_json()])
+
+    def update(self, table: Table, key: str, record: Record) -> None:
+        """Replace a record that is there."""
+        self.execute(f"UPDATE {table} SET record = ? WHERE id = ?", [record.model_dump_json(), key])
+
+    def event(self, action: str, subject: str, **details: Any) -> None:
+        """Record in the audit chain what this transaction does."""
+        last = self.execute("SELECT n, hash FROM events ORDER BY n DESC LIMIT 1", [])
+        n, previous = last[0] if last else (0, GENESIS)
+        event = Event(
+            n=n + 1,
+            time=now().isoformat(),
+            actor=self._actor,
+            action=action,
+            subject=subject,
+            details=details,
+            previous=previous,
+            hash=GENESIS,
+        )
+        event = event.model_copy(update={"hash": _hash(event)})
+        values = [*event.model_dump(exclude={"details", "previous", "hash"}).values()]
+        values += [canonical_json(details).decode(), event.previous, event.hash]
+        self.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        self.recorded = True
+
+
+def now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
+
+
+def check_revision(table: Table, key: str, *, expected: int, actual: int) -> None:
+    """Raise ConflictError unless a record is still at the revision that its editor saw."""
+    if expected != actual:
+        raise ConflictError(
+            f"The {_noun(table)} has changed meanwhile: it is at revision {actual}, not {expected}.",
+            where=key,
+            next_step="Read it again and repeat the change.",
+        )
+
+
+def _noun(table: Table) -> str:
+    return table.removesuffix("s")
+
+
+def _get(connection: duckdb.DuckDBPyConnection, kind: type[_R], table: Table, key: str) -> _R:
+    row = connection.execute(f"SELECT record FROM {table} WHERE id = ?", [key]).fetchone()
+    if row is None:
+        raise NotFoundError(f"There is no {_noun(table)} {key}.", next_step="Check the id.")
+    return kind.model_validate_json(row[0])
+
+
+def _event(row: tuple[Any, ...]) -> Event:
+    names = _EVENT.split(", ")
+    return Event.model_validate({**dict(zip(names, row, strict=True)), "details": json.loads(row[5])})
+
+
+def _hash(event: Event) -> str:
+    return entry_hash(event.previous, event.model_dump(exclude={"previous", "hash"}))

@@ -1,0 +1,103 @@
+"""What every request passes first: who is it, how much may it send, and which headers go back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from catalog.accounts import Accounts
+from catalog.web.errors import error_answer
+from datalab.errors import IdentityError
+
+API = "/api/v1"
+OPEN_PATHS = frozenset({f"{API}/health"})
+"""Paths that need no account."""
+MAX_BODY = 4 << 20
+"""Bytes that a request may carry unless its route says otherwise."""
+_MAX_TOKEN = 200
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_log = structlog.get_logger()
+
+
+class Guard:
+    """Middleware: refuses requests without an account, bounds bodies, logs accesses, sets security headers.
+
+    The account is in ``state["account"]``, the bound in ``state["max_body"]``; a route may raise it.
+    """
+
+    def __init__(self, app: ASGIApp, accounts: Accounts) -> None:
+        self._app = app
+        self._accounts = accounts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.monotonic()
+        state: MutableMapping[str, Any] = scope.setdefault("state", {})
+        state["max_body"] = MAX_BODY
+        status = 0
+
+        async def guarded_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        try:
+            if scope["path"] not in OPEN_PATHS:
+                state["account"] = await run_in_threadpool(self._accounts.authenticate, _token(scope))
+            await self._app(scope, _bounded(receive, state), guarded_send)
+        except IdentityError as error:
+            await error_answer(error)(scope, receive, guarded_send)
+        finally:
+            account = state.get("account")
+            _log.info(
+                "request",
+                account=account and account.name,
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                seconds=round(time.monotonic() - began, 4),
+            )
+
+
+def _token(scope: Scope) -> str:
+    kind, _, token = Headers(scope=scope).get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not 0 < len(token) <= _MAX_TOKEN:
+        raise IdentityError(
+            "This request names no account.", next_step="Send the header 'Authorization: Bearer <token>'."
+        )
+    return token
+
+
+def _bounded(receive: Receive, state: MutableMapping[str, Any]) -> Receive:
+    """Count what a request sends, and stop it at the bound."""
+    received = 0
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        if message["type"] == "http.request":
+            received += len(message.get("body", b""))
+            if received > state["max_body"]:
+                raise HTTPException(413, f"The request is larger than {state['max_body']} bytes")
+        return message
+
+    return counted

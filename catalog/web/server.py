@@ -1,0 +1,63 @@
+"""The lab server process: ``python -m catalog.web.server --home HOME``."""
+
+from __future__ import annotations
+
+import socket
+
+import uvicorn
+
+from catalog.lab import open_lab
+from catalog.web.app import create_app
+from datalab.home import Home
+from datalab.service import check_port, run_service
+from datalab.settings import load_settings
+from datalab.storage.store import connect
+
+_GRACE = 5
+"""Seconds that requests in flight have to end once the server is told to stop."""
+
+
+def main(home: Home) -> None:
+    """Serve the catalog of ``home`` until told to stop.
+
+    Raises:
+        PortTakenError: another process listens on the port.
+        NotFoundError: the object store is not running.
+        CatalogInUseError: another lab server has the catalog open.
+    """
+    settings = load_settings(home)
+    check_port("lab", settings.bind, settings.ports.lab)
+    with open_lab(home, connect(home)) as lab, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.bind, settings.ports.lab))
+        config = uvicorn.Config(
+            create_app(lab),
+            access_log=False,  # the guard logs accesses, with the account
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_GRACE,
+        )
+        host, port = listener.getsockname()
+        try:
+            _Server(config, home, f"http://{host}:{port}").run(sockets=[listener])
+        finally:
+            home.withdraw("lab")
+
+
+class _Server(uvicorn.Server):
+    """Announces itself once it listens."""
+
+    def __init__(self, config: uvicorn.Config, home: Home, url: str) -> None:
+        super().__init__(config)
+        self._home = home
+        self._url = url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._home.announce("lab", url=self._url)
+
+
+if __name__ == "__main__":
+    run_service(main)

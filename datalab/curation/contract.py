@@ -1,0 +1,162 @@
+"""A data contract as Datalab uses it: the export that a holder makes, and the harmonised table that comes out of it.
+
+A contract is an Open Data Contract Standard v3 file with two schema objects, ``export`` and ``harmonised``. From the
+standard come names, types (``integer``, ``number``, ``string``), ``required``, code lists (``enum``), ranges
+(``logicalTypeOptions`` with ``minimum`` and ``maximum``), ``transformLogic`` (an SQL expression over the columns of the
+export) and ``quality`` rules (type ``library``, metrics ``nullValues`` and ``rowCount``). What the standard has no word
+for is said in custom properties:
+
+=============================== ====================== ================================================================
+Custom property                 Stands at              Meaning
+=============================== ====================== ================================================================
+``datalab.disclosureThreshold`` contract               smallest count that may be told outside the holder; default 10
+``datalab.onReject``            contract               ``continue`` (default): the other rows go on; ``stop``: none does
+``datalab.delimiter``           export                 one character; default ``,``
+``datalab.header``              export                 whether the first record names the columns; default true
+``datalab.missing``             export                 texts that mean "no value", besides an empty field
+``datalab.kAnonymity``          export                 ``k`` and ``quasiIdentifiers`` (columns of the export)
+``datalab.unit``                any column             unit of the values
+``datalab.deidentify``          column of the export   ``keep`` (default); ``drop``: an identifier, or not needed, that
+                                                       never leaves the holder; ``band: 5``: only in bands this wide
+``datalab.exclusions``          harmonised             list of ``name``, ``expression``, ``reason``; the first that is
+                                                       true for a row leaves it out and counts it
+``datalab.sortBy``              harmonised             columns that the table is sorted by first
+``datalab.role``                column of harmonised   ``predictor`` (default) or ``outcome``: 1 is an event, 0 is none
+=============================== ====================== ================================================================
+
+Any other ``datalab.*`` property is an error. So is a key of the standard that Datalab would not carry out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from datalab.curation.expressions import Expression
+
+Type = Literal["integer", "number", "string"]
+Code = str | int | float
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The values that a column may take; None or an empty list where the contract sets no bound."""
+
+    type: Type
+    required: bool = False
+    codes: tuple[Code, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True)
+class ExportColumn:
+    """A column as the holder exports it.
+
+    Attributes:
+        name: how expressions call it.
+        header: how the file's first record calls it (``physicalName``).
+        drop: whether it stays with the holder.
+        band: width of the bands that it is prepared in, or None.
+    """
+
+    name: str
+    header: str
+    unit: str | None
+    description: str
+    domain: Domain
+    drop: bool = False
+    band: int | None = None
+
+
+@dataclass(frozen=True)
+class Export:
+    """The holder's file: how it is written, its columns, and the classes that de-identification must keep."""
+
+    columns: tuple[ExportColumn, ...]
+    delimiter: str = ","
+    header: bool = True
+    missing: tuple[str, ...] = ()
+    k: int = 1
+    quasi_identifiers: tuple[str, ...] = ()
+
+    def arriving(self, *, prepared: bool) -> tuple[ExportColumn, ...]:
+        """Return the columns of the raw file, or of the file that ``prepare`` makes of it."""
+        return tuple(column for column in self.columns if not (prepared and column.drop))
+
+
+@dataclass(frozen=True)
+class HarmonisedColumn:
+    """A column that training sees, and how it is computed from a row of the export."""
+
+    name: str
+    unit: str | None
+    description: str
+    domain: Domain
+    expression: Expression
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Rows that are valid but not part of the study."""
+
+    name: str
+    expression: Expression
+    reason: str
+
+
+@dataclass(frozen=True)
+class QualityRule:
+    """A rule on a count: ``metric`` compared by the operator with the bound, in rows or percent of the rows."""
+
+    name: str
+    description: str
+    metric: Literal["nullValues", "rowCount"]
+    column: str | None
+    operator: str
+    bound: float
+    percent: bool
+
+
+@dataclass(frozen=True)
+class Harmonised:
+    """The table that comes out: columns in order, who is left out, how it is sorted, what is checked."""
+
+    columns: tuple[HarmonisedColumn, ...]
+    exclusions: tuple[Exclusion, ...] = ()
+    sort_by: tuple[str, ...] = ()
+    outcome: str | None = None
+    quality: tuple[QualityRule, ...] = ()
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """All columns, those to sort by first: an order without ties between rows that differ."""
+        return (*self.sort_by, *(column.name for column in self.columns if column.name not in self.sort_by))
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One data contract; ``digest`` is the SHA-256 of its file."""
+
+    id: str
+    version: str
+    title: str
+    digest: str
+    export: Export
+    harmonised: Harmonised
+    disclosure_threshold: int = 10
+    stop_on_reject: bool = False
+
+
+def load_contract(path: Path) -> Contract:
+    """Read a contract file and check all of it.
+
+    Raises:
+        NotFoundError: there is no such file.
+        BadInputError: it breaks the standard, uses an unknown ``datalab.*`` property, or computes what it may not.
+    """
+    from datalab.curation.reading import read_contract
+    from datalab.curation.odcs import read_document
+
+    return read_contract(read_document(path))

@@ -1,0 +1,138 @@
+"""Reading an Open Data Contract Standard (ODCS) file: YAML with line numbers, valid by the standard's JSON Schema.
+
+The schema is the one that the package ``open-data-contract-standard`` carries. Its Python models are not used: they let
+misspelt keys vanish.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datalab.canonical import sha256_hex
+from datalab.errors import BadInputError, NotFoundError, NotInstalledError
+
+Key = str | int
+PREFIX = "datalab."
+
+
+@dataclass(frozen=True)
+class Document:
+    """A valid contract file: its content, and the line that each part of it starts on."""
+
+    path: Path
+    digest: str
+    data: dict[str, Any]
+    _lines: dict[tuple[Key, ...], int]
+
+    def where(self, *keys: Key) -> str:
+        """Say where a part is, such as ``rotterdam.odcs.yaml, line 12``."""
+        found = tuple(keys)
+        while found not in self._lines:
+            found = found[:-1]
+        return f"{self.path.name}, line {self._lines[found]}"
+
+    def extensions(self, known: set[str], *keys: Key) -> dict[str, Any]:
+        """Return the ``datalab.*`` custom properties of the part at ``keys``, by name without the prefix.
+
+        Raises:
+            BadInputError: one of them is not known here, or stands twice.
+        """
+        part: Any = self.data
+        for key in keys:
+            part = part[key]
+        found: dict[str, Any] = {}
+        for index, entry in enumerate(part.get("customProperties", [])):
+            name = entry["property"]
+            if not name.startswith(PREFIX):
+                continue
+            where = self.where(*keys, "customProperties", index)
+            if name.removeprefix(PREFIX) not in known:
+                allowed = ", ".join(sorted(PREFIX + one for one in known)) or "none"
+                raise BadInputError(
+                    f"{name} is not a property that Datalab knows here.",
+                    where=where,
+                    next_step=f"Known here: {allowed}.",
+                )
+            if name.removeprefix(PREFIX) in found:
+                raise BadInputError(f"{name} is given twice.", where=where, next_step="Keep one of them.")
+            found[name.removeprefix(PREFIX)] = entry["value"]
+        return found
+
+
+def read_document(path: Path) -> Document:
+    """Read and validate a contract file.
+
+    Raises:
+        NotFoundError: there is no such file.
+        BadInputError: it is not YAML, a key stands twice, or it breaks the standard's JSON Schema.
+        NotInstalledError: the parts of the extra ``node`` are missing.
+    """
+    try:
+        import jsonschema
+        import yaml
+    except ModuleNotFoundError as error:
+        raise NotInstalledError("Reading a data contract", "node") from error
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
+        raise NotFoundError(
+            f"There is no data contract {path}.", next_step="Name an .odcs.yaml file that exists."
+        ) from None
+    try:
+        root = yaml.compose(content, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(content)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = path.name if mark is None else f"{path.name}, line {mark.line + 1}"
+        raise BadInputError(
+            "The contract is not valid YAML.", where=where, next_step="Correct the indentation or the quotes there."
+        ) from None
+    lines: dict[tuple[Key, ...], int] = {(): 1}
+    if root is not None:
+        _collect_lines(root, (), lines, path.name)
+    document = Document(path=path, digest=sha256_hex(content), data=data, _lines=lines)
+    validator = jsonschema.Draft201909Validator(_schema())
+    worst = jsonschema.exceptions.best_match(validator.iter_errors(data))
+    if worst is not None:
+        raise BadInputError(
+            f"The contract breaks the Open Data Contract Standard at {_path(worst.absolute_path)}: {worst.message}.",
+            where=document.where(*worst.absolute_path),
+            next_step="Correct it as the standard says.",
+        )
+    return document
+
+
+def _schema() -> dict[str, Any]:
+    package = importlib.resources.files("open_data_contract_standard")
+    schema: dict[str, Any] = json.loads((package / "schema.json").read_bytes())
+    return schema
+
+
+def _path(keys: Sequence[Key]) -> str:
+    return "/".join(str(key) for key in keys) or "the top"
+
+
+def _collect_lines(node: Any, keys: tuple[Key, ...], lines: dict[tuple[Key, ...], int], name: str) -> None:
+    """Note the line of ``node`` and of all below it; refuse a key that stands twice."""
+    import yaml
+
+    lines.setdefault(keys, node.start_mark.line + 1)
+    if isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _collect_lines(value, (*keys, index), lines, name)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            below = (*keys, key.value)
+            if below in lines:
+                raise BadInputError(
+                    f"The key {key.value} stands twice.",
+                    where=f"{name}, line {key.start_mark.line + 1}",
+                    next_step="Keep one of them.",
+                )
+            lines[below] = key.start_mark.line + 1
+            _collect_lines(value, below, lines, name)

@@ -1,0 +1,296 @@
+"""Finding the records in the bytes of a CSV file (RFC 4180), independently of the reader that later parses them.
+
+One pass over the raw file counts its records, notes the physical line that each starts on, digests the file, and sets
+apart the records that no reader could take: a wrong number of fields, a stray or unclosed quote, a lone carriage return,
+bytes that are not UTF-8. All others go to a clean copy (UTF-8, LF, no header) that DuckDB then reads strictly. A stray
+quote costs its own line only: the search goes on at the next one, where a reader would swallow rows up to the next quote.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from datalab.errors import BadInputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+    Bools = NDArray[np.bool_]
+
+WINDOW = 256 * 1024
+"""Bytes looked at together, and the longest record that is taken."""
+
+_NOT_CSV = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"PAR1": "Parquet", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A record that cannot be read, and why (``field count``, ``quote``, ``line end`` or ``encoding``)."""
+
+    record: int
+    line: int
+    rule: str
+
+
+@dataclass
+class Records:
+    """What the pass found.
+
+    Attributes:
+        total: records in the file, without the header and without blank lines.
+        clean: records in the clean copy.
+        faults: the records that are not in it.
+        positions: for the clean copy's rows, from which row on (counted from 1) which number is to be added to get the
+            record and the line: triples (row, records to add, lines to add), one wherever these change.
+        sha256: digest of the raw file.
+    """
+
+    total: int = 0
+    clean: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    positions: list[tuple[int, int, int]] = field(default_factory=list)
+    sha256: str = ""
+
+
+def read_header(raw: Path, delimiter: str) -> tuple[list[str], int, int]:
+    """Return the fields of the first record, its length in bytes, and the physical lines it takes.
+
+    Raises:
+        BadInputError: the file is compressed or not text, or its first record has no end.
+    """
+    with raw.open("rb") as file:
+        head = file.read(WINDOW)
+    _check_kind(head, raw)
+    text = head.decode("utf-8-sig", errors="replace")
+    lines = io.StringIO(text, newline="").readlines()
+    reader = csv.reader(lines, delimiter=delimiter)
+    names = next(reader, [])
+    length = len("".join(lines[: reader.line_num]).encode()) + (len(_BOM) if head.startswith(_BOM) else 0)
+    if "\ufffd" in "".join(names) or (length >= WINDOW and len(head) == WINDOW):
+        raise BadInputError(
+            "The first record does not name columns in UTF-8.",
+            where=f"{raw.name}, line 1",
+            next_step="Export the file as UTF-8 text, with the column names in the first line.",
+        )
+    return [name.strip() for name in names], length, reader.line_num
+
+
+def scan(raw: Path, clean: Path, *, delimiter: str, fields: int, skip: int = 0, lines_before: int = 0) -> Records:
+    """Write the readable records of ``raw`` to ``clean`` and say where all of them are.
+
+    Args:
+        raw: a plain CSV file.
+        clean: the copy to write.
+        delimiter: one ASCII character.
+        fields: how many fields a record has.
+        skip: bytes of the header record, and
+        lines_before: the physical lines it takes.
+
+    Raises:
+        BadInputError: the file is compressed or not text, or has a record longer than 256 KiB.
+    """
+    digest = hashlib.sha256()
+    found = Records()
+    pass_ = _Pass(found, ord(delimiter), fields, lines_before + 1)
+    with raw.open("rb") as source, clean.open("wb") as target:
+        head = source.read(skip)
+        digest.update(head)
+        rest = source.read(WINDOW)
+        digest.update(rest)
+        _check_kind(head + rest, raw)
+        if not skip:
+            rest = rest.removeprefix(_BOM)
+        while True:
+            chunk = source.read(WINDOW)
+            digest.update(chunk)
+            rest = pass_.take(rest, target, last=not chunk)
+            if not chunk:
+                break
+            if len(rest) >= WINDOW:
+                raise BadInputError(
+                    "A record is longer than 256 KiB, so this is not the CSV file that the contract describes.",
+                    where=f"{raw.name}, line {pass_.line}",
+                    next_step="Look at that line: most often a quote is not closed, or line ends are missing.",
+                )
+            rest += chunk
+    found.sha256 = digest.hexdigest()
+    return found
+
+
+def _check_kind(head: bytes, raw: Path) -> None:
+    for magic, kind in _NOT_CSV.items():
+        if head.startswith(magic):
+            raise BadInputError(
+                f"The file is {kind}; only plain CSV text in UTF-8 is taken.",
+                where=raw.name,
+                next_step="Unpack or convert it first, and compare its checksum with the sender's.",
+            )
+
+
+class _Pass:
+    """The state of the pass between two windows: the next physical line and the open end of the positions."""
+
+    def __init__(self, found: Records, delimiter: int, fields: int, line: int) -> None:
+        self.found = found
+        self.delimiter = delimiter
+        self.fields = fields
+        self.line = line
+
+    def take(self, data: bytes, target: BinaryIO, *, last: bool) -> bytes:
+        """Take all complete records of ``data``; return what is left of it for the next window."""
+        while data:
+            window = _Window(data, self.delimiter, last=last)
+            if len(window.ends):
+                self._keep(window, target)
+            data = data[window.complete :]
+            if window.stray and data:
+                end = data.find(b"\n") + 1
+                if not end and not last:
+                    return data
+                self.found.total += 1
+                self.found.faults.append(Fault(self.found.total, self.line, "quote"))
+                self.line += 1
+                data = data[end or len(data) :]
+            elif not window.stray:
+                return data
+        return data
+
+    def _keep(self, window: _Window, target: BinaryIO) -> None:
+        """Write the good records of a window, note the bad, and the positions of both."""
+        import numpy as np
+
+        starts, ends = window.starts, window.ends
+        lines = self.line + np.searchsorted(window.newlines, starts)
+        real = ~window.blank
+        records = self.found.total + np.cumsum(real)
+        rules = window.faults(self.fields)
+        good = real.copy()
+        for rule, broken in rules.items():
+            for index in np.flatnonzero(broken & good):
+                self.found.faults.append(Fault(int(records[index]), int(lines[index]), rule))
+            good &= ~broken
+        rows = self.found.clean + np.cumsum(good)
+        self._note_positions(rows[good], records[good], lines[good])
+        kept = window.data[: window.complete]
+        if not good.all():
+            keep = np.repeat(good, np.diff(np.append(starts, window.complete)))
+            kept = window.bytes[: window.complete][keep].tobytes()
+        if kept:
+            target.write(kept.replace(b"\r\n", b"\n"))
+            if not kept.endswith(b"\n"):
+                target.write(b"\n")
+        self.found.total = int(records[-1])
+        self.found.clean = int(rows[-1])
+        self.line += int(np.searchsorted(window.newlines, window.complete))
+
+    def _note_positions(self, rows: Ints, records: Ints, lines: Ints) -> None:
+        import numpy as np
+
+        if not len(rows):
+            return
+        shifts = np.stack([records - rows, lines - rows], axis=1)
+        changed = np.ones(len(rows), dtype=bool)
+        changed[1:] = (shifts[1:] != shifts[:-1]).any(axis=1)
+        for index in np.flatnonzero(changed):
+            entry = (int(rows[index]), int(shifts[index, 0]), int(shifts[index, 1]))
+            if not self.found.positions or self.found.positions[-1][1:] != entry[1:]:
+                self.found.positions.append(entry)
+
+
+class _Window:
+    """Bytes that start at a record, and the records that are complete in them.
+
+    Attributes:
+        starts: where the complete records start.
+        ends: where they end, at their line feed.
+        complete: bytes up to the end of the last of them.
+        stray: whether the record that follows has a quote where none may be, or one that is never closed.
+        blank: which of them are empty lines.
+    """
+
+    def __init__(self, data: bytes, delimiter: int, *, last: bool) -> None:
+        import numpy as np
+
+        self.data = data
+        self.bytes = np.frombuffer(data, dtype=np.uint8)
+        self.newlines: Ints = np.flatnonzero(self.bytes == ord("\n"))
+        self._delimiter = delimiter
+        self._quotes: Ints = np.flatnonzero(self.bytes == ord('"'))
+        ends = self.newlines[self._outside(self.newlines)]
+        if last and not data.endswith(b"\n") and len(self._quotes) % 2 == 0:
+            ends = np.append(ends, len(data))
+        stray = self._first_stray(delimiter, last=last)
+        self.stray = stray is not None
+        if stray is not None:
+            ends = ends[ends < stray]
+        elif last and len(self._quotes) % 2:
+            self.stray = True
+        self.ends: Ints = ends
+        self.starts: Ints = np.append(0, ends[:-1] + 1) if len(ends) else ends
+        self.complete = min(int(ends[-1]) + 1, len(data)) if len(ends) else 0
+        length = self.ends - self.starts
+        returns = self.bytes[np.minimum(self.starts, max(len(data) - 1, 0))] == ord("\r")
+        self.blank: Bools = (length == 0) | ((length == 1) & returns)
+
+    def faults(self, fields: int) -> dict[str, Bools]:
+        """Return which complete records cannot be read, by rule."""
+        import numpy as np
+
+        delimiters = np.flatnonzero(self.bytes == self._delimiter)
+        found = {"field count": self._count(delimiters[self._outside(delimiters)]) != fields - 1}
+        returns = np.flatnonzero(self.bytes == ord("\r"))
+        if len(returns):
+            after = np.append(self.bytes, ord("\n"))[returns + 1]
+            found["line end"] = self._count(returns[(after != ord("\n")) & self._outside(returns)]) > 0
+        found["encoding"] = self._count(np.flatnonzero(self.bytes == 0)) > 0
+        try:
+            self.data[: self.complete].decode()
+        except UnicodeDecodeError:
+            found["encoding"] |= np.array([not self._is_text(index) for index in range(len(self.ends))])
+        return found
+
+    def _is_text(self, index: int) -> bool:
+        try:
+            self.data[self.starts[index] : self.ends[index]].decode()
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    def _count(self, places: Ints) -> Ints:
+        """Count how many of these (sorted) places lie in each record."""
+        import numpy as np
+
+        counts: Ints = np.searchsorted(places, self.ends) - np.searchsorted(places, self.starts)
+        return counts
+
+    def _outside(self, places: Ints) -> Bools:
+        """Tell which places are outside quotes: an even number of quotes stands before them."""
+        import numpy as np
+
+        outside: Bools = np.searchsorted(self._quotes, places) % 2 == 0
+        return outside
+
+    def _first_stray(self, delimiter: int, *, last: bool) -> int | None:
+        """Return the first quote that neither opens nor closes a field nor stands for itself (``""``)."""
+        import numpy as np
+
+        quotes = self._quotes
+        if not len(quotes):
+            return None
+        padded = np.concatenate(([ord("\n")], self.bytes, [ord("\n")]))
+        before, after = padded[quotes], padded[quotes + 2]
+        opens = np.arange(len(quotes)) % 2 == 0
+        previous = np.append(-2, quotes[:-1])
+        opening = (before == delimiter) | (before == ord("\n")) | (quotes == previous + 1)
+        closing = np.isin(after, (delimiter, ord("\n"), ord("\r"), ord('"')))
+        wrong = np.flatnonzero(~np.where(opens, opening, closing))
+        del last
+        return int(quotes[wrong[0]]) if len(wrong) else None

@@ -1,0 +1,1 @@
+"""Data permits: what they say, how they are signed, and what they allow."""

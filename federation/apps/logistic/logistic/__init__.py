@@ -1,0 +1,1 @@
+"""Federated logistic regression as a Flower app."""

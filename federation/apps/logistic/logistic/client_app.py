@@ -1,0 +1,98 @@
+"""What runs where the data is: moments, training, evaluation, and the final report of one site."""
+
+from __future__ import annotations
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from logistic.data import Site, Task, read_site
+from logistic.model import Moments, Scaling, auc_interval, descend, log_loss, predict
+
+app = ClientApp()
+
+
+def _site(context: Context) -> Site:
+    config = context.run_config
+    return read_site(
+        str(context.node_config["dataset"]),
+        Task.of(config),
+        test_share=float(config["test-share"]),
+        seed=int(config["split-seed"]),
+    )
+
+
+def _scaling(message: Message) -> Scaling:
+    config = message.content.config_records["config"]
+    return Scaling(np.array(config["mean"], dtype=np.float64), np.array(config["scale"], dtype=np.float64))
+
+
+@app.query("moments")
+def moments(message: Message, context: Context) -> Message:
+    """Return counts, sums and sums of squares of the training rows, per feature."""
+    site = Moments.of(_site(context).x_train)
+    metrics = MetricRecord(
+        {"count": site.count.tolist(), "total": site.total.tolist(), "squares": site.squares.tolist()}
+    )
+    return Message(RecordDict({"moments": metrics}), reply_to=message)
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Take some steps from the model received, on the site's training rows."""
+    site, config = _site(context), context.run_config
+    x = _scaling(message).apply(site.x_train)
+    weights, bias = message.content.array_records["arrays"].to_numpy_ndarrays()
+    weights, bias = descend(
+        weights,
+        bias,
+        x,
+        site.y_train,
+        steps=int(config["local-steps"]),
+        rate=float(config["learning-rate"]),
+        l2=float(config["l2"]),
+    )
+    metrics = MetricRecord({"loss": log_loss(weights, bias, x, site.y_train), "num-examples": len(site.y_train)})
+    return Message(
+        RecordDict({"arrays": ArrayRecord({"weights": Array(weights), "bias": Array(bias)}), "metrics": metrics}),
+        reply_to=message,
+    )
+
+
+@app.evaluate()
+def evaluate(message: Message, context: Context) -> Message:
+    """Return the loss of the model received on the site's held-out rows."""
+    site = _site(context)
+    weights, bias = message.content.array_records["arrays"].to_numpy_ndarrays()
+    loss = log_loss(weights, bias, _scaling(message).apply(site.x_test), site.y_test)
+    return Message(
+        RecordDict({"metrics": MetricRecord({"loss": loss, "num-examples": len(site.y_test)})}),
+        reply_to=message,
+    )
+
+
+@app.query("report")
+def report(message: Message, context: Context) -> Message:
+    """Return the AUC on held-out rows of the federated model and of a model trained on this site alone."""
+    site, config = _site(context), context.run_config
+    resamples, seed = int(config["bootstrap"]), int(config["split-seed"])
+    weights, bias = message.content.array_records["arrays"].to_numpy_ndarrays()
+    federated = predict(weights, bias, _scaling(message).apply(site.x_test))
+
+    own = Scaling.fit(Moments.of(site.x_train))
+    own_weights, own_bias = descend(
+        np.zeros_like(weights),
+        np.zeros(1),
+        own.apply(site.x_train),
+        site.y_train,
+        steps=int(config["num-server-rounds"]) * int(config["local-steps"]),
+        rate=float(config["learning-rate"]),
+        l2=float(config["l2"]),
+    )
+    local = predict(own_weights, own_bias, own.apply(site.x_test))
+    metrics = {
+        f"{name}-{key}": value
+        for name, score in (("federated", federated), ("local", local))
+        for key, value in auc_interval(score, site.y_test, resamples=resamples, seed=seed).items()
+    }
+    return Message(RecordDict({"metrics": MetricRecord(metrics)}), reply_to=message)

@@ -1,0 +1,117 @@
+"""Submitting and watching runs: all that the catalog's pages and the command line see of the federation."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from datalab.errors import DatalabError, NotFoundError, error_of_child
+from datalab.home import Home, write_atomically
+from datalab.supervisor import Supervisor
+from federation.bundle import digest, pack
+from federation.pki.identity import Role
+from federation.pki.local import invite
+from federation.run import ConfigValue, RunFolder, RunPlace, RunSpec
+
+_POLL = 0.02
+
+
+def submit(
+    home: Home,
+    app: Path,
+    *,
+    run_id: str | None = None,
+    places: Sequence[RunPlace],
+    permit: str,
+    purpose: str,
+    config: Mapping[str, ConfigValue] | None = None,
+    seed: int = 0,
+    timeout: float = 60.0,
+    record: bool = True,
+) -> RunFolder:
+    """Lay out a run's folder in the lab's ``home``: the app's bundle, what is asked for, and the runner's token.
+
+    Args:
+        home: the lab's home.
+        app: folder of the Flower app.
+        run_id: name of the run; made from the time if it is not given.
+        places: nodes and the dataset versions that they train on.
+        permit: signed data permit.
+        purpose: letter of EHDS Art. 53(1).
+        config: run configuration over the app's defaults.
+        seed: see ``RunSpec``.
+        timeout: seconds to wait for the nodes.
+        record: whether the run is recorded in the lab's catalog.
+
+    Raises:
+        DatalabError: the app is not a Flower app, or the federation is not set up.
+    """
+    bundle = pack(app)
+    name = run_id or f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.urandom(3).hex()}"
+    spec = RunSpec(
+        id=name,
+        app_sha256=digest(bundle),
+        places=tuple(places),
+        permit=permit,
+        purpose=purpose,
+        config=dict(config or {}),
+        seed=seed,
+        timeout=timeout,
+        lab_home=str(home.path.resolve()) if record else None,
+    )
+    folder = RunFolder(home.folder("runs", name))
+    token = invite(home, Role.RUNNER, name)
+    write_atomically(folder.bundle, bundle)
+    write_atomically(folder.token, token.encode())
+    folder.write_spec(spec)
+    return folder
+
+
+def start(folder: RunFolder, supervisor: Supervisor) -> subprocess.Popen[bytes]:
+    """Start the runner of a run that has been submitted, as a process of its own that ends with ``supervisor``."""
+    environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    return supervisor.start("runner", "federation.runner", Home(folder.path), environment=environment, wait=False)
+
+
+def watch(folder: RunFolder, runner: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield the run's events as they happen, until its runner has ended.
+
+    Raises:
+        DatalabError: the run failed; the exit code is the runner's own.
+    """
+    position = 0
+    while True:
+        ended = runner.poll() is not None
+        if folder.events.exists():
+            with folder.events.open("rb") as file:
+                file.seek(position)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    position += len(line)
+                    yield json.loads(line)
+        if ended:
+            break
+        time.sleep(_POLL)
+    if runner.returncode != 0:
+        raise _failure(folder, runner.returncode)
+
+
+def find(home: Home, run_id: str) -> RunFolder:
+    """Return the folder of a run; raises NotFoundError if there is none."""
+    folder = RunFolder(home.path / "runs" / run_id)
+    if not folder.spec.exists():
+        raise NotFoundError(f"There is no run {run_id} in {home.path}.")
+    return folder
+
+
+def _failure(folder: RunFolder, code: int) -> DatalabError:
+    log = Home(folder.path).log_file("runner")
+    output = log.read_text(encoding="utf-8", errors="replace")
+    return error_of_child(output, code, f"The run ended unexpectedly (exit code {code}); its log is {log}.")

@@ -1,0 +1,112 @@
+"""The commands of a federation's operator: its authority, its members.
+
+They work on the register in the lab's home; a running gateway reads it again by itself.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from datalab.errors import NotWritableError
+from datalab.home import Home, write_atomically
+from federation.pki.certificates import fingerprint
+from federation.pki.identity import Role
+from federation.pki.local import create_federation, open_authority, open_registry
+from federation.pki.local import invite as make_token
+from federation.pki.members import Member
+
+_PATH = click.Path(path_type=Path)
+_HOME = click.option("--home", type=_PATH, required=True, help="The lab's home.")
+_ROLE = click.option(
+    "--role",
+    type=click.Choice([Role.NODE.value, Role.RUNNER.value]),
+    default=Role.NODE.value,
+    show_default=True,
+    help="What the member does.",
+)
+
+
+@click.command()
+@_HOME
+@click.option("--root", type=_PATH, metavar="FOLDER", help="Where the root goes; root-ca in the home by default.")
+def init(home: Path, root: Path | None) -> None:
+    """Make the federation's certificate authority: a root to put away, and an issuing authority that works."""
+    place = Home(home)
+    place.check_writable()
+    authority = create_federation(place, root)
+    click.echo(f"Federation {authority.federation}")
+    click.echo(f"Root certificate, SHA-256: {fingerprint(authority.root)}")
+    click.echo(f"The root's key is in {root or place.path / 'root-ca'}: move this folder to a safe place offline.")
+
+
+@click.command()
+@click.argument("name")
+@_HOME
+@click.option("--organisation", required=True, help="Who runs it.")
+@click.option("--country", required=True, metavar="CC", help="Where: two capital letters (ISO 3166-1).")
+@_ROLE
+@click.option("--days", type=click.IntRange(1, 30), default=7, show_default=True, help="How long the token works.")
+@click.option("--out", type=_PATH, help="File for the token; without it, to standard output.")
+def invite(name: str, home: Path, organisation: str, country: str, role: str, days: int, out: Path | None) -> None:
+    """Invite the member NAME: makes a token that works once. Give it to nobody else."""
+    place = Home(home)
+    token = make_token(
+        place,
+        Role(role),
+        name,
+        organisation=organisation,
+        country=country,
+        lifetime=timedelta(days=days),
+    )
+    if out is None:
+        click.echo(token)
+    else:
+        try:
+            write_atomically(out, token.encode() + b"\n")
+        except OSError as error:
+            raise NotWritableError(
+                f"Cannot write the token to {out}: {error.strerror}.", next_step="Name another file, and invite again."
+            ) from error
+        click.echo(f"Token written to {out}", err=True)
+    click.echo(f"It pins the authority with the SHA-256 {fingerprint(open_authority(place).root)}", err=True)
+
+
+@click.command("list")
+@_HOME
+@click.option("--all", "everyone", is_flag=True, help="Also gateways and runners, not only nodes.")
+def list_nodes(home: Path, *, everyone: bool) -> None:
+    """List the members of the federation, with the certificate that each has."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        "Name", "Organisation", "Country", "Role", "Certificate", "Days left", "State", show_edge=False, pad_edge=False
+    )
+    for member in open_registry(Home(home)).members():
+        if everyone or member.role is Role.NODE:
+            table.add_row(*_row(member, datetime.now(UTC)))
+    Console(markup=False, highlight=False).print(table)
+
+
+@click.command()
+@click.argument("name")
+@_HOME
+@_ROLE
+def revoke(name: str, home: Path, role: str) -> None:
+    """Revoke the member NAME: its streams are cut, its certificates and open invitations no longer count."""
+    member = open_registry(Home(home)).revoke(Role(role), name)
+    click.echo(f"Revoked the {member.role} {member.name} of {member.organisation}.")
+
+
+def _row(member: Member, now: datetime) -> tuple[str, ...]:
+    latest = member.certificates[-1] if member.certificates else None
+    if member.revoked:
+        state = f"revoked {member.revoked:%Y-%m-%d %H:%M} UTC"
+    else:
+        state = "admitted" if latest and latest.expires > now else "expired"
+    serial = f"{latest.serial[:16]}…" if latest else ""
+    days = f"{(latest.expires - now).total_seconds() / 86400:.1f}" if latest else ""
+    return (member.name, member.organisation, member.country, member.role.value, serial, days, state)

@@ -1,0 +1,98 @@
+"""``datalab run submit``: launches a federated run and shows its rounds as they happen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import IO
+
+import click
+
+from datalab.errors import BadInputError
+from datalab.home import Home
+from datalab.supervisor import Supervisor
+from federation.run import ConfigValue, RunPlace
+
+
+@click.command()
+@click.option(
+    "--home",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    required=True,
+    envvar="DATALAB_HOME",
+    help="The lab's home, where `datalab up` runs.",
+)
+@click.option(
+    "--app",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    required=True,
+    help="Folder of the Flower app.",
+)
+@click.option(
+    "--place", "places", multiple=True, required=True, help="NODE=DATASET or NODE=DATASET@VERSION; repeatable."
+)
+@click.option("--permit", type=click.File("r"), required=True, help="File with the signed data permit.")
+@click.option("--purpose", required=True, help="Letter of EHDS Art. 53(1), such as e-ii; the permit must allow it.")
+@click.option("--config", "settings", multiple=True, help="KEY=VALUE for the app, VALUE as JSON or text; repeatable.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same parameters.")
+def submit(
+    folder: Path,
+    app: Path,
+    places: tuple[str, ...],
+    permit: IO[str],
+    purpose: str,
+    settings: tuple[str, ...],
+    seed: int,
+) -> None:
+    """Launch a federated run and show it round by round until it ends.
+
+    Every node decides for itself whether it takes part: its policy must allow the app, the dataset and the purpose, and
+    the permit must be signed by a key that it pins. If one refuses, the run ends and says which and why.
+    """
+    from federation import client
+
+    submitted = client.submit(
+        Home(folder),
+        app,
+        places=[_place(one) for one in places],
+        permit=permit.read().strip(),
+        purpose=purpose,
+        config=dict(_setting(one) for one in settings),
+        seed=seed,
+    )
+    click.echo(f"{submitted.path.name} submitted")
+    with Supervisor() as supervisor:
+        for event in client.watch(submitted, client.start(submitted, supervisor)):
+            if event["event"] == "round":
+                click.echo(round_line(event))
+    click.echo(f"completed; run card: {submitted.card}")
+    for path in sorted(submitted.artifacts.iterdir()):
+        click.echo(f"artifact: {path}")
+
+
+def round_line(event: dict[str, float]) -> str:
+    """Return one round as a line for people: number, loss, seconds, bytes each way."""
+    loss = "-" if event["loss"] is None else f"{event['loss']:.4f}"
+    return (
+        f"round {event['number']:>3}   loss {loss}   {event['seconds'] * 1000:7.1f} ms   "
+        f"{event['bytes_down'] / 1000:8.1f} kB to nodes   {event['bytes_up'] / 1000:8.1f} kB back"
+    )
+
+
+def _place(text: str) -> RunPlace:
+    node, equals, rest = text.partition("=")
+    dataset, at, version = rest.partition("@")
+    if not (node and equals and dataset) or (at and not version.isdigit()):
+        raise BadInputError(f"--place {text!r} is not NODE=DATASET or NODE=DATASET@VERSION.")
+    return RunPlace(node=node, dataset=dataset, version=int(version or 1))
+
+
+def _setting(text: str) -> tuple[str, ConfigValue]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise BadInputError(f"--config {text!r} is not KEY=VALUE.")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value

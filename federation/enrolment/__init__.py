@@ -1,0 +1,1 @@
+"""How a new member of a federation gets its certificate."""

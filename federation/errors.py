@@ -1,0 +1,23 @@
+"""Errors of the federation."""
+
+from __future__ import annotations
+
+from datalab.errors import BadInputError, DatalabError, ExitCode
+
+
+class FederationError(DatalabError):
+    """Base of the federation's errors."""
+
+
+class WireError(FederationError):
+    """A peer sent something that the protocol does not allow; its stream is ended."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class BundleError(BadInputError):
+    """An app bundle is not what it must be."""
+
+
+class RunFailedError(FederationError):
+    """A federated run did not reach its end."""

@@ -1,0 +1,203 @@
+"""Flower's records to the wire's protobuf and back: typed, bounded, nothing evaluated.
+
+Flower keeps an array as the bytes of a ``.npy`` file; on the wire it is dtype, shape and the raw little-endian
+elements, which say the same and can neither carry a pickle nor a header to be parsed.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+
+from federation.errors import WireError
+from federation.pb import records_pb2 as pb
+from federation.wire.protocol import INLINE_ARRAY_BYTES, INLINE_MESSAGE_BYTES, MAX_ARRAYS
+
+NUMPY_STYPE: Final = "numpy.ndarray"
+DTYPES: Final = frozenset({"bool", "float16", "float32", "float64"}) | {
+    f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
+MAX_KEY: Final = 1024
+MAX_DIMENSIONS: Final = 64
+
+PutBuffer = Callable[[memoryview], bytes]
+GetBuffer = Callable[[bytes], bytes]
+
+
+class Encoder:
+    """Encodes records for sending; what the same message carries to many nodes is encoded once.
+
+    Args:
+        put: keeps a large buffer until it is fetched, and returns its SHA-256.
+    """
+
+    def __init__(self, put: PutBuffer) -> None:
+        self._put = put
+        self._done: dict[int, tuple[RecordDict, pb.RecordDict]] = {}
+
+    def encode(self, content: RecordDict) -> pb.RecordDict:
+        """Return ``content`` as protobuf.
+
+        Raises:
+            WireError: a value is of a type or size that the wire does not carry.
+        """
+        known = self._done.get(id(content))
+        if known is None:
+            known = self._done[id(content)] = (content, encode_records(content, self._put))
+        return known[1]
+
+
+def encode_records(content: RecordDict, put: PutBuffer) -> pb.RecordDict:
+    """Return ``content`` as protobuf; buffers above the inline limits go to ``put`` and are named by digest.
+
+    Raises:
+        WireError: a value is of a type or size that the wire does not carry.
+    """
+    out = pb.RecordDict()
+    room = INLINE_MESSAGE_BYTES
+    for key, record in content.items():
+        entry = out.entries.add(key=_key(key))
+        match record:
+            case ArrayRecord():
+                entry.array_record.SetInParent()
+                for name, array in record.items():
+                    sent = entry.array_record.entries.add(key=_key(name)).array
+                    raw = _raw(name, array, sent)
+                    if raw.nbytes <= min(INLINE_ARRAY_BYTES, room):
+                        sent.data = bytes(raw)
+                        room -= raw.nbytes
+                    else:
+                        sent.sha256 = put(raw)
+            case MetricRecord() | ConfigRecord():
+                sent_record = entry.metric_record if isinstance(record, MetricRecord) else entry.config_record
+                sent_record.SetInParent()
+                for name, value in record.items():
+                    _set(sent_record.entries.add(key=_key(name)), name, value)
+            case _:
+                raise WireError(f"The record {key!r} is of a kind that the wire does not carry.")
+    return out
+
+
+def decode_records(message: pb.RecordDict, get: GetBuffer) -> RecordDict:
+    """Return what ``message`` says as Flower's records; buffers that it names by digest come from ``get``.
+
+    Raises:
+        WireError: a dtype, shape, size or value is not valid.
+    """
+    out = RecordDict()
+    for entry in message.entries:
+        kind = entry.WhichOneof("record")
+        if kind == "array_record":
+            if len(entry.array_record.entries) > MAX_ARRAYS:
+                raise WireError(f"A record has more than {MAX_ARRAYS} arrays.")
+            arrays = {_key(one.key): _array(one.array, get) for one in entry.array_record.entries}
+            out[_key(entry.key)] = ArrayRecord(arrays)
+        elif kind == "metric_record":
+            out[_key(entry.key)] = MetricRecord(_values(entry.metric_record.entries))
+        elif kind == "config_record":
+            out[_key(entry.key)] = ConfigRecord(_values(entry.config_record.entries))
+        else:
+            raise WireError("A record has no content.")
+    return out
+
+
+def encode_config(config: dict[str, Any]) -> pb.ConfigRecord:
+    """Return a flat configuration (scalars and lists of them) as protobuf; raises WireError for other values."""
+    out = pb.ConfigRecord()
+    for name, value in config.items():
+        _set(out.entries.add(key=_key(name)), name, value)
+    return out
+
+
+def decode_config(message: pb.ConfigRecord) -> dict[str, Any]:
+    """Return a flat configuration; raises WireError for an entry without a value."""
+    return _values(message.entries)
+
+
+def _raw(name: str, array: Array, sent: pb.Array) -> memoryview:
+    """Set dtype and shape of ``sent`` and return the raw little-endian elements of ``array`` in C order."""
+    if array.stype != NUMPY_STYPE:
+        raise WireError(f"The array {name!r} is serialized as {array.stype!r}; only {NUMPY_STYPE!r} is sent.")
+    values = _npy_view(array.data)
+    if values.dtype.name not in DTYPES:
+        raise WireError(f"The array {name!r} has the dtype {values.dtype.name}, which the wire does not carry.")
+    values = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    sent.dtype = values.dtype.name
+    sent.shape.extend(array.shape)
+    return values.reshape(-1).view(np.uint8).data
+
+
+def _npy_view(data: bytes) -> np.ndarray[Any, np.dtype[Any]]:
+    """Return the elements of a ``.npy`` file without copying them."""
+    stream = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
+        count = math.prod(shape)
+        if dtype.hasobject:
+            raise WireError("An array of Python objects is not sent.")
+        values = np.frombuffer(data, dtype=dtype, count=count, offset=stream.tell())
+    except ValueError as error:
+        raise WireError("An array's bytes are not a valid .npy file.") from error
+    return values.reshape(shape, order="F" if fortran else "C")
+
+
+def _array(message: pb.Array, get: GetBuffer) -> Array:
+    if message.dtype not in DTYPES:
+        raise WireError("An array has a dtype that the wire does not carry.")
+    dtype = np.dtype(message.dtype).newbyteorder("<")
+    shape = tuple(message.shape)
+    kind = message.WhichOneof("buffer")
+    raw = message.data if kind == "data" else get(message.sha256) if kind == "sha256" else None
+    if raw is None or len(shape) > MAX_DIMENSIONS:
+        raise WireError(f"An array has no buffer, or more than {MAX_DIMENSIONS} dimensions.")
+    if math.prod(shape) * dtype.itemsize != len(raw):
+        raise WireError("An array's buffer does not have the size that its dtype and shape say.")
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    )
+    return Array(dtype=message.dtype, shape=shape, stype=NUMPY_STYPE, data=header.getvalue() + raw)
+
+
+def _key(key: str) -> str:
+    if len(key) > MAX_KEY:
+        raise WireError(f"A name of {len(key)} characters is over the limit of {MAX_KEY}.")
+    return key
+
+
+_LISTS: Final = {bool: "booleans", int: "integers", float: "doubles", str: "strings", bytes: "byte_strings"}
+_SCALARS: Final = {bool: "boolean", int: "integer", float: "double", str: "string", bytes: "byte_string"}
+
+
+def _set(entry: Any, name: str, value: Any) -> None:
+    """Set the value of a metric's or config's entry by the value's own type."""
+    try:
+        if isinstance(value, list):
+            kinds = {type(one) for one in value}
+            field = _LISTS[kinds.pop()] if kinds else "doubles"
+            if kinds:
+                raise WireError(f"The list {name!r} mixes types.")
+            getattr(entry, field).SetInParent()
+            getattr(entry, field).values.extend(value)
+        else:
+            setattr(entry, _SCALARS[type(value)], value)
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        raise WireError(f"The value of {name!r} ({type(value).__name__}) is not one that the wire carries.") from error
+
+
+def _values(entries: Iterable[Any]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for entry in entries:
+        kind = entry.WhichOneof("value")
+        if kind is None:
+            raise WireError("A record has an entry without a value.")
+        value = getattr(entry, kind)
+        out[_key(entry.key)] = list(value.values) if kind in _LISTS.values() else value
+    return out

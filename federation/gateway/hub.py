@@ -1,0 +1,182 @@
+"""Routes frames between the connected nodes and the runs that they take part in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import grpc.aio
+import structlog
+
+from federation.errors import WireError
+from federation.gateway.run import NodeSession, Run, RunnerSession
+from federation.gateway.session import Session
+from federation.pb import federation_pb2 as pb
+from federation.pki.identity import Holder
+from federation.wire.protocol import (
+    MAX_DATASETS,
+    PROTOCOL_MAJOR,
+    PROTOCOL_MINOR,
+    check_version,
+)
+
+log = structlog.get_logger()
+
+Announce = Callable[[str, pb.DatasetAnnouncement], Awaitable[None]]
+
+
+class Record(Protocol):
+    """Writes one event to the gateway's audit log."""
+
+    def __call__(self, event: str, **details: Any) -> Any:
+        """Append ``event``."""
+
+
+class Hub:
+    """The nodes that are connected and the runs that are open.
+
+    Args:
+        folder: where buffers are relayed through.
+        announce: tells the catalog about a dataset that a node announced.
+        record: the gateway's audit log.
+    """
+
+    def __init__(self, folder: Path, announce: Announce, record: Record) -> None:
+        self.nodes: dict[str, NodeSession] = {}
+        self.runs: dict[str, Run] = {}
+        self._folder = folder
+        self._announce = announce
+        self._record = record
+
+    def sessions(self) -> list[Session[Any, Any]]:
+        """Return every live stream."""
+        return [*self.nodes.values(), *(run.runner for run in self.runs.values())]
+
+    async def connect(
+        self,
+        holder: Holder,
+        requests: AsyncIterator[pb.ConnectRequest],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> None:
+        """Serve a node's stream from its hello to its end.
+
+        Raises:
+            WireError: the first frame is not a hello that this gateway understands.
+        """
+        hello = (await anext(requests)).hello
+        check_version(hello)
+        if len(hello.datasets) > MAX_DATASETS:
+            raise WireError(f"A node announces at most {MAX_DATASETS} datasets.")
+        name, session = holder.identity.name, NodeSession(holder)
+        if (before := self.nodes.get(name)) is not None:
+            before.cut(WireError("The node has connected again."))
+        self.nodes[name] = session
+        self._record("node connected", node=name, software=hello.software[:64], datasets=len(hello.datasets))
+        welcome = pb.NodeWelcome(protocol_major=PROTOCOL_MAJOR, protocol_minor=PROTOCOL_MINOR, node=name)
+        session.send(pb.ConnectResponse(welcome=welcome))
+        for announcement in hello.datasets:
+            await self._announce(name, announcement)
+        self._tell_runs(name, pb.NODE_STATE_CONNECTED)
+        for run in self.runs.values():
+            if name in run.places:
+                session.send(pb.ConnectResponse(offer=run.places[name].offer))
+        try:
+            await session.serve(requests, context, lambda frame: self._from_node(session, frame))
+        finally:
+            if self.nodes.get(name) is session:
+                del self.nodes[name]
+                self._record("node disconnected", node=name)
+                self._tell_runs(name, pb.NODE_STATE_DISCONNECTED)
+                for run in self.runs.values():
+                    run.lose(name)
+
+    async def conduct(
+        self,
+        holder: Holder,
+        requests: AsyncIterator[pb.ConductRequest],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> None:
+        """Serve a runner's stream: one run.
+
+        Raises:
+            WireError: the first frame does not open a run of this runner's own name.
+        """
+        session = RunnerSession(holder)
+        run = Run((await anext(requests)).open, session, self._folder)
+        if run.id != holder.identity.name or run.id in self.runs:
+            raise WireError("A runner conducts the one run that its certificate names, once at a time.")
+        self.runs[run.id] = run
+        self._record("run opened", run=run.id, nodes=sorted(run.places))
+        for name, place in run.places.items():
+            if name in self.nodes:
+                self.nodes[name].send(pb.ConnectResponse(offer=place.offer))
+        try:
+            await session.serve(requests, context, lambda frame: self._from_runner(run, frame))
+        finally:
+            del self.runs[run.id]
+            self._record("run closed", run=run.id, outcome=run.end.outcome)
+            for name in run.places.keys() & self.nodes.keys():
+                self.nodes[name].send(pb.ConnectResponse(run_end=run.end))
+            run.close()
+
+    async def _from_node(self, session: NodeSession, request: pb.ConnectRequest) -> None:
+        kind = request.WhichOneof("frame")
+        frame = getattr(request, kind) if kind else None
+        name = session.identity.name
+        run = self.runs.get(getattr(frame, "run_id", ""))
+        if run is None or name not in run.places:
+            # The run may have ended a moment ago; anything else is refused without a word about other runs.
+            log.info("frame for a run that is not open", node=name, frame=kind)
+            return
+        run.places[name].traffic.from_node += request.ByteSize()
+        match frame:
+            case pb.Decision():
+                self._record("node decided", run=run.id, node=name, code=frame.code, reason=frame.reason[:500])
+                frame.node, frame.identity = name, str(session.identity)
+                run.runner.send(pb.ConductResponse(decision=frame))
+            case pb.Reply():
+                try:
+                    run.accept_reply(frame, name)
+                except WireError as error:
+                    self._record("reply refused", run=run.id, node=name, reason=str(error))
+                    return
+                run.runner.send(pb.ConductResponse(reply=frame))
+            case pb.Fetch():
+                session.answer(frame, lambda fetch: self._chunk_for_node(run, name, fetch))
+            case pb.Chunk():
+                run.inbox.accept(frame)
+            case _:
+                raise WireError("A node sends decisions, replies, fetches and chunks after its hello.")
+
+    async def _from_runner(self, run: Run, request: pb.ConductRequest) -> None:
+        match getattr(request, request.WhichOneof("frame") or "", None):
+            case pb.Task() as task:
+                run.accept_task(task)
+                if task.node not in self.nodes:
+                    run.lose(task.node)
+                    return
+                frame = pb.ConnectResponse(task=task)
+                run.places[task.node].traffic.to_node += frame.ByteSize()
+                self.nodes[task.node].send(frame)
+            case pb.Fetch() as fetch:
+                run.runner.answer(fetch, lambda one: self._chunk_for_runner(run, one))
+            case pb.Chunk() as chunk:
+                run.inbox.accept(chunk)
+            case pb.RunEnd() as end:
+                run.end = end
+            case _:
+                raise WireError("A runner sends tasks, fetches, chunks and the run's end after its opening.")
+
+    async def _chunk_for_node(self, run: Run, name: str, fetch: pb.Fetch) -> pb.ConnectResponse:
+        frame = pb.ConnectResponse(chunk=await run.read(fetch, self.nodes))
+        run.places[name].traffic.to_node += frame.ByteSize()
+        return frame
+
+    async def _chunk_for_runner(self, run: Run, fetch: pb.Fetch) -> pb.ConductResponse:
+        return pb.ConductResponse(chunk=await run.read(fetch, self.nodes))
+
+    def _tell_runs(self, node: str, state: pb.NodeState) -> None:
+        for run in self.runs.values():
+            if node in run.places:
+                run.runner.send(pb.ConductResponse(node_status=pb.NodeStatus(node=node, state=state)))

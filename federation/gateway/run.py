@@ -1,0 +1,119 @@
+"""One run at the gateway: which nodes take part, which tasks wait for a reply, and where its buffers come from."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from federation.errors import WireError
+from federation.gateway.session import Session
+from federation.pb import federation_pb2 as pb
+from federation.wire.buffers import BufferStore
+from federation.wire.exchange import Inbox, SendFetch
+from federation.wire.protocol import CHUNK_BYTES, check_digest, check_run_id, referenced
+
+NodeSession = Session[pb.ConnectRequest, pb.ConnectResponse]
+RunnerSession = Session[pb.ConductRequest, pb.ConductResponse]
+
+LOST = pb.TaskError(code=pb.TASK_ERROR_CODE_NODE_LOST, message="The node is not connected.")
+
+
+@dataclass
+class Place:
+    """A node's part in a run."""
+
+    offer: pb.Offer
+    traffic: pb.Traffic = field(default_factory=pb.Traffic)
+
+
+class Run:
+    """A run as the gateway sees it, from its opening to the end of its runner's stream.
+
+    Args:
+        opening: the runner's first frame.
+        runner: the stream that it came on.
+        folder: where buffers of all runs are relayed through.
+
+    Raises:
+        WireError: the opening is malformed.
+    """
+
+    def __init__(self, opening: pb.RunOpen, runner: RunnerSession, folder: Path) -> None:
+        self.id = check_run_id(opening.run_id)
+        self.runner = runner
+        self.places: dict[str, Place] = {}
+        self.pending: dict[str, str] = {}
+        self.end = pb.RunEnd(run_id=self.id, outcome="failed")
+        self._folder = folder / self.id
+        self.store = BufferStore(self._folder)
+        self.inbox = Inbox(self.store, self.id)
+        self._sources: dict[bytes, str | None] = {}
+        for place in opening.places:
+            if place.offer.run_id != self.id or place.node in self.places:
+                raise WireError("A run's opening names another run, or a node twice.")
+            self.places[place.node] = Place(place.offer)
+            self._sources[check_digest(place.offer.app_sha256)] = None
+
+    def accept_task(self, task: pb.Task) -> None:
+        """Note a task from the runner, and that the buffers it names come from there.
+
+        Raises:
+            WireError: it is for a node outside the run, or its id was used before and still waits.
+        """
+        if task.run_id != self.id or task.node not in self.places or task.task_id in self.pending:
+            raise WireError("A task names another run, a node outside it, or an id that is in use.")
+        for sha256 in referenced(task.content):
+            self._sources.setdefault(sha256, None)
+        self.pending[task.task_id] = task.node
+
+    def accept_reply(self, reply: pb.Reply, node: str) -> None:
+        """Note a reply from ``node``, and that the buffers it names come from there.
+
+        Raises:
+            WireError: no task of this run waits for a reply from that node under that id.
+        """
+        if self.pending.get(reply.task_id) != node:
+            raise WireError("A reply answers a task that its sender was not given.")
+        for sha256 in referenced(reply.content):
+            self._sources.setdefault(sha256, node)
+        del self.pending[reply.task_id]
+        reply.node = node
+        reply.traffic.CopyFrom(self.places[node].traffic)
+
+    def lose(self, node: str) -> None:
+        """Answer the node's waiting tasks with a typed error: it is gone."""
+        for task_id in [one for one, at in self.pending.items() if at == node]:
+            del self.pending[task_id]
+            lost = pb.Reply(run_id=self.id, task_id=task_id, node=node, error=LOST)
+            self.runner.send(pb.ConductResponse(reply=lost))
+
+    async def read(self, fetch: pb.Fetch, nodes: dict[str, NodeSession]) -> pb.Chunk:
+        """Return the piece that ``fetch`` asks for, relayed from whoever has it as it arrives."""
+        chunk = pb.Chunk(run_id=self.id, sha256=fetch.sha256, offset=fetch.offset)
+        if fetch.sha256 not in self._sources:
+            chunk.missing = True
+            return chunk
+        send = self._send_to(self._sources[fetch.sha256], nodes)
+        length = min(fetch.length, CHUNK_BYTES)
+        try:
+            chunk.data, chunk.size = await self.inbox.read(fetch.sha256, fetch.offset, length, send)
+        except WireError:
+            chunk.missing = True
+        return chunk
+
+    def close(self) -> None:
+        """Forget the run's buffers."""
+        self.inbox.cut()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _send_to(self, node: str | None, nodes: dict[str, NodeSession]) -> SendFetch:
+        async def send(fetch: pb.Fetch) -> None:
+            if node is None:
+                self.runner.send(pb.ConductResponse(fetch=fetch))
+            elif node in nodes:
+                nodes[node].send(pb.ConnectResponse(fetch=fetch))
+            else:
+                raise WireError("The node that has the buffer is not connected.")
+
+        return send

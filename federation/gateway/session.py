@@ -1,0 +1,100 @@
+"""One peer's stream at the gateway: frames wait here until the peer takes them, and it can be cut at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+import grpc
+import grpc.aio
+import structlog
+from google.protobuf.message import Message
+
+from datalab.errors import DatalabError
+from federation.errors import WireError
+from federation.pb import federation_pb2 as pb
+from federation.pki.identity import Holder
+from federation.wire.protocol import MAX_FETCHES
+
+Incoming = TypeVar("Incoming", bound=Message)
+Outgoing = TypeVar("Outgoing", bound=Message)
+
+log = structlog.get_logger()
+
+
+class Session(Generic[Incoming, Outgoing]):
+    """A connected node or runner.
+
+    Args:
+        holder: what the peer's certificate says, verified by TLS and by role.
+    """
+
+    def __init__(self, holder: Holder) -> None:
+        self.holder = holder
+        self.identity = holder.identity
+        self._queue: asyncio.Queue[Outgoing] = asyncio.Queue()
+        self._cut: asyncio.Future[DatalabError] = asyncio.get_running_loop().create_future()
+        self._answers: set[asyncio.Task[None]] = set()
+
+    def send(self, frame: Outgoing) -> None:
+        """Queue a frame. What one peer can make wait here is bounded by its fetches and by the tasks of its runs."""
+        self._queue.put_nowait(frame)
+
+    def cut(self, reason: DatalabError) -> None:
+        """End the stream now; the peer is told why."""
+        if not self._cut.done():
+            self._cut.set_result(reason)
+
+    def answer(self, fetch: pb.Fetch, serve: Callable[[pb.Fetch], Awaitable[Outgoing]]) -> None:
+        """Serve a fetch when its piece is there, without holding up the stream.
+
+        Raises:
+            WireError: the peer has too many fetches waiting.
+        """
+        if len(self._answers) >= MAX_FETCHES:
+            raise WireError(f"More than {MAX_FETCHES} fetches wait for an answer.")
+
+        async def run() -> None:
+            self.send(await serve(fetch))
+
+        task = asyncio.create_task(run())
+        self._answers.add(task)
+        task.add_done_callback(self._answered)
+
+    async def serve(
+        self,
+        requests: AsyncIterator[Incoming],
+        context: grpc.aio.ServicerContext[Any, Any],
+        handle: Callable[[Incoming], Awaitable[None]],
+    ) -> None:
+        """Read and write until the peer closes, breaks the protocol, or is cut."""
+        reader = asyncio.create_task(_read(requests, handle))
+        writer = asyncio.create_task(self._write(context))
+        try:
+            waiting: set[asyncio.Future[Any]] = {reader, writer, self._cut}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if self._cut.done():
+                await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(self._cut.result()))
+            if reader.done() and (error := reader.exception()) is not None:
+                if not isinstance(error, WireError):
+                    raise error
+                log.warning("stream refused", peer=str(self.identity), reason=str(error))
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        finally:
+            for task in (reader, writer, *self._answers):
+                task.cancel()
+
+    async def _write(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        while True:
+            await context.write(await self._queue.get())
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._answers.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("fetch failed", peer=str(self.identity), exc_info=error)
+
+
+async def _read(requests: AsyncIterator[Incoming], handle: Callable[[Incoming], Awaitable[None]]) -> None:
+    async for request in requests:
+        await handle(request)

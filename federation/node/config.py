@@ -1,0 +1,107 @@
+"""``node.toml``: what a node holds and what it allows. Nothing that is not written here is allowed."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from datalab.errors import BadInputError, NotFoundError
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SiteDataset(_Model):
+    """A dataset that this node may train on.
+
+    Attributes:
+        id: its id in the catalog.
+        version: the version announced.
+        source: the raw file as exported, below the node's home, curated here by ``contract``;
+            or ``lab``: a version published in the lab's storage (the lab's own compute nodes).
+        contract: the data contract, below the node's home (for a raw file).
+    """
+
+    id: Slug
+    version: int = Field(default=1, ge=1)
+    source: str
+    contract: str | None = None
+
+    @property
+    def in_lab(self) -> bool:
+        """Whether the lab holds the data."""
+        return self.source == "lab"
+
+
+class AllowedApp(_Model):
+    """An app that may run here: its bundle's digest, and the kinds of message it may be sent."""
+
+    sha256: Digest
+    actions: frozenset[Literal["train", "evaluate", "query"]] = frozenset({"train", "evaluate", "query"})
+
+
+class Policy(_Model):
+    """What is allowed; empty lists allow nothing.
+
+    Attributes:
+        apps: apps that were read and approved here.
+        purposes: purposes under EHDS Art. 53(1) that this holder serves.
+        permit_keys: public keys (JWK files below the home) of the bodies whose permits count here.
+        minimum_rows: fewest rows that a dataset must have to be trained on.
+        sandbox: ``bubblewrap``, or ``none`` where the operator accepts foreign code without one.
+    """
+
+    apps: tuple[AllowedApp, ...] = ()
+    purposes: frozenset[str] = frozenset()
+    permit_keys: tuple[str, ...] = ()
+    minimum_rows: int = Field(default=50, ge=1)
+    sandbox: Literal["bubblewrap", "none"] = "bubblewrap"
+
+
+class Resources(_Model):
+    """Limits of one worker: memory in bytes, and seconds for one task."""
+
+    memory_bytes: int = Field(default=2 << 30, ge=64 << 20)
+    task_seconds: float = Field(default=600.0, gt=0)
+
+
+class NodeConfig(_Model):
+    """The whole of ``node.toml``.
+
+    Attributes:
+        lab_home: on a compute node of the lab, the lab's home, through which it reads published data.
+    """
+
+    lab_home: str | None = None
+    datasets: tuple[SiteDataset, ...] = ()
+    policy: Policy = Policy()
+    resources: Resources = Resources()
+
+
+def load_config(home: Path) -> NodeConfig:
+    """Read ``node.toml`` in the node's home.
+
+    Raises:
+        NotFoundError: there is none.
+        BadInputError: it is not valid; the message names the field.
+    """
+    path = home / "node.toml"
+    try:
+        return NodeConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise NotFoundError(
+            f"There is no {path}.", next_step="Write one: README, “Hospital IT”, shows what belongs in it."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadInputError(f"node.toml is not valid TOML: {error}.", where=str(path)) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise BadInputError(f"node.toml: {field}: {first['msg']}.", where=str(path)) from error

@@ -1,0 +1,345 @@
+from federation.pb import records_pb2 as _records_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class DecisionCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DECISION_CODE_UNSPECIFIED: _ClassVar[DecisionCode]
+    DECISION_CODE_ACCEPTED: _ClassVar[DecisionCode]
+    DECISION_CODE_REFUSED: _ClassVar[DecisionCode]
+    DECISION_CODE_ABSENT: _ClassVar[DecisionCode]
+    DECISION_CODE_FAILED: _ClassVar[DecisionCode]
+
+class NodeState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NODE_STATE_UNSPECIFIED: _ClassVar[NodeState]
+    NODE_STATE_CONNECTED: _ClassVar[NodeState]
+    NODE_STATE_DISCONNECTED: _ClassVar[NodeState]
+
+class TaskErrorCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TASK_ERROR_CODE_UNSPECIFIED: _ClassVar[TaskErrorCode]
+    TASK_ERROR_CODE_APP_FAILED: _ClassVar[TaskErrorCode]
+    TASK_ERROR_CODE_REFUSED: _ClassVar[TaskErrorCode]
+    TASK_ERROR_CODE_WORKER_LOST: _ClassVar[TaskErrorCode]
+    TASK_ERROR_CODE_NODE_LOST: _ClassVar[TaskErrorCode]
+    TASK_ERROR_CODE_BAD_REPLY: _ClassVar[TaskErrorCode]
+DECISION_CODE_UNSPECIFIED: DecisionCode
+DECISION_CODE_ACCEPTED: DecisionCode
+DECISION_CODE_REFUSED: DecisionCode
+DECISION_CODE_ABSENT: DecisionCode
+DECISION_CODE_FAILED: DecisionCode
+NODE_STATE_UNSPECIFIED: NodeState
+NODE_STATE_CONNECTED: NodeState
+NODE_STATE_DISCONNECTED: NodeState
+TASK_ERROR_CODE_UNSPECIFIED: TaskErrorCode
+TASK_ERROR_CODE_APP_FAILED: TaskErrorCode
+TASK_ERROR_CODE_REFUSED: TaskErrorCode
+TASK_ERROR_CODE_WORKER_LOST: TaskErrorCode
+TASK_ERROR_CODE_NODE_LOST: TaskErrorCode
+TASK_ERROR_CODE_BAD_REPLY: TaskErrorCode
+
+class ConnectRequest(_message.Message):
+    __slots__ = ("hello", "decision", "reply", "fetch", "chunk")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    FETCH_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    hello: NodeHello
+    decision: Decision
+    reply: Reply
+    fetch: Fetch
+    chunk: Chunk
+    def __init__(self, hello: _Optional[_Union[NodeHello, _Mapping]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ...) -> None: ...
+
+class ConnectResponse(_message.Message):
+    __slots__ = ("welcome", "offer", "task", "fetch", "chunk", "run_end")
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
+    OFFER_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    FETCH_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    RUN_END_FIELD_NUMBER: _ClassVar[int]
+    welcome: NodeWelcome
+    offer: Offer
+    task: Task
+    fetch: Fetch
+    chunk: Chunk
+    run_end: RunEnd
+    def __init__(self, welcome: _Optional[_Union[NodeWelcome, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ...) -> None: ...
+
+class ConductRequest(_message.Message):
+    __slots__ = ("open", "task", "fetch", "chunk", "run_end")
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    FETCH_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    RUN_END_FIELD_NUMBER: _ClassVar[int]
+    open: RunOpen
+    task: Task
+    fetch: Fetch
+    chunk: Chunk
+    run_end: RunEnd
+    def __init__(self, open: _Optional[_Union[RunOpen, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ...) -> None: ...
+
+class ConductResponse(_message.Message):
+    __slots__ = ("decision", "node_status", "reply", "fetch", "chunk")
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    NODE_STATUS_FIELD_NUMBER: _ClassVar[int]
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    FETCH_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    decision: Decision
+    node_status: NodeStatus
+    reply: Reply
+    fetch: Fetch
+    chunk: Chunk
+    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., node_status: _Optional[_Union[NodeStatus, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ...) -> None: ...
+
+class NodeHello(_message.Message):
+    __slots__ = ("protocol_major", "protocol_minor", "software", "datasets")
+    PROTOCOL_MAJOR_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_MINOR_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
+    DATASETS_FIELD_NUMBER: _ClassVar[int]
+    protocol_major: int
+    protocol_minor: int
+    software: str
+    datasets: _containers.RepeatedCompositeFieldContainer[DatasetAnnouncement]
+    def __init__(self, protocol_major: _Optional[int] = ..., protocol_minor: _Optional[int] = ..., software: _Optional[str] = ..., datasets: _Optional[_Iterable[_Union[DatasetAnnouncement, _Mapping]]] = ...) -> None: ...
+
+class DatasetAnnouncement(_message.Message):
+    __slots__ = ("id", "version", "report_json", "held_here")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    REPORT_JSON_FIELD_NUMBER: _ClassVar[int]
+    HELD_HERE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    version: int
+    report_json: str
+    held_here: bool
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., report_json: _Optional[str] = ..., held_here: _Optional[bool] = ...) -> None: ...
+
+class NodeWelcome(_message.Message):
+    __slots__ = ("protocol_major", "protocol_minor", "node")
+    PROTOCOL_MAJOR_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_MINOR_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    protocol_major: int
+    protocol_minor: int
+    node: str
+    def __init__(self, protocol_major: _Optional[int] = ..., protocol_minor: _Optional[int] = ..., node: _Optional[str] = ...) -> None: ...
+
+class AuditHead(_message.Message):
+    __slots__ = ("number", "hash")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    hash: str
+    def __init__(self, number: _Optional[int] = ..., hash: _Optional[str] = ...) -> None: ...
+
+class Offer(_message.Message):
+    __slots__ = ("run_id", "app_sha256", "dataset", "dataset_version", "permit", "purpose", "seed", "config", "audit_head")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    APP_SHA256_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    DATASET_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PERMIT_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_HEAD_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    app_sha256: bytes
+    dataset: str
+    dataset_version: int
+    permit: str
+    purpose: str
+    seed: int
+    config: _records_pb2.ConfigRecord
+    audit_head: AuditHead
+    def __init__(self, run_id: _Optional[str] = ..., app_sha256: _Optional[bytes] = ..., dataset: _Optional[str] = ..., dataset_version: _Optional[int] = ..., permit: _Optional[str] = ..., purpose: _Optional[str] = ..., seed: _Optional[int] = ..., config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ...) -> None: ...
+
+class RunOpen(_message.Message):
+    __slots__ = ("run_id", "places", "timeout")
+    class Place(_message.Message):
+        __slots__ = ("node", "offer")
+        NODE_FIELD_NUMBER: _ClassVar[int]
+        OFFER_FIELD_NUMBER: _ClassVar[int]
+        node: str
+        offer: Offer
+        def __init__(self, node: _Optional[str] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ...) -> None: ...
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PLACES_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    places: _containers.RepeatedCompositeFieldContainer[RunOpen.Place]
+    timeout: float
+    def __init__(self, run_id: _Optional[str] = ..., places: _Optional[_Iterable[_Union[RunOpen.Place, _Mapping]]] = ..., timeout: _Optional[float] = ...) -> None: ...
+
+class Decision(_message.Message):
+    __slots__ = ("run_id", "node", "code", "reason", "audit_head", "identity")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_HEAD_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    node: str
+    code: DecisionCode
+    reason: str
+    audit_head: AuditHead
+    identity: str
+    def __init__(self, run_id: _Optional[str] = ..., node: _Optional[str] = ..., code: _Optional[_Union[DecisionCode, str]] = ..., reason: _Optional[str] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ..., identity: _Optional[str] = ...) -> None: ...
+
+class NodeStatus(_message.Message):
+    __slots__ = ("node", "state")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    state: NodeState
+    def __init__(self, node: _Optional[str] = ..., state: _Optional[_Union[NodeState, str]] = ...) -> None: ...
+
+class Task(_message.Message):
+    __slots__ = ("run_id", "task_id", "node", "message_type", "group_id", "content", "ttl")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_TYPE_FIELD_NUMBER: _ClassVar[int]
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    task_id: str
+    node: str
+    message_type: str
+    group_id: str
+    content: _records_pb2.RecordDict
+    ttl: float
+    def __init__(self, run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., node: _Optional[str] = ..., message_type: _Optional[str] = ..., group_id: _Optional[str] = ..., content: _Optional[_Union[_records_pb2.RecordDict, _Mapping]] = ..., ttl: _Optional[float] = ...) -> None: ...
+
+class Reply(_message.Message):
+    __slots__ = ("run_id", "task_id", "node", "content", "error", "app_seconds", "traffic")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    APP_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    TRAFFIC_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    task_id: str
+    node: str
+    content: _records_pb2.RecordDict
+    error: TaskError
+    app_seconds: float
+    traffic: Traffic
+    def __init__(self, run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., node: _Optional[str] = ..., content: _Optional[_Union[_records_pb2.RecordDict, _Mapping]] = ..., error: _Optional[_Union[TaskError, _Mapping]] = ..., app_seconds: _Optional[float] = ..., traffic: _Optional[_Union[Traffic, _Mapping]] = ...) -> None: ...
+
+class Traffic(_message.Message):
+    __slots__ = ("to_node", "from_node")
+    TO_NODE_FIELD_NUMBER: _ClassVar[int]
+    FROM_NODE_FIELD_NUMBER: _ClassVar[int]
+    to_node: int
+    from_node: int
+    def __init__(self, to_node: _Optional[int] = ..., from_node: _Optional[int] = ...) -> None: ...
+
+class TaskError(_message.Message):
+    __slots__ = ("code", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: TaskErrorCode
+    message: str
+    def __init__(self, code: _Optional[_Union[TaskErrorCode, str]] = ..., message: _Optional[str] = ...) -> None: ...
+
+class Fetch(_message.Message):
+    __slots__ = ("run_id", "sha256", "offset", "length")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    sha256: bytes
+    offset: int
+    length: int
+    def __init__(self, run_id: _Optional[str] = ..., sha256: _Optional[bytes] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
+
+class Chunk(_message.Message):
+    __slots__ = ("run_id", "sha256", "offset", "data", "size", "missing")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    sha256: bytes
+    offset: int
+    data: bytes
+    size: int
+    missing: bool
+    def __init__(self, run_id: _Optional[str] = ..., sha256: _Optional[bytes] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., size: _Optional[int] = ..., missing: _Optional[bool] = ...) -> None: ...
+
+class RunEnd(_message.Message):
+    __slots__ = ("run_id", "outcome", "audit_head")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_HEAD_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    outcome: str
+    audit_head: AuditHead
+    def __init__(self, run_id: _Optional[str] = ..., outcome: _Optional[str] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ...) -> None: ...
+
+class WorkerRequest(_message.Message):
+    __slots__ = ("start", "task")
+    START_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    start: WorkerStart
+    task: Task
+    def __init__(self, start: _Optional[_Union[WorkerStart, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ...) -> None: ...
+
+class WorkerStart(_message.Message):
+    __slots__ = ("app_folder", "client_app", "run_id", "node", "seed", "run_config", "node_config", "inbox", "outbox")
+    APP_FOLDER_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_APP_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    RUN_CONFIG_FIELD_NUMBER: _ClassVar[int]
+    NODE_CONFIG_FIELD_NUMBER: _ClassVar[int]
+    INBOX_FIELD_NUMBER: _ClassVar[int]
+    OUTBOX_FIELD_NUMBER: _ClassVar[int]
+    app_folder: str
+    client_app: str
+    run_id: str
+    node: str
+    seed: int
+    run_config: _records_pb2.ConfigRecord
+    node_config: _records_pb2.ConfigRecord
+    inbox: str
+    outbox: str
+    def __init__(self, app_folder: _Optional[str] = ..., client_app: _Optional[str] = ..., run_id: _Optional[str] = ..., node: _Optional[str] = ..., seed: _Optional[int] = ..., run_config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., node_config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., inbox: _Optional[str] = ..., outbox: _Optional[str] = ...) -> None: ...
+
+class WorkerResponse(_message.Message):
+    __slots__ = ("ready", "reply")
+    READY_FIELD_NUMBER: _ClassVar[int]
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    ready: WorkerReady
+    reply: Reply
+    def __init__(self, ready: _Optional[_Union[WorkerReady, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ...) -> None: ...
+
+class WorkerReady(_message.Message):
+    __slots__ = ("error", "rss_bytes")
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    RSS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    error: str
+    rss_bytes: int
+    def __init__(self, error: _Optional[str] = ..., rss_bytes: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,102 @@
+"""What a run is made of, and the files of its folder; written by whoever submits it, read by its runner."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from datalab.home import write_atomically
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+ConfigValue = bool | int | float | str | list[bool] | list[int] | list[float] | list[str]
+
+
+class RunPlace(BaseModel):
+    """A node that takes part, and the dataset version that it trains on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    node: Slug
+    dataset: Slug
+    version: int = Field(default=1, ge=1)
+
+
+class RunSpec(BaseModel):
+    """A run as it was asked for.
+
+    Attributes:
+        app_sha256: digest of the app's bundle, ``bundle.zip`` in the run's folder.
+        permit: the signed data permit (compact JWS).
+        purpose: under EHDS Art. 53(1); the permit must allow it.
+        config: the app's configuration for this run, over its own defaults.
+        seed: every random number of the run derives from it, node by node and round by round.
+        timeout: seconds to wait for the nodes' decisions.
+        lab_home: where the runner finds the lab's catalog and storage; none records nothing there.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Slug
+    app_sha256: Digest
+    places: tuple[RunPlace, ...] = Field(min_length=1, max_length=10_000)
+    permit: str = Field(max_length=64 << 10)
+    purpose: str = Field(max_length=20)
+    config: dict[str, ConfigValue] = Field(default_factory=dict)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    timeout: float = Field(default=60.0, gt=0)
+    lab_home: str | None = None
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run."""
+
+    path: Path
+
+    @property
+    def spec(self) -> Path:
+        """What was asked for."""
+        return self.path / "run.json"
+
+    @property
+    def bundle(self) -> Path:
+        """The app."""
+        return self.path / "bundle.zip"
+
+    @property
+    def token(self) -> Path:
+        """One-time token by which the runner gets its certificate; gone once it is used."""
+        return self.path / "token"
+
+    @property
+    def events(self) -> Path:
+        """What happened, one JSON object a line, as it happens."""
+        return self.path / "events.jsonl"
+
+    @property
+    def artifacts(self) -> Path:
+        """What the ServerApp wrote: models, reports."""
+        return self.path / "artifacts"
+
+    @property
+    def card(self) -> Path:
+        """The run card, written at the end whatever the outcome."""
+        return self.path / "run-card.json"
+
+    def read_spec(self) -> RunSpec:
+        """Return what was asked for."""
+        return RunSpec.model_validate_json(self.spec.read_bytes())
+
+    def read_card(self) -> dict[str, Any]:
+        """Return the run card."""
+        card: dict[str, Any] = json.loads(self.card.read_bytes())
+        return card
+
+    def write_spec(self, spec: RunSpec) -> None:
+        """Write what is asked for."""
+        write_atomically(self.spec, spec.model_dump_json(indent=2).encode())

@@ -1,0 +1,174 @@
+"""``python -m federation.runner --home RUN_FOLDER``: conducts one run, from ``run.json`` to its run card."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from datalab.errors import DatalabError
+from datalab.home import Home, write_atomically
+from datalab.service import run_service
+from federation.bundle import unpack
+from federation.enrolment.client import enrol, gateway_address
+from federation.errors import RunFailedError
+from federation.flower import seam
+from federation.flower.apps import load, seed_everything
+from federation.flower.records import encode_config
+from federation.pb import federation_pb2 as pb
+from federation.pki.keys import Credentials
+from federation.run import RunFolder, RunSpec
+from federation.runner.card import list_artifacts, run_card
+from federation.runner.grid import DatalabGrid
+from federation.runner.link import Endpoint, Link
+from federation.runner.record import LabRecord
+from federation.runner.watch import Watch
+
+log = structlog.get_logger()
+
+
+def main(home: Home) -> None:
+    """Conduct the run in ``home``.
+
+    Raises:
+        DatalabError: a node refused, the app failed, or the lab could not be reached; the run card says so too.
+    """
+    folder = RunFolder(home.path)
+    spec = folder.read_spec()
+    watch = Watch(folder.events)
+    home.announce("runner", run=spec.id)
+    try:
+        _Conductor(folder, spec, watch).conduct()
+        watch.say("end", outcome="completed")
+    except DatalabError as error:
+        watch.say("end", outcome="failed", reason=str(error))
+        raise
+    finally:
+        watch.close()
+        home.withdraw("runner")
+
+
+class _Conductor:
+    def __init__(self, folder: RunFolder, spec: RunSpec, watch: Watch) -> None:
+        self._folder = folder
+        self._spec = spec
+        self._watch = watch
+        self._app = unpack(folder.bundle, folder.path / "app")
+        self._config = {**self._app.config, **spec.config}
+        self._decisions: dict[str, pb.Decision] = {}
+
+    def conduct(self) -> None:
+        started = datetime.now(UTC)
+        self._folder.artifacts.mkdir(exist_ok=True)
+        record = LabRecord(self._spec)
+        record.start()
+        failure: DatalabError | None = None
+        try:
+            self._train()
+        except DatalabError as error:
+            failure = error
+        card = run_card(
+            spec=self._spec,
+            app=self._app,
+            config=self._config,
+            decisions=self._decisions,
+            watch=self._watch,
+            artifacts=list_artifacts(self._folder.artifacts),
+            started=started,
+            finished=datetime.now(UTC),
+            outcome="failed" if failure else "completed",
+            reason=str(failure) if failure else None,
+        )
+        write_atomically(self._folder.card, _json(card))
+        record.finish(self._folder, card, failed=failure is not None)
+        if failure is not None:
+            raise failure
+
+    def _train(self) -> None:
+        link = Link(self._endpoint(), self._opening(), self._folder.bundle.read_bytes(), self._folder.path / "buffers")
+        outcome = "failed"
+        try:
+            self._decisions = link.open()
+            self._check_decisions()
+            self._watch.say("nodes", nodes=sorted(self._decisions))
+            grid = DatalabGrid(self._spec.id, self._decisions, link, self._watch.batch)
+            self._run_app(grid)
+            outcome = "completed"
+        finally:
+            link.close(outcome)
+
+    def _run_app(self, grid: DatalabGrid) -> None:
+        """Run the ServerApp in the artifacts folder; what it writes there is what the run leaves behind."""
+        from flwr.serverapp import ServerApp
+
+        seam.identify(self._spec.id, seam.SERVER_NODE_ID)
+        context = seam.make_context(self._spec.id, seam.SERVER_NODE_ID, node_config={}, run_config=self._config)
+        sys.path.insert(0, str((self._folder.path / "app").resolve()))
+        seed_everything(self._spec.seed, "server")
+        with _inside(self._folder.artifacts):
+            try:
+                load(self._app.server_app, ServerApp)(grid, context)
+            except DatalabError:
+                raise
+            except Exception as error:  # whatever the app raises ends the run; its trace belongs in the run's log
+                log.exception("the ServerApp failed", run=self._spec.id)
+                raise RunFailedError(
+                    f"The ServerApp failed ({type(error).__name__}).",
+                    next_step=f"The run's log has the trace: {self._folder.path / 'log'}",
+                ) from error
+
+    def _check_decisions(self) -> None:
+        refused = [
+            f"{name}: {one.reason}" for name, one in self._decisions.items() if one.code != pb.DECISION_CODE_ACCEPTED
+        ]
+        if refused:
+            raise RunFailedError("Not every node takes part.", where="; ".join(sorted(refused)))
+
+    def _endpoint(self) -> Endpoint:
+        identity = self._folder.path / "identity"
+        token = self._folder.token.read_text(encoding="ascii")
+        enrol(token, identity)
+        self._folder.token.unlink()
+        return Endpoint(gateway_address(identity), Credentials.load(identity))
+
+    def _opening(self) -> pb.RunOpen:
+        opening = pb.RunOpen(run_id=self._spec.id, timeout=self._spec.timeout)
+        config = encode_config(self._config)
+        for place in self._spec.places:
+            offer = pb.Offer(
+                run_id=self._spec.id,
+                app_sha256=bytes.fromhex(self._spec.app_sha256),
+                dataset=place.dataset,
+                dataset_version=place.version,
+                permit=self._spec.permit,
+                purpose=self._spec.purpose,
+                seed=self._spec.seed,
+                config=config,
+            )
+            opening.places.add(node=place.node, offer=offer)
+        return opening
+
+
+@contextlib.contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def _json(card: dict[str, object]) -> bytes:
+    import json
+
+    return json.dumps(card, indent=2).encode()
+
+
+if __name__ == "__main__":
+    run_service(main)

@@ -1,0 +1,220 @@
+"""The runner's stream to the gateway, in a thread of its own so that the ServerApp may block as it likes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+import time
+from collections import deque
+from collections.abc import Collection, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from federation.errors import FederationError, RunFailedError, WireError
+from federation.pb import federation_pb2 as pb
+from federation.pki.keys import Credentials
+from federation.wire.buffers import BufferStore
+from federation.wire.exchange import Inbox
+from federation.wire.protocol import CHANNEL_OPTIONS, CHUNK_BYTES, RUN_CONDUCT, referenced
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the gateway listens, and who this runner is."""
+
+    address: str
+    credentials: Credentials
+
+
+class Link:
+    """Sends tasks and collects replies, from the thread of the ServerApp.
+
+    Args:
+        endpoint: the gateway.
+        opening: the run's first frame.
+        bundle: the app's bundle, which the nodes fetch by its digest.
+        folder: where large buffers of replies are received.
+    """
+
+    def __init__(self, endpoint: Endpoint, opening: pb.RunOpen, bundle: bytes, folder: Path) -> None:
+        self._endpoint = endpoint
+        self._opening = opening
+        self._store = BufferStore(folder)
+        self._bundle = {hashlib.sha256(bundle).digest(): memoryview(bundle)}
+        # What the last batches named: a model is asked for while its round lasts, and is the next round's as well.
+        self._batches: deque[dict[bytes, memoryview]] = deque([{}], maxlen=3)
+        self._changed = threading.Condition()
+        self._decisions: dict[str, pb.Decision] = {}
+        self._replies: dict[str, pb.Reply] = {}
+        self._error: FederationError | None = None
+        self._thread = threading.Thread(target=self._run, name="link", daemon=True)
+        self._started: Future[asyncio.Queue[pb.ConductRequest | None]] = Future()
+
+    def open(self) -> dict[str, pb.Decision]:
+        """Open the run and return every node's decision; a node that has not decided in time is absent.
+
+        Raises:
+            RunFailedError: the gateway cannot be reached or refuses this runner.
+        """
+        self._thread.start()
+        deadline = time.monotonic() + self._opening.timeout
+        names = {place.node for place in self._opening.places}
+        with self._changed:
+            while not names <= self._decisions.keys() and (left := deadline - time.monotonic()) > 0:
+                self._check()
+                self._changed.wait(min(left, 1.0))
+            absent = {
+                name: pb.Decision(node=name, code=pb.DECISION_CODE_ABSENT, reason="The node did not answer in time.")
+                for name in names
+            }
+            return absent | self._decisions
+
+    def put(self, buffer: memoryview) -> bytes:
+        """Keep a buffer for the nodes to fetch, and return its SHA-256."""
+        sha256 = hashlib.sha256(buffer).digest()
+        self._batches[-1][sha256] = buffer
+        return sha256
+
+    def push(self, tasks: Iterable[pb.Task]) -> None:
+        """Send tasks; the buffers that they name have been ``put`` since the last push."""
+        for task in tasks:
+            self._send(pb.ConductRequest(task=task))
+        self._batches.append({})
+
+    def pull(self, task_ids: Collection[str]) -> dict[str, pb.Reply]:
+        """Return, and forget, the replies that are here."""
+        with self._changed:
+            self._check()
+            return {one: self._replies.pop(one) for one in task_ids if one in self._replies}
+
+    def wait(self, task_ids: Collection[str], timeout: float | None) -> dict[str, pb.Reply]:
+        """Return, and forget, the replies to ``task_ids``: all of them, or those that came within ``timeout`` seconds.
+
+        Raises:
+            RunFailedError: the gateway is gone.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while not all(one in self._replies for one in task_ids):
+                self._check()
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    break
+                self._changed.wait(left)
+        return self.pull(task_ids)
+
+    def read(self, sha256: bytes) -> bytes:
+        """Return a received buffer."""
+        return self._store.path(sha256).read_bytes()
+
+    def close(self, outcome: str) -> None:
+        """Tell gateway and nodes how the run ended, and close the stream."""
+        if self._error is None and self._thread.is_alive():
+            self._send(pb.ConductRequest(run_end=pb.RunEnd(run_id=self._opening.run_id, outcome=outcome)))
+            self._send(None)
+            self._thread.join(timeout=10)
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise RunFailedError(self._error.what, where=self._error.where) from self._error
+
+    def _send(self, frame: pb.ConductRequest | None) -> None:
+        queue = self._started.result()
+        self._loop.call_soon_threadsafe(queue.put_nowait, frame)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._converse())
+            error: FederationError = RunFailedError("The gateway closed the run's stream.")
+        except grpc.aio.AioRpcError as problem:
+            error = RunFailedError(f"The gateway is not available: {problem.details()}", where=self._endpoint.address)
+        except FederationError as problem:
+            error = problem
+        with self._changed:
+            self._error = error
+            self._changed.notify_all()
+
+    async def _converse(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._inbox = Inbox(self._store, self._opening.run_id)
+        outgoing: asyncio.Queue[pb.ConductRequest | None] = asyncio.Queue()
+        outgoing.put_nowait(pb.ConductRequest(open=self._opening))
+        self._started.set_result(outgoing)
+        credentials = self._endpoint.credentials
+        channel_credentials = grpc.ssl_channel_credentials(
+            credentials.trust_pem, credentials.key_pem, credentials.chain_pem
+        )
+        async with grpc.aio.secure_channel(
+            self._endpoint.address, channel_credentials, options=CHANNEL_OPTIONS
+        ) as channel:
+            call = channel.stream_stream(
+                RUN_CONDUCT,
+                request_serializer=pb.ConductRequest.SerializeToString,
+                response_deserializer=pb.ConductResponse.FromString,
+            )()
+            work = {asyncio.create_task(_write(call, outgoing))}
+            try:
+                async for frame in call:
+                    self._handle(frame, outgoing, work)
+            finally:
+                for task in work:
+                    task.cancel()
+
+    def _handle(
+        self,
+        frame: pb.ConductResponse,
+        outgoing: asyncio.Queue[pb.ConductRequest | None],
+        work: set[asyncio.Task[None]],
+    ) -> None:
+        match getattr(frame, frame.WhichOneof("frame") or "", None):
+            case pb.Reply() as reply:
+                receiving = asyncio.create_task(self._receive(reply, outgoing))
+                work.add(receiving)
+                receiving.add_done_callback(work.discard)
+            case pb.Fetch() as fetch:
+                outgoing.put_nowait(pb.ConductRequest(chunk=self._piece(fetch)))
+            case pb.Chunk() as chunk:
+                self._inbox.accept(chunk)
+            case pb.Decision() as decision:
+                with self._changed:
+                    self._decisions[decision.node] = decision
+                    self._changed.notify_all()
+
+    async def _receive(self, reply: pb.Reply, outgoing: asyncio.Queue[pb.ConductRequest | None]) -> None:
+        async def send(fetch: pb.Fetch) -> None:
+            outgoing.put_nowait(pb.ConductRequest(fetch=fetch))
+
+        try:
+            for sha256 in referenced(reply.content):
+                await self._inbox.ensure(sha256, send)
+        except WireError as error:
+            reply.error.code, reply.error.message = pb.TASK_ERROR_CODE_BAD_REPLY, error.what
+        with self._changed:
+            self._replies[reply.task_id] = reply
+            self._changed.notify_all()
+
+    def _piece(self, fetch: pb.Fetch) -> pb.Chunk:
+        chunk = pb.Chunk(run_id=fetch.run_id, sha256=fetch.sha256, offset=fetch.offset)
+        for buffers in (self._bundle, *self._batches):
+            if fetch.sha256 in buffers:
+                buffer = buffers[fetch.sha256]
+                chunk.size = buffer.nbytes
+                chunk.data = bytes(buffer[fetch.offset : fetch.offset + min(fetch.length, CHUNK_BYTES)])
+                return chunk
+        chunk.missing = True
+        return chunk
+
+
+async def _write(
+    call: grpc.aio.StreamStreamCall[Any, pb.ConductResponse],
+    outgoing: asyncio.Queue[pb.ConductRequest | None],
+) -> None:
+    while (frame := await outgoing.get()) is not None:
+        await call.write(frame)
+    await call.done_writing()

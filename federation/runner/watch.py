@@ -1,0 +1,86 @@
+"""What a run says while it goes on: one JSON object a line in ``events.jsonl``, and the rounds that they add up to."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flwr.app import Message
+
+from federation.flower.apps import round_of
+from federation.pb import federation_pb2 as pb
+from federation.runner.grid import metrics_of
+
+
+class Watch:
+    """Writes events, and keeps the rounds for the run card.
+
+    A *round* is a pair of batches to which the strategy gives the same number: messages of type ``train``, then
+    ``evaluate``. Its loss is the nodes' ``loss`` on evaluation (on training, where nothing was evaluated), weighted by
+    ``num-examples`` as Flower's own strategies do.
+
+    Args:
+        path: the events file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self.rounds: list[dict[str, Any]] = []
+        self._traffic: dict[str, tuple[int, int]] = {}
+
+    def say(self, event: str, **details: Any) -> None:
+        """Write an event."""
+        self._file.write(json.dumps({"event": event, "time": time.time(), **details}) + "\n")
+
+    def batch(self, *, sent: Sequence[Message], replies: Sequence[pb.Reply], seconds: float) -> None:
+        """Note a batch of messages and its replies; after an evaluation, the round is complete."""
+        if not sent:
+            return
+        message_type, number = sent[0].metadata.message_type, round_of(sent[0])
+        down, up = self._count_traffic(replies)
+        nodes = {
+            reply.node: {"app_seconds": reply.app_seconds, **metrics_of(reply)}
+            if reply.WhichOneof("result") == "content"
+            else {"error": pb.TaskErrorCode.Name(reply.error.code)}
+            for reply in replies
+        }
+        self.say("batch", type=message_type, round=number, seconds=seconds, nodes=nodes)
+        kind = message_type.partition(".")[0]
+        if kind not in ("train", "evaluate") or not number.isdigit():
+            return
+        if not self.rounds or self.rounds[-1]["number"] != int(number):
+            self.rounds.append({"number": int(number), "seconds": 0.0, "loss": None, "bytes_up": 0, "bytes_down": 0})
+        current = self.rounds[-1]
+        current["seconds"] += seconds
+        current["bytes_down"] += down
+        current["bytes_up"] += up
+        loss = _weighted([node for node in nodes.values() if "loss" in node])
+        current["loss"] = current["loss"] if loss is None else loss
+        if kind == "evaluate":
+            self.say("round", **current)
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        """Return the bytes that went to and came from each node in all."""
+        return {name: {"to_node": to, "from_node": back} for name, (to, back) in sorted(self._traffic.items())}
+
+    def close(self) -> None:
+        """Close the events file."""
+        self._file.close()
+
+    def _count_traffic(self, replies: Sequence[pb.Reply]) -> tuple[int, int]:
+        """Return the bytes to and from nodes since the last batch, from the totals that the gateway keeps."""
+        down = up = 0
+        for reply in replies:
+            before = self._traffic.get(reply.node, (0, 0))
+            now = (reply.traffic.to_node, reply.traffic.from_node)
+            down, up = down + now[0] - before[0], up + now[1] - before[1]
+            self._traffic[reply.node] = now
+        return down, up
+
+
+def _weighted(nodes: list[dict[str, Any]]) -> float | None:
+    weight = sum(node.get("num-examples", 1) for node in nodes)
+    return sum(node["loss"] * node.get("num-examples", 1) for node in nodes) / weight if weight else None

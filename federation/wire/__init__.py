@@ -1,0 +1,1 @@
+"""The wire that gateway, nodes, runners and workers share; free of Flower and numpy."""

@@ -1,0 +1,125 @@
+"""Receives buffers from a peer over the stream that both have anyway.
+
+The receiver pulls: it asks for pieces, keeps a few of them outstanding, and asks for nothing that it has. The sender
+answers each request with one piece. Resumption, deduplication and flow control need nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from federation.errors import WireError
+from federation.pb import federation_pb2 as pb
+from federation.wire.buffers import BufferStore
+from federation.wire.protocol import CHUNK_BYTES, FETCH_WINDOW, MAX_BUFFER_BYTES
+
+SendFetch = Callable[[pb.Fetch], Awaitable[None]]
+
+
+class Inbox:
+    """Buffers of one run that this process receives, from whichever peer has them.
+
+    Args:
+        store: where they are kept.
+        run_id: the run whose buffers they are.
+    """
+
+    def __init__(self, store: BufferStore, run_id: str) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._transfers: dict[bytes, _Transfer] = {}
+
+    def accept(self, chunk: pb.Chunk) -> None:
+        """Take a piece that a peer sent.
+
+        Raises:
+            WireError: nobody asked for it.
+        """
+        transfer = self._transfers.get(chunk.sha256)
+        piece = transfer.pieces.get(chunk.offset) if transfer else None
+        if piece is None or piece.done():
+            raise WireError("A piece of a buffer arrived that nobody asked for.")
+        piece.set_result(chunk)
+
+    async def ensure(self, sha256: bytes, send: SendFetch) -> None:
+        """Wait until the whole buffer is here, fetching what is missing from the peer behind ``send``.
+
+        Raises:
+            WireError: the peer does not have it, is gone, or sends something else.
+        """
+        if self._store.size(sha256) is None:
+            await asyncio.shield(self._start(sha256, send).task)
+
+    async def read(self, sha256: bytes, offset: int, length: int, send: SendFetch) -> tuple[bytes, int]:
+        """Return a piece and the whole size as soon as that much is here, so that a relay need not wait for the end.
+
+        Raises:
+            WireError: as ``ensure``.
+        """
+        while (size := self._store.size(sha256)) is None:
+            transfer = self._start(sha256, send)
+            if transfer.size is not None and self._store.received(sha256) >= min(offset + length, transfer.size):
+                size = transfer.size
+                break
+            progress = asyncio.ensure_future(transfer.progress.wait())
+            await asyncio.wait({progress, transfer.task}, return_when=asyncio.FIRST_COMPLETED)
+            progress.cancel()
+            if transfer.task.done():
+                transfer.task.result()
+        return self._store.read(sha256, offset, length), size
+
+    def cut(self) -> None:
+        """End what is being fetched: the peer is gone. What has arrived stays; a later fetch goes on from there."""
+        for transfer in self._transfers.values():
+            for piece in transfer.pieces.values():
+                if not piece.done():
+                    piece.set_exception(WireError("The connection was lost during a transfer."))
+
+    def _start(self, sha256: bytes, send: SendFetch) -> _Transfer:
+        transfer = self._transfers.get(sha256)
+        if transfer is None:
+            transfer = self._transfers[sha256] = _Transfer()
+            transfer.task = asyncio.create_task(self._fetch(sha256, send, transfer))
+            transfer.task.add_done_callback(lambda _: self._transfers.pop(sha256))
+        return transfer
+
+    async def _fetch(self, sha256: bytes, send: SendFetch, transfer: _Transfer) -> None:
+        asked = offset = self._store.received(sha256)
+        while transfer.size is None or offset < transfer.size:
+            # Until the size is known, ask for one piece only.
+            while len(transfer.pieces) < FETCH_WINDOW and asked < (transfer.size or offset + 1):
+                transfer.pieces[asked] = asyncio.get_running_loop().create_future()
+                await send(pb.Fetch(run_id=self._run_id, sha256=sha256, offset=asked, length=CHUNK_BYTES))
+                asked += CHUNK_BYTES
+            chunk = await transfer.pieces[offset]
+            del transfer.pieces[offset]
+            _check(chunk, transfer.size)
+            transfer.size = chunk.size
+            self._store.append(sha256, offset, chunk.data, chunk.size)
+            offset += len(chunk.data)
+            transfer.advance()
+
+
+class _Transfer:
+    """One buffer on its way: the pieces asked for, and a signal for those who wait for more of it."""
+
+    task: asyncio.Task[None]
+
+    def __init__(self) -> None:
+        self.size: int | None = None
+        self.pieces: dict[int, asyncio.Future[pb.Chunk]] = {}
+        self.progress = asyncio.Event()
+
+    def advance(self) -> None:
+        self.progress.set()
+        self.progress = asyncio.Event()
+
+
+def _check(chunk: pb.Chunk, size: int | None) -> None:
+    if chunk.missing:
+        raise WireError("The peer does not have a buffer that it named.")
+    if chunk.size > MAX_BUFFER_BYTES or (size is not None and chunk.size != size):
+        raise WireError("The peer gave a buffer a size that it cannot have.")
+    if chunk.offset > chunk.size or len(chunk.data) != min(CHUNK_BYTES, chunk.size - chunk.offset):
+        raise WireError("The peer sent a piece of a buffer that is not what was asked for.")

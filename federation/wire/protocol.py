@@ -1,0 +1,94 @@
+"""Versions, limits and the form of things on the wire, checked by whoever receives them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from federation.errors import WireError
+from federation.pb import federation_pb2 as pb
+from federation.pb import records_pb2
+
+PROTOCOL_MAJOR = 1
+PROTOCOL_MINOR = 0
+
+NODE_CONNECT = "/datalab.federation.v1.NodeService/Connect"
+RUN_CONDUCT = "/datalab.federation.v1.RunService/Conduct"
+
+CHUNK_BYTES = 1 << 20
+"""Largest piece of a buffer in one chunk."""
+FETCH_WINDOW = 4
+"""Pieces of one buffer that a receiver asks for ahead."""
+MAX_FETCHES = 64
+"""Fetches of one peer that may wait for an answer; a peer with more breaks the protocol."""
+INLINE_ARRAY_BYTES = 64 << 10
+"""An array up to this size travels inside its record."""
+INLINE_MESSAGE_BYTES = 1 << 20
+"""All arrays inside one message together; the rest is fetched."""
+MAX_FRAME_BYTES = 8 << 20
+"""Largest frame of any kind."""
+MAX_BUFFER_BYTES = 16 << 30
+"""Largest buffer that is fetched."""
+MAX_ARRAYS = 100_000
+MAX_DATASETS = 1_000
+
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
+    ("grpc.max_send_message_length", MAX_FRAME_BYTES),
+    # A silent connection is probed, so that a dead peer is noticed and a NAT keeps its entry.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+)
+
+_RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+DIGEST_BYTES = 32
+
+
+def check_run_id(run_id: str) -> str:
+    """Return ``run_id`` if it is a lower-case slug of at most 63 characters (it becomes a folder name).
+
+    Raises:
+        WireError: it is not.
+    """
+    if not _RUN_ID.fullmatch(run_id):
+        raise WireError("A run id must be a lower-case slug of at most 63 characters.")
+    return run_id
+
+
+def check_digest(sha256: bytes) -> bytes:
+    """Return ``sha256`` if it has 32 bytes; raises WireError otherwise."""
+    if len(sha256) != DIGEST_BYTES:
+        raise WireError("A SHA-256 digest has 32 bytes.")
+    return sha256
+
+
+def referenced(content: records_pb2.RecordDict) -> Iterator[bytes]:
+    """Yield the digests of the buffers that ``content`` names but does not carry, in order.
+
+    Raises:
+        WireError: a digest is not one, or there are too many arrays.
+    """
+    count = 0
+    for record in content.entries:
+        if record.WhichOneof("record") != "array_record":
+            continue
+        for entry in record.array_record.entries:
+            count += 1
+            if count > MAX_ARRAYS:
+                raise WireError(f"A message has more than {MAX_ARRAYS} arrays.")
+            if entry.array.WhichOneof("buffer") == "sha256":
+                yield check_digest(entry.array.sha256)
+
+
+def check_version(hello: pb.NodeHello) -> None:
+    """Raise WireError, saying which side to upgrade, unless both speak the same major version."""
+    if hello.protocol_major != PROTOCOL_MAJOR:
+        older = "node" if hello.protocol_major < PROTOCOL_MAJOR else "gateway"
+        raise WireError(
+            f"The node speaks protocol {hello.protocol_major}.{hello.protocol_minor} and the gateway "
+            f"{PROTOCOL_MAJOR}.{PROTOCOL_MINOR}.",
+            next_step=f"Upgrade the {older}.",
+        )

@@ -1,0 +1,1 @@
+"""The worker: runs one Flower ClientApp over one dataset, inside the sandbox that the agent made for it."""

@@ -1,0 +1,16 @@
+"""Everything that Dagster knows of the lab, assembled."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from pipelines.defs.curation.assets import ASSETS
+from pipelines.defs.curation.resources import CurationRun
+
+CURATE = "curate"
+
+defs = dg.Definitions(
+    assets=ASSETS,
+    jobs=[dg.define_asset_job(CURATE, selection=dg.AssetSelection.groups("curation"))],
+    resources={"run": CurationRun.configure_at_launch()},
+)

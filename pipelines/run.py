@@ -1,0 +1,177 @@
+"""One curation run, in a process of its own: ``python -m pipelines.run --home HOME --upload UPLOAD``.
+
+It prints one JSON line (``Outcome``) when it is done, or one sentence on stderr and the exit code of the error.
+Dagster is imported here only: about a second, and another for SQLAlchemy when the instance is opened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from catalog.client import lab_client
+from catalog.records import Dataset, Upload, Version
+from datalab.canonical import sha256_file
+from datalab.errors import BadInputError, DatalabError
+from datalab.home import Home
+from datalab.service import die_with_parent
+from pipelines.sources import find_contract
+
+REJECTS, REPORT = "rejects.csv", "report.json"
+_KEPT = frozenset({REJECTS, REPORT})
+"""What stays of a run's folder: where the faults lie and the counts, never a value."""
+
+
+class Checks(BaseModel):
+    """How many checks of the version's quality record passed and failed."""
+
+    passed: int
+    failed: int
+
+
+class Outcome(BaseModel):
+    """What a run made.
+
+    Attributes:
+        run_id: the Dagster run.
+        asset_checks: Dagster's own record, check by check; empty where ``seconds`` is.
+        rejects: the file that lists rejected rows by line, column and rule.
+        seconds: time taken by each asset; empty where an earlier run had published this file already.
+    """
+
+    run_id: str
+    dataset: str
+    version: int
+    rows: int
+    rejected_rows: int
+    checks: Checks
+    asset_checks: dict[str, bool]
+    parquet_sha256: str
+    rejects: str
+    seconds: dict[str, float]
+
+
+def curate_upload(home: Home, upload_id: str) -> Outcome:
+    """Curate an uploaded raw file and publish it as the next version of its dataset.
+
+    A file that an earlier run has published by the same contract is not published again: the outcome is that
+    version. Nothing derived from the data stays behind in the run's folder, whatever happens.
+
+    Raises:
+        DatalabError: the lab is not running, the contract refuses the file, or a check that blocks has failed.
+    """
+    with lab_client(home, "pipeline") as lab:
+        upload = lab.get_upload(upload_id)
+        dataset = lab.dataset(upload.dataset)
+        versions = lab.versions(dataset.id)
+    contract = find_contract(home, dataset)
+    for version in versions:
+        if (version.report.raw_sha256, version.report.contract_digest) == (upload.sha256, sha256_file(contract)):
+            return _outcome(home, version)
+    run_id = str(uuid.uuid4())
+    with _run_folder(home, dataset.id, run_id) as folder:
+        return _execute(home, dataset, upload, contract, run_id=run_id, folder=folder, number=len(versions) + 1)
+
+
+def _execute(
+    home: Home, dataset: Dataset, upload: Upload, contract: Path, *, run_id: str, folder: Path, number: int
+) -> Outcome:
+    from dagster import DagsterError
+
+    from pipelines.definitions import CURATE, defs
+    from pipelines.defs.curation.partitions import DatasetVersionKey, dataset_versions
+    from pipelines.instance import open_instance
+
+    partition = DatasetVersionKey(dataset.holder, dataset.id, number)
+    source = {"home": str(home.path), "folder": str(folder), "upload": upload.id, "contract": str(contract)}
+    with open_instance(home) as instance:
+        instance.add_dynamic_partitions(str(dataset_versions.name), [str(partition)])
+        try:
+            result = defs.resolve_job_def(CURATE).execute_in_process(
+                run_config={
+                    "resources": {"run": {"config": source}},
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                },
+                instance=instance,
+                partition_key=str(partition),
+                run_id=run_id,
+            )
+        except DagsterError as error:
+            raise BadInputError(
+                "A check that blocks publication has failed, so no version was made.",
+                where=" ".join(str(error).split()),
+                next_step=f"See {folder / REPORT} and {folder / REJECTS}, and correct the file at its source.",
+            ) from error
+        steps = instance.get_run_step_stats(run_id)
+    with lab_client(home, "pipeline") as lab:
+        outcome = _outcome(home, lab.version(dataset.id, number))
+    outcome.asset_checks = {one.check_name: one.passed for one in result.get_asset_check_evaluations()}
+    outcome.seconds = {
+        step.step_key: round(step.end_time - step.start_time, 3)
+        for step in steps
+        if step.start_time is not None and step.end_time is not None
+    }
+    return outcome
+
+
+def _outcome(home: Home, version: Version) -> Outcome:
+    report = version.report
+    assert version.pipeline_run is not None
+    return Outcome(
+        run_id=version.pipeline_run,
+        dataset=version.dataset,
+        version=version.number,
+        rows=report.rows or 0,
+        rejected_rows=report.rejected_rows or 0,
+        checks=Checks(passed=version.checks_passed, failed=version.checks_failed),
+        asset_checks={},
+        parquet_sha256=report.parquet_sha256,
+        rejects=str(_folder(home, version.dataset, version.pipeline_run) / REJECTS),
+        seconds={},
+    )
+
+
+@contextmanager
+def _run_folder(home: Home, dataset: str, run_id: str) -> Iterator[Path]:
+    """Lend the folder of a run, and remove what follows from the data when it ends."""
+    folder = _folder(home, dataset, run_id)
+    try:
+        yield folder
+    finally:
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name not in _KEPT:
+                path.unlink()
+
+
+def _folder(home: Home, dataset: str, run_id: str) -> Path:
+    return home.folder("curation", dataset, run_id)
+
+
+def main() -> None:
+    """Run from the command line; the exit code is that of ``datalab.errors.ExitCode``."""
+    parser = argparse.ArgumentParser(description="Curate one uploaded file and publish it.")
+    parser.add_argument("--home", type=Path, required=True, help="the lab's home folder")
+    parser.add_argument("--upload", required=True, help="id of the upload in the catalog")
+    arguments = parser.parse_args()
+    die_with_parent()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the run's folder is cleared
+    try:
+        outcome = curate_upload(Home(arguments.home.absolute()), arguments.upload)
+    except DatalabError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+    sys.stdout.write(outcome.model_dump_json() + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+
+from catalog.client import LabClient, lab_client
+from catalog.errors import ConflictError, NotPermittedError
+from catalog.permissions import may
+from catalog.records import AccountDraft, Announcement, DatasetPatch, DatasetVersion, Role, RunDraft, RunPatch, RunState
+from catalog.web.guard import MAX_BODY
+from datalab.canonical import sha256_file, sha256_hex
+from datalab.errors import BadInputError, IdentityError, NotFoundError
+from datalab.home import Home
+from datalab.storage.store import ObjectStore
+from tests.integration.catalog.conftest import Staging
+from tests.unit.catalog.examples import SHA, anonymous, at_site, draft, report
+from tests.unit.catalog.test_routes import action_of, every_route
+
+NO_SUCH = {"dataset": "nowhere", "upload": "nowhere", "permit": "nowhere", "run": "nowhere", "number": "1"}
+
+
+@pytest.fixture(scope="module")
+def tokens(catalog_home: Home) -> dict[Role, str]:
+    """A bearer token for every role."""
+    made = {role: catalog_home.secret(f"token-{role}") for role in Role}
+    with lab_client(catalog_home, "operator") as client:
+        for role in (Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR):
+            issued = client.create_account(AccountDraft(name=f"a-{role}", role=role, organisation="gbsg"))
+            made[role] = issued.token
+    return made
+
+
+@pytest.fixture(scope="module")
+def clients(catalog_home: Home, tokens: dict[Role, str]) -> Iterator[dict[Role, LabClient]]:
+    """A client for every role."""
+    url = catalog_home.address("lab")["url"]
+    with ExitStack() as stack:
+        yield {role: stack.enter_context(LabClient(url, token)) for role, token in tokens.items()}
+
+
+@pytest.fixture(scope="module")
+def http(catalog_home: Home) -> Iterator[httpx.Client]:
+    """Plain HTTP, without any token."""
+    with httpx.Client(base_url=f"{catalog_home.address('lab')['url']}/api/v1", trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def name() -> str:
+    """A dataset of this test's own."""
+    return f"atlas-{uuid.uuid4().hex[:8]}"
+
+
+def call(http: httpx.Client, route: APIRoute, token: str | None) -> httpx.Response:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    (method,) = route.methods or {"GET"}
+    return http.request(method, route.path.format(**NO_SUCH), headers=headers, json={})
+
+
+@pytest.mark.parametrize("route", every_route(), ids=lambda route: f"{route.name} {route.path}")
+def test_every_route_refuses_whoever_its_permission_does_not_name(
+    route: APIRoute, http: httpx.Client, tokens: dict[Role, str]
+) -> None:
+    for token in (None, "wrong", "x" * 1000):
+        answer = call(http, route, token)
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+    for role, token in tokens.items():
+        refused = call(http, route, token).status_code == 403
+        assert refused == (not may(role, action_of(route).action)), role
+
+
+def test_only_health_needs_no_account(http: httpx.Client) -> None:
+    assert http.get("/health").json() == {"status": "ok"}
+    for path in ("/openapi.json", "/docs", "/nowhere", "/../../etc/passwd"):
+        assert http.get(path).status_code == 401
+
+
+def test_every_answer_carries_the_security_headers(http: httpx.Client) -> None:
+    for path in ("/health", "/datasets"):
+        headers = http.get(path).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert headers["Cache-Control"] == "no-store"
+        assert "server" not in headers
+
+
+def test_a_dataset_is_registered_read_and_changed(clients: dict[Role, LabClient], name: str) -> None:
+    steward, researcher = clients[Role.STEWARD], clients[Role.RESEARCHER]
+    registered = steward.register_dataset(draft(id=name))
+    assert researcher.dataset(name) == registered
+    assert registered in researcher.datasets()
+    changed = steward.update_dataset(name, DatasetPatch(licence="CC-BY-4.0"), revision=1)
+    assert (changed.licence, changed.title, changed.revision) == ("CC-BY-4.0", registered.title, 2)
+    assert steward.update_dataset(name, DatasetPatch(licence=None), revision=2).licence is None
+    with pytest.raises(ConflictError, match="revision 3, not 1"):
+        steward.update_dataset(name, DatasetPatch(title="late"), revision=1)
+    with pytest.raises(ConflictError, match="there already"):
+        steward.register_dataset(draft(id=name))
+    with pytest.raises(NotPermittedError, match="own organisation"):
+        steward.register_dataset(draft(id=f"{name}-2", holder="erasmus"))
+
+
+def test_more_datasets_than_a_page_all_come(clients: dict[Role, LabClient], name: str) -> None:
+    made = [f"{name}-{number:03}" for number in range(105)]
+    for one in made:
+        clients[Role.OPERATOR].register_dataset(anonymous(id=one))
+    found = [one.id for one in clients[Role.AUDITOR].datasets()]
+    assert [one for one in found if one.startswith(f"{name}-")] == made
+    assert found == sorted(set(found))
+
+
+def test_a_change_without_its_revision_is_refused(
+    http: httpx.Client, tokens: dict[Role, str], clients: dict[Role, LabClient], name: str
+) -> None:
+    clients[Role.OPERATOR].register_dataset(draft(id=name))
+    headers = {"Authorization": f"Bearer {tokens[Role.OPERATOR]}"}
+    answer = http.patch(f"/datasets/{name}", json={"title": "x"}, headers=headers)
+    assert answer.status_code == 409
+    assert answer.json()["error"]["where"] == "If-Match"
+
+
+def test_an_error_arrives_as_what_where_and_next_step(
+    http: httpx.Client, tokens: dict[Role, str], clients: dict[Role, LabClient]
+) -> None:
+    with pytest.raises(NotFoundError) as missing:
+        clients[Role.AUDITOR].dataset("nowhere")
+    assert missing.value.what == "There is no dataset nowhere."
+    assert missing.value.next_step is not None
+
+    headers = {"Authorization": f"Bearer {tokens[Role.OPERATOR]}"}
+    stated = {**draft().model_dump(), "country": "a value nobody should read in a log"}
+    answer = http.post("/datasets", json=stated, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["where"] == "body.country"
+    assert "nobody should read" not in answer.text
+    assert http.post("/datasets", content=b"{broken", headers=headers).status_code == 400
+    assert http.put("/datasets", headers=headers).json()["error"]["what"] == "Method Not Allowed."
+
+
+def test_a_body_beyond_the_bound_is_refused(http: httpx.Client, tokens: dict[Role, str]) -> None:
+    headers = {"Authorization": f"Bearer {tokens[Role.OPERATOR]}"}
+    answer = http.post("/datasets", content=b" " * (MAX_BODY + 1), headers=headers)
+    assert answer.status_code == 413
+    assert set(answer.json()["error"]) == {"what", "where", "next_step"}
+
+
+def test_a_raw_file_is_streamed_and_digested(
+    clients: dict[Role, LabClient], name: str, tmp_path: Path, object_store: ObjectStore
+) -> None:
+    steward = clients[Role.STEWARD]
+    steward.register_dataset(draft(id=name))
+    raw = tmp_path / "Größe 2024.csv"
+    raw.write_bytes(b"0123456789abcdef" * (20 << 16))  # 20 MiB: more than a part, and more than MAX_BODY
+    upload = steward.upload(name, raw)
+    assert upload.sha256 == sha256_file(raw)
+    assert upload.bytes == 20 << 20
+    assert upload.key == f"landing/gbsg/{name}/{upload.id}/Groe_2024.csv"
+    assert upload.uploaded_by == "a-steward"
+    with object_store.open(upload.key) as stored:
+        assert sha256_hex(stored.read()) == upload.sha256
+    assert clients[Role.PIPELINE].get_upload(upload.id) == upload
+
+    empty = tmp_path / "empty.csv"
+    empty.touch()
+    assert steward.upload(name, empty).bytes == 0
+
+
+def test_an_upload_that_breaks_off_is_not_recorded(
+    catalog_home: Home,
+    clients: dict[Role, LabClient],
+    tokens: dict[Role, str],
+    name: str,
+    object_store: ObjectStore,
+) -> None:
+    clients[Role.OPERATOR].register_dataset(draft(id=name))
+    before = len(clients[Role.AUDITOR].events())
+
+    def broken() -> Iterator[bytes]:
+        yield b"the first half"
+        raise ConnectionAbortedError
+
+    with httpx.Client(base_url=catalog_home.address("lab")["url"], trust_env=False) as http:
+        path = f"/api/v1/datasets/{name}/uploads?filename=a.csv"
+        headers = {"Authorization": f"Bearer {tokens[Role.OPERATOR]}", "Content-Length": "28"}
+        with pytest.raises(ConnectionAbortedError):
+            http.post(path, content=broken(), headers=headers)
+    clients[Role.AUDITOR].health()
+    assert len(clients[Role.AUDITOR].events()) == before
+    assert list(object_store.list(f"landing/gbsg/{name}/")) == []
+    assert "Traceback" not in catalog_home.log_file("lab").read_text()
+
+
+def test_nothing_is_uploaded_of_data_that_stays_at_its_site(
+    clients: dict[Role, LabClient], name: str, tmp_path: Path
+) -> None:
+    clients[Role.OPERATOR].register_dataset(at_site(id=name))
+    (tmp_path / "a.csv").write_text("a")
+    with pytest.raises(NotPermittedError, match="kept at its site"):
+        clients[Role.OPERATOR].upload(name, tmp_path / "a.csv")
+
+
+def test_personal_data_is_published_for_compute_and_downloaded_by_nobody(
+    clients: dict[Role, LabClient], name: str, staging: Staging
+) -> None:
+    clients[Role.STEWARD].register_dataset(draft(id=name))
+    request = staging.request(name, f"{name}-first")
+    version = clients[Role.PIPELINE].publish(name, request)
+    assert clients[Role.PIPELINE].publish(name, request) == version
+    assert clients[Role.STEWARD].versions(name) == [version]
+    assert clients[Role.COMPUTE].files(name, 1) == list(version.files)
+    for role in (Role.OPERATOR, Role.STEWARD, Role.RESEARCHER):
+        with pytest.raises(NotPermittedError, match="Article 73") as refused:
+            clients[role].download_url(name, 1)
+        assert "federated run" in str(refused.value.next_step)
+
+
+def test_small_counts_of_personal_data_are_for_those_who_look_after_it(
+    clients: dict[Role, LabClient], name: str, staging: Staging
+) -> None:
+    clients[Role.STEWARD].register_dataset(draft(id=name))
+    request = staging.request(name, f"{name}-first", rows=100, rows_in=103, rejected_rows=2, excluded={"censored": 1})
+    version = clients[Role.PIPELINE].publish(name, request)
+    assert clients[Role.STEWARD].version(name, 1) == version
+    seen = clients[Role.RESEARCHER].version(name, 1)
+    assert seen.report == version.report.public() != version.report
+    assert clients[Role.RESEARCHER].versions(name) == [seen]
+
+
+def test_public_data_is_downloaded_from_a_short_lived_address(
+    clients: dict[Role, LabClient], name: str, staging: Staging
+) -> None:
+    clients[Role.STEWARD].register_dataset(anonymous(id=name))
+    version = clients[Role.PIPELINE].publish(name, staging.request(name, f"{name}-first"))
+    address = clients[Role.RESEARCHER].download_url(name, 1)
+    got = httpx.get(address, trust_env=False)
+    assert sha256_hex(got.content) == version.files[0].sha256
+    with pytest.raises(NotFoundError, match="no file number 1"):
+        clients[Role.RESEARCHER].download_url(name, 1, file=1)
+
+
+def test_a_node_announces_and_a_run_is_kept_on_record(clients: dict[Role, LabClient], name: str) -> None:
+    clients[Role.OPERATOR].register_dataset(at_site(id=name))
+    said = Announcement(node="rotterdam", report=report(rows=None, excluded={"censored": None}))
+    version = clients[Role.GATEWAY].announce(name, said)
+    assert clients[Role.GATEWAY].announce(name, said) == version
+    assert version.report == said.report
+
+    used = (DatasetVersion(dataset=name, version=1),)
+    run = clients[Role.GATEWAY].create_run(
+        RunDraft(id=f"run-{name}", app_digest=SHA, datasets=used, nodes=("rotterdam",))
+    )
+    running = clients[Role.RUNNER].update_run(run.id, RunPatch(state=RunState.RUNNING), revision=run.revision)
+    patch = RunPatch(state=RunState.FINISHED, card={"rounds": 2, "loss": 0.5})
+    done = clients[Role.RUNNER].update_run(run.id, patch, revision=running.revision)
+    assert clients[Role.RESEARCHER].run(run.id) == done
+    assert done.started is not None
+    assert done.finished is not None
+    assert done.card == {"rounds": 2, "loss": 0.5}
+    assert done in clients[Role.AUDITOR].runs()
+
+
+def test_every_change_is_in_the_audit_chain(clients: dict[Role, LabClient], name: str) -> None:
+    auditor = clients[Role.AUDITOR]
+    before = auditor.verify_events()
+    clients[Role.STEWARD].register_dataset(draft(id=name))
+    (event,) = auditor.events(after=before.events)
+    assert (event.actor, event.action, event.subject) == ("a-steward", "dataset.registered", f"dataset/{name}")
+    after = auditor.verify_events()
+    assert (after.events, after.broken_at) == (before.events + 1, None)
+    assert event.previous == before.head
+    assert after.head == event.hash
+
+
+def test_a_token_of_nobody_is_an_identity_error(catalog_home: Home) -> None:
+    url = catalog_home.address("lab")["url"]
+    with LabClient(url, "nobody") as client, pytest.raises(IdentityError, match="not known here"):
+        client.datasets()
+
+
+def test_a_permit_that_is_not_one_is_refused(clients: dict[Role, LabClient]) -> None:
+    with pytest.raises(NotPermittedError, match="pins no key"):
+        clients[Role.ACCESS_BODY].record_permit("a.b.c")
+    with pytest.raises(BadInputError):
+        clients[Role.ACCESS_BODY].record_permit("not a token")
+    assert clients[Role.ACCESS_BODY].permits() == []

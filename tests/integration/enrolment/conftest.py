@@ -1,0 +1,73 @@
+"""A lab's home with a federation, and its enrolment service over real TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from datalab.home import Home
+from federation.enrolment.server import enrolment_handler
+from federation.pki.local import create_federation, issue_gateway_certificate, open_authority, open_registry
+
+GATEWAY = "127.0.0.1:8443"
+
+
+@contextmanager
+def serving(start: Callable[[], Coroutine[Any, Any, tuple[grpc.aio.Server, int]]]) -> Iterator[int]:
+    """Run a ``grpc.aio`` server in a thread with a loop of its own; yields its port."""
+    ready: list[int] = []
+    started = threading.Event()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        server, port = await start()
+        ready.append(port)
+        started.set()
+        await stop.wait()
+        await server.stop(None)
+
+    def run() -> None:
+        try:
+            loop.run_until_complete(serve())
+        finally:
+            started.set()
+            loop.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    started.wait(20)
+    try:
+        yield ready[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(20)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Home]:
+    """The home of a lab whose gateway takes enrolments."""
+    home = Home(tmp_path / "lab")
+    create_federation(home)
+    credentials = issue_gateway_certificate(home)
+
+    async def start() -> tuple[grpc.aio.Server, int]:
+        server = grpc.aio.server()
+        handler = enrolment_handler(open_authority(home), open_registry(home), gateway=GATEWAY)
+        server.add_generic_rpc_handlers((handler,))
+        tls = grpc.ssl_server_credentials([(credentials.key_pem, credentials.chain_pem)])
+        port = server.add_secure_port("127.0.0.1:0", tls)
+        await server.start()
+        return server, port
+
+    with serving(start) as port:
+        home.announce("gateway", host="127.0.0.1", port=8443, enrolment_port=port)
+        yield home

@@ -1,0 +1,85 @@
+"""``datalab up`` as a person runs it: everything comes up, and one Ctrl-C or one broken part ends all of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from datalab.errors import ExitCode
+from datalab.service import installed_services
+
+DATALAB = (sys.executable, "-m", "datalab")
+NAMES = {service.name for service in installed_services()}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("up")
+    ports = "[ports]\nobject_store = 0\nlab = 0\ngateway = 0\nenrolment = 0\n"
+    (folder / "datalab.toml").write_text(ports, encoding="utf-8")
+    subprocess.run([*DATALAB, "pki", "init", "--home", str(folder)], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def up(home: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [*DATALAB, "up", "--home", str(home)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    ) as process:
+        yield process
+        process.kill()
+
+
+def processes(home: Path, up: subprocess.Popen[str]) -> dict[str, psutil.Process]:
+    """Wait until every part has announced itself, and return its process."""
+    announced = [home / "run" / f"{name}.json" for name in NAMES]
+    while not all(path.exists() for path in announced):
+        assert up.poll() is None
+        time.sleep(0.05)
+    return {path.stem: psutil.Process(json.loads(path.read_bytes())["pid"]) for path in announced}
+
+
+def test_ctrl_c_stops_everything(home: Path, up: subprocess.Popen[str]) -> None:
+    parts = processes(home, up)
+    everything = [*parts.values(), *(child for part in parts.values() for child in part.children())]
+    assert up.stdout is not None
+    table = [up.stdout.readline() for _ in range(len(NAMES) + 1)]
+    assert {line.split()[0] for line in table} == {"part", *NAMES}
+    up.send_signal(signal.SIGINT)
+    _, told = up.communicate(timeout=30)
+    assert up.returncode == ExitCode.INTERRUPTED
+    assert "everything it started has been stopped" in told
+    assert not any(process.is_running() for process in everything)
+    assert not list((home / "run").iterdir())
+
+
+def test_a_part_that_ends_ends_the_lab_with_a_sentence(home: Path, up: subprocess.Popen[str]) -> None:
+    parts = processes(home, up)
+    parts["lab"].kill()
+    _, told = up.communicate(timeout=30)
+    assert up.returncode == ExitCode.SERVICE_FAILED
+    assert "The lab ended unexpectedly" in told
+    assert not any(part.is_running() for part in parts.values())
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = subprocess.run(
+        [*DATALAB, "up", "--home", str(tmp_path / "file" / "lab")], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == ExitCode.NOT_WRITABLE
+    assert done.stderr.startswith("datalab: Cannot make the folder")
+    assert done.stderr.count("\n") == 1

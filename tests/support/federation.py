@@ -1,0 +1,153 @@
+"""A federation of real processes for tests and benchmarks: authority, gateway, nodes; the lab's catalog is left out."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from datalab.home import Home
+from datalab.permits.claims import PermitClaims, PermittedDataset, Purpose
+from datalab.permits.keys import PUBLIC_FILE, generate_key, write_key_pair
+from datalab.permits.permit import sign_permit
+from datalab.supervisor import Supervisor
+from federation import client
+from federation.bundle import digest, pack
+from federation.pki.identity import Role
+from federation.pki.local import create_federation, invite
+from federation.run import ConfigValue, RunFolder, RunPlace
+
+ECHO = Path(__file__).parents[1] / "apps" / "echo"
+TOY_CONTRACT = Path(__file__).with_name("toy.odcs.yaml")
+DATASET = "toy"
+
+
+class Federation:
+    """A gateway and its nodes below one folder.
+
+    Args:
+        folder: where all of them have their homes.
+        supervisor: owns the processes.
+    """
+
+    def __init__(self, folder: Path, supervisor: Supervisor) -> None:
+        self.folder = folder
+        self.supervisor = supervisor
+        self.lab = Home(folder / "lab")
+        (self.lab.folder() / "datalab.toml").write_text("[ports]\ngateway = 0\nenrolment = 0\n", encoding="utf-8")
+        self.key = generate_key()
+        self.access_body = Home(folder / "access-body").folder()
+        write_key_pair(self.key, self.access_body)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        create_federation(self.lab)
+        self.start_gateway()
+
+    def start_gateway(self) -> None:
+        """Start, or start again, the gateway."""
+        self.processes["gateway"] = self.supervisor.start("gateway", "federation.gateway.server", self.lab)
+
+    def node_home(self, name: str) -> Home:
+        """Return a node's home."""
+        return Home(self.folder / "nodes" / name)
+
+    def add_node(self, name: str, *, apps: Sequence[Path] = (ECHO,), rows: int = 100, policy: str = "") -> Home:
+        """Lay out a node with a toy dataset that allows ``apps``, and start it; ``wait_for`` says when it is connected.
+
+        Args:
+            name: of the node.
+            apps: folders of the apps that it allows.
+            rows: in its dataset.
+            policy: further lines under ``[policy]``.
+        """
+        home = self.node_home(name)
+        lines = [f"{number / 10},{number % 2}" for number in range(rows)]
+        home.folder("export").joinpath("toy.csv").write_text("x,event\n" + "\n".join(lines) + "\n", encoding="utf-8")
+        shutil.copyfile(TOY_CONTRACT, home.path / "toy.odcs.yaml")
+        shutil.copyfile(self.access_body / PUBLIC_FILE, home.path / "access-body.jwk")
+        allowed = "\n".join(f'[[policy.apps]]\nsha256 = "{digest(pack(app))}"\n' for app in apps)
+        home.path.joinpath("node.toml").write_text(
+            f'[policy]\npurposes = ["e-ii"]\npermit_keys = ["access-body.jwk"]\n{policy}\n{allowed}\n'
+            f'[[datasets]]\nid = "{DATASET}"\nsource = "export/toy.csv"\ncontract = "toy.odcs.yaml"\n',
+            encoding="utf-8",
+        )
+        token = home.path / "token"
+        token.touch(mode=0o600)
+        token.write_text(invite(self.lab, Role.NODE, name, organisation=name, country="NL"), encoding="ascii")
+        self.start_node(name)
+        return home
+
+    def start_node(self, name: str) -> None:
+        """Start, or start again, a node that has been laid out."""
+        self.processes[name] = self.supervisor.start("node", "federation.node.agent", self.node_home(name), wait=False)
+
+    def wait_for(self, *names: str) -> None:
+        """Wait until nodes are connected."""
+        for name in names:
+            self.supervisor.wait_ready("node", self.node_home(name))
+
+    def permit(self, **changes: Any) -> str:
+        """Return a signed permit for the toy dataset; ``changes`` override its claims."""
+        now = datetime.now(UTC)
+        claims = PermitClaims(
+            **{
+                "id": "permit-1",
+                "issuer": "Access body",
+                "data_user": "Start-up",
+                "people": ("Researcher",),
+                "project": "Test",
+                "purpose": Purpose.RESEARCH_ALGORITHMS,
+                "datasets": (PermittedDataset(id=DATASET),),
+                "not_before": now - timedelta(minutes=1),
+                "expires": now + timedelta(hours=1),
+                **changes,
+            }
+        )
+        return sign_permit(claims, self.key)
+
+    def run(
+        self,
+        nodes: Sequence[str],
+        *,
+        app: Path = ECHO,
+        config: dict[str, ConfigValue] | None = None,
+        permit: str | None = None,
+        purpose: str = "e-ii",
+        seed: int = 0,
+        run_id: str | None = None,
+        while_running: Callable[[subprocess.Popen[bytes], dict[str, Any]], None] | None = None,
+    ) -> RunFolder:
+        """Submit a run, watch it to its end and return its folder; raises as ``federation.client.watch``.
+
+        Args:
+            nodes: the nodes that take part.
+            app: folder of the app.
+            config: run configuration.
+            permit: the signed permit; a good one if it is left out.
+            purpose: of the run.
+            seed: of the run.
+            run_id: of the run.
+            while_running: called with the runner's process and each event.
+        """
+        folder = client.submit(
+            self.lab,
+            app,
+            run_id=run_id,
+            places=[RunPlace(node=name, dataset=DATASET) for name in nodes],
+            permit=permit or self.permit(),
+            purpose=purpose,
+            config=config,
+            seed=seed,
+            timeout=20,
+            record=False,
+        )
+        runner = client.start(folder, self.supervisor)
+        try:
+            for event in client.watch(folder, runner):
+                if while_running is not None:
+                    while_running(runner, event)
+        finally:
+            self.supervisor.stop("runner")
+        return folder

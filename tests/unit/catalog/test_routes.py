@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import pytest
+from fastapi.routing import APIRoute
+
+import catalog.web.routes
+from catalog.web.access import Allowed
+from catalog.web.errors import status_of
+from datalab import errors
+from datalab.errors import DatalabError
+
+
+def every_route() -> list[APIRoute]:
+    names = [module.name for module in pkgutil.iter_modules(catalog.web.routes.__path__)]
+    routers = [importlib.import_module(f"catalog.web.routes.{name}").router for name in names]
+    return [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+
+
+def action_of(route: APIRoute) -> Allowed:
+    """The one permission that a route asks for."""
+    (allowed,) = [one.call for one in route.dependant.dependencies if isinstance(one.call, Allowed)]
+    return allowed
+
+
+def test_every_route_asks_for_exactly_one_permission() -> None:
+    routes = every_route()
+    assert len(routes) >= 20
+    for route in routes:
+        assert action_of(route).action
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (errors.IdentityError, 401),
+        (errors.RefusedError, 403),
+        (errors.NotFoundError, 404),
+        (errors.BadInputError, 400),
+        (errors.DatalabError, 500),
+    ],
+)
+def test_each_kind_of_error_has_its_status(kind: type[DatalabError], status: int) -> None:
+    assert status_of(kind("what")) == status

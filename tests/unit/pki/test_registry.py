@@ -1,0 +1,153 @@
+"""The register: invitations that work once, members that come, go and come back."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from datalab.audit.verification import verify
+from datalab.errors import BadInputError, IdentityError, NotFoundError
+from federation.pki.authority import Authority
+from federation.pki.identity import Holder, Identity, Role
+from federation.pki.members import Invite
+from federation.pki.registry import Registry
+from tests.unit.pki.conftest import FEDERATION, NODE, enrolled
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    """An empty register."""
+    return Registry(tmp_path, FEDERATION)
+
+
+def invited(registry: Registry, name: str = NODE.name, **how: timedelta) -> str:
+    return registry.invite(Role.NODE, name, organisation="Erasmus MC", country="NL", **how)
+
+
+def enrol(registry: Registry, authority: Authority, invite: Invite) -> Holder:
+    identity = Identity(FEDERATION, invite.role, invite.name)
+    holder = enrolled(authority, identity).holder
+    registry.record_certificate(invite, holder)
+    return holder
+
+
+def test_an_invitation_works_once(registry: Registry) -> None:
+    secret = invited(registry)
+    invite = registry.claim(secret)
+    assert (invite.name, invite.organisation, invite.country) == ("rotterdam", "Erasmus MC", "NL")
+    with pytest.raises(IdentityError, match="used already"):
+        registry.claim(secret)
+
+
+def test_of_many_who_try_at_once_one_gets_it(registry: Registry) -> None:
+    secret = invited(registry)
+
+    def attempt(_: int) -> bool:
+        try:
+            registry.claim(secret)
+        except IdentityError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(attempt, range(16))) == 1
+
+
+def test_an_expired_or_unknown_invitation_does_not_work(registry: Registry) -> None:
+    secret = invited(registry, lifetime=timedelta(0))
+    with pytest.raises(IdentityError, match="has expired"):
+        registry.claim(secret)
+    for unknown in ("x" * 43, "*", ""):
+        with pytest.raises(IdentityError, match="not known"):
+            registry.claim(unknown)
+
+
+def test_the_secret_is_not_kept(registry: Registry, tmp_path: Path) -> None:
+    secret = invited(registry)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert not any(secret in path.name or secret.encode() in path.read_bytes() for path in files)
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "organisation", "country", "error"),
+    [
+        (Role.NODE, "../up", "A", "NL", IdentityError),
+        (Role.GATEWAY, "gateway", "A", "NL", IdentityError),
+        (Role.NODE, "a", " ", "NL", BadInputError),
+        (Role.NODE, "a", "A", "nl", BadInputError),
+    ],
+)
+def test_who_cannot_be_invited(
+    registry: Registry, role: Role, name: str, organisation: str, country: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        registry.invite(role, name, organisation=organisation, country=country)
+
+
+def test_a_member_is_admitted_by_a_certificate_that_was_entered(registry: Registry, authority: Authority) -> None:
+    holder = enrol(registry, authority, registry.claim(invited(registry)))
+    assert registry.check_admitted(holder).organisation == "Erasmus MC"
+    assert [(one.name, len(one.certificates)) for one in registry.members()] == [("rotterdam", 1)]
+    with pytest.raises(IdentityError, match="not in the register"):
+        registry.check_admitted(enrolled(authority).holder)
+
+
+def test_revocation_is_seen_by_whoever_has_the_register_open(
+    registry: Registry, authority: Authority, tmp_path: Path
+) -> None:
+    holder = enrol(registry, authority, registry.claim(invited(registry)))
+    registry.check_admitted(holder)
+    Registry(tmp_path, FEDERATION).revoke(Role.NODE, NODE.name)
+    with pytest.raises(IdentityError, match="was revoked"):
+        registry.check_admitted(holder)
+
+
+def test_revocation_withdraws_open_invitations_too(registry: Registry) -> None:
+    secret, other = invited(registry), invited(registry, "utrecht")
+    registry.revoke(Role.NODE, NODE.name)
+    with pytest.raises(IdentityError, match="not known"):
+        registry.claim(secret)
+    registry.claim(other)
+
+
+def test_revocation_catches_an_enrolment_under_way(registry: Registry, authority: Authority) -> None:
+    invite = registry.claim(invited(registry))
+    registry.revoke(Role.NODE, NODE.name)
+    with pytest.raises(IdentityError, match="was revoked"):
+        enrol(registry, authority, invite)
+    assert [(bool(one.revoked), one.certificates) for one in registry.members()] == [(True, ())]
+
+
+def test_a_revoked_member_can_be_invited_again_and_its_old_certificate_stays_out(
+    registry: Registry, authority: Authority
+) -> None:
+    old = enrol(registry, authority, registry.claim(invited(registry)))
+    registry.revoke(Role.NODE, NODE.name)
+    new = enrol(registry, authority, registry.claim(invited(registry)))
+    assert registry.check_admitted(new).revoked is None
+    with pytest.raises(IdentityError, match="was revoked"):
+        registry.check_admitted(old)
+
+
+def test_nobody_is_nobody(registry: Registry) -> None:
+    with pytest.raises(NotFoundError):
+        registry.revoke(Role.NODE, "nobody")
+
+
+def test_every_change_is_in_the_audit_log(registry: Registry, authority: Authority) -> None:
+    enrol(registry, authority, registry.claim(invited(registry)))
+    registry.revoke(Role.NODE, NODE.name)
+    assert verify(registry.audit.path).intact
+    entries = [json.loads(line) for line in registry.audit.path.read_bytes().splitlines()]
+    assert [entry["event"] for entry in entries] == [
+        "member.invited",
+        "invitation.claimed",
+        "certificate.issued",
+        "member.revoked",
+    ]
+    assert {entry["details"]["member"] for entry in entries} == {str(NODE)}

@@ -1,0 +1,113 @@
+"""Receiving buffers: a few pieces ahead, nothing twice, nothing unasked, and on from where a cut left off."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from federation.errors import WireError
+from federation.pb import federation_pb2 as pb
+from federation.wire.buffers import BufferStore
+from federation.wire.exchange import Inbox
+from federation.wire.protocol import CHUNK_BYTES, FETCH_WINDOW
+
+DATA = bytes(range(256)) * (CHUNK_BYTES // 256) * 6 + b"the end"
+SHA256 = hashlib.sha256(DATA).digest()
+
+
+class Peer:
+    """Answers fetches from ``data``; ``stop_after`` answers it says no more."""
+
+    def __init__(self, data: bytes = DATA, *, stop_after: int = 1000) -> None:
+        self.data = data
+        self.asked: list[int] = []
+        self.waiting = self.most_waiting = 0
+        self._left = stop_after
+        self.inbox: Inbox
+
+    async def send(self, fetch: pb.Fetch) -> None:
+        self.asked.append(fetch.offset)
+        self.waiting += 1
+        self.most_waiting = max(self.most_waiting, self.waiting)
+        if self._left > 0:
+            self._left -= 1
+            asyncio.get_running_loop().call_later(0.001, self._answer, fetch)
+
+    def _answer(self, fetch: pb.Fetch) -> None:
+        self.waiting -= 1
+        piece = self.data[fetch.offset : fetch.offset + fetch.length]
+        self.inbox.accept(pb.Chunk(sha256=fetch.sha256, offset=fetch.offset, data=piece, size=len(self.data)))
+
+
+def connect(folder: Path, peer: Peer) -> Inbox:
+    peer.inbox = Inbox(BufferStore(folder), "run-1")
+    return peer.inbox
+
+
+async def test_a_buffer_arrives_whole_with_few_pieces_outstanding(tmp_path: Path) -> None:
+    peer = Peer()
+    await connect(tmp_path, peer).ensure(SHA256, peer.send)
+    assert BufferStore(tmp_path).path(SHA256).read_bytes() == DATA
+    assert peer.most_waiting <= FETCH_WINDOW
+
+
+async def test_what_is_here_is_not_asked_for_again(tmp_path: Path) -> None:
+    peer = Peer()
+    inbox = connect(tmp_path, peer)
+    await asyncio.gather(*(inbox.ensure(SHA256, peer.send) for _ in range(5)))
+    await inbox.ensure(SHA256, peer.send)
+    assert sorted(set(peer.asked)) == sorted(peer.asked)
+
+
+async def test_a_cut_transfer_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    peer = Peer(stop_after=3)
+    inbox = connect(tmp_path, peer)
+    fetching = asyncio.create_task(inbox.ensure(SHA256, peer.send))
+    await asyncio.sleep(0.1)
+    inbox.cut()
+    with pytest.raises(WireError, match="lost"):
+        await fetching
+    again = Peer()
+    await connect(tmp_path, again).ensure(SHA256, again.send)
+    assert min(again.asked) == 3 * CHUNK_BYTES
+    assert BufferStore(tmp_path).path(SHA256).read_bytes() == DATA
+
+
+async def test_a_relay_reads_pieces_before_the_end_is_here(tmp_path: Path) -> None:
+    peer = Peer(stop_after=2)
+    inbox = connect(tmp_path, peer)
+    piece, size = await asyncio.wait_for(inbox.read(SHA256, CHUNK_BYTES, 100, peer.send), 5)
+    assert (piece, size) == (DATA[CHUNK_BYTES : CHUNK_BYTES + 100], len(DATA))
+    inbox.cut()
+
+
+async def test_a_peer_without_the_buffer_is_an_error(tmp_path: Path) -> None:
+    inbox = Inbox(BufferStore(tmp_path), "run-1")
+
+    async def send(fetch: pb.Fetch) -> None:
+        missing = pb.Chunk(sha256=fetch.sha256, offset=fetch.offset, missing=True)
+        asyncio.get_running_loop().call_soon(inbox.accept, missing)
+
+    with pytest.raises(WireError, match="does not have"):
+        await inbox.ensure(SHA256, send)
+
+
+async def test_a_lying_peer_is_found_out(tmp_path: Path) -> None:
+    peer = Peer(DATA[:-1] + b"!")
+    with pytest.raises(WireError, match="digest"):
+        await connect(tmp_path, peer).ensure(SHA256, peer.send)
+
+
+async def test_a_piece_that_nobody_asked_for_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WireError, match="nobody asked"):
+        Inbox(BufferStore(tmp_path), "run-1").accept(pb.Chunk(sha256=SHA256, data=b"x", size=1))
+
+
+async def test_an_empty_buffer_is_a_buffer(tmp_path: Path) -> None:
+    peer = Peer(b"")
+    sha256 = hashlib.sha256(b"").digest()
+    await connect(tmp_path, peer).ensure(sha256, peer.send)
+    assert BufferStore(tmp_path).size(sha256) == 0
