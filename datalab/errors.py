@@ -104,7 +104,9 @@ class IdentityError(DatalabError):
     exit_code = ExitCode.IDENTITY
 
 
-def error_of_child(output: str, code: int, fallback: str) -> DatalabError:
+def error_of_child(
+    output: str, code: int, fallback: str, kind: type[DatalabError] = ServiceFailedError
+) -> DatalabError:
     """Return the error with which a child process ended.
 
     A child of ours (``datalab.service.run_service``) prints its error as the last line ``error: …`` and leaves with the
@@ -114,9 +116,10 @@ def error_of_child(output: str, code: int, fallback: str) -> DatalabError:
         output: what it wrote, to stderr or its log.
         code: its exit code.
         fallback: what to say if it said nothing.
+        kind: the class of the error returned.
     """
     said = next((line for line in reversed(output.splitlines()) if line.startswith("error: ")), None)
-    error = ServiceFailedError(fallback if said is None else said.removeprefix("error: "))
+    error = kind(fallback if said is None else said.removeprefix("error: "))
     if said is not None and code in set(ExitCode):
         error.exit_code = ExitCode(code)
     return error

@@ -93,6 +93,10 @@ class Supervisor:
             if child.poll() is not None:
                 raise _ended(name, home, child.returncode)
 
+    def forget(self, child: subprocess.Popen[bytes]) -> None:
+        """No longer mind a process, which has ended as it should."""
+        self._running = [one for one in self._running if one[2] is not child]
+
     def stop(self, name: str) -> None:
         """Stop the processes called ``name``: SIGTERM, then SIGKILL after ``STOP_TIMEOUT`` seconds."""
         chosen = [one for one in self._running if one[0] == name]

@@ -15,6 +15,7 @@ from datalab.errors import DatalabError, NotFoundError, error_of_child
 from datalab.home import Home, write_atomically
 from datalab.supervisor import Supervisor
 from federation.bundle import digest, pack
+from federation.errors import RunFailedError
 from federation.pki.identity import Role
 from federation.pki.local import invite
 from federation.run import ConfigValue, RunFolder, RunPlace, RunSpec
@@ -114,4 +115,5 @@ def find(home: Home, run_id: str) -> RunFolder:
 def _failure(folder: RunFolder, code: int) -> DatalabError:
     log = Home(folder.path).log_file("runner")
     output = log.read_text(encoding="utf-8", errors="replace")
-    return error_of_child(output, code, f"The run ended unexpectedly (exit code {code}); its log is {log}.")
+    fallback = f"The run ended unexpectedly (exit code {code}); its log is {log}."
+    return error_of_child(output, code, fallback, RunFailedError)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dagster as dg
 
-from pipelines.defs.curation.assets import ASSETS
+from pipelines.defs.curation.assets import ASSETS, GROUP
 from pipelines.defs.curation.resources import CurationRun
 
 CURATE = "curate"
 
 defs = dg.Definitions(
     assets=ASSETS,
-    jobs=[dg.define_asset_job(CURATE, selection=dg.AssetSelection.groups("curation"))],
+    jobs=[dg.define_asset_job(CURATE, selection=dg.AssetSelection.groups(GROUP))],
     resources={"run": CurationRun.configure_at_launch()},
 )

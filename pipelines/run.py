@@ -20,14 +20,11 @@ from pydantic import BaseModel
 from catalog.client import lab_client
 from catalog.records import Dataset, Upload, Version
 from datalab.canonical import sha256_file
+from datalab.curation.engine import REJECTS, REPORT
 from datalab.errors import BadInputError, DatalabError
 from datalab.home import Home
 from datalab.service import die_with_parent
 from pipelines.sources import find_contract
-
-REJECTS, REPORT = "rejects.csv", "report.json"
-_KEPT = frozenset({REJECTS, REPORT})
-"""What stays of a run's folder: where the faults lie and the counts, never a value."""
 
 
 class Checks(BaseModel):
@@ -112,7 +109,8 @@ def _execute(
             ) from error
         steps = instance.get_run_step_stats(run_id)
     with lab_client(home, "pipeline") as lab:
-        outcome = _outcome(home, lab.version(dataset.id, number))
+        [version] = [one for one in lab.versions(dataset.id) if one.pipeline_run == run_id]
+    outcome = _outcome(home, version)
     outcome.asset_checks = {one.check_name: one.passed for one in result.get_asset_check_evaluations()}
     outcome.seconds = {
         step.step_key: round(step.end_time - step.start_time, 3)
@@ -141,16 +139,14 @@ def _outcome(home: Home, version: Version) -> Outcome:
 
 @contextmanager
 def _run_folder(home: Home, dataset: str, run_id: str) -> Iterator[Path]:
-    """Lend the folder of a run, and remove what follows from the data when it ends."""
+    """Lend the folder of a run, and remove what holds data when it ends: rejects and report hold no value."""
     folder = _folder(home, dataset, run_id)
+    work = folder / "work"
+    work.mkdir(mode=0o700)
     try:
         yield folder
     finally:
-        for path in folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.name not in _KEPT:
-                path.unlink()
+        shutil.rmtree(work)
 
 
 def _folder(home: Home, dataset: str, run_id: str) -> Path:

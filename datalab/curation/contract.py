@@ -11,7 +11,7 @@ Custom property                 Stands at              Meaning
 =============================== ====================== ================================================================
 ``datalab.disclosureThreshold`` contract               smallest count that may be told outside the holder; default 10
 ``datalab.onReject``            contract               ``continue`` (default): the other rows go on; ``stop``: none does
-``datalab.delimiter``           export                 one character; default ``,``
+``datalab.delimiter``           export                 ``,`` (default), ``;``, ``|`` or a tab
 ``datalab.header``              export                 whether the first record names the columns; default true
 ``datalab.missing``             export                 texts that mean "no value", besides an empty field
 ``datalab.kAnonymity``          export                 ``k`` and ``quasiIdentifiers`` (columns of the export)
@@ -23,6 +23,8 @@ Custom property                 Stands at              Meaning
 ``datalab.sortBy``              harmonised             columns that the table is sorted by first
 ``datalab.role``                column of harmonised   ``predictor`` (default) or ``outcome``: 1 is an event, 0 is none
 =============================== ====================== ================================================================
+
+Spaces around a value do not count. An ``integer`` may be written with zero decimals (``63.0``), as table programs do.
 
 Any other ``datalab.*`` property is an error. So is a key of the standard that Datalab would not carry out.
 """
@@ -142,6 +144,7 @@ class Contract:
     id: str
     version: str
     title: str
+    description: str
     digest: str
     export: Export
     harmonised: Harmonised
@@ -156,7 +159,7 @@ def load_contract(path: Path) -> Contract:
         NotFoundError: there is no such file.
         BadInputError: it breaks the standard, uses an unknown ``datalab.*`` property, or computes what it may not.
     """
-    from datalab.curation.reading import read_contract
     from datalab.curation.odcs import read_document
+    from datalab.curation.reading import read_contract
 
     return read_contract(read_document(path))

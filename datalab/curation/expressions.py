@@ -42,9 +42,7 @@ class Expression:
     columns: frozenset[str]
 
 
-def parse_expression(
-    database: DuckDBPyConnection, text: str, columns: Collection[str], *, where: str
-) -> Expression:
+def parse_expression(database: DuckDBPyConnection, text: str, columns: Collection[str], *, where: str) -> Expression:
     """Return the checked expression.
 
     Args:

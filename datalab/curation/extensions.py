@@ -37,7 +37,7 @@ class KAnonymity(Extensions):
 class OfExport(Extensions):
     """At the schema object ``export``."""
 
-    delimiter: Annotated[str, Field(pattern=r'^[^"\r\n0-9A-Za-z.+-]$')] = ","
+    delimiter: Annotated[str, Field(pattern=r"^[,;|\t]$")] = ","
     header: bool = True
     missing: list[str] = []
     k_anonymity: KAnonymity | None = None

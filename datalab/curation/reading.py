@@ -65,6 +65,7 @@ def read_contract(document: Document) -> Contract:
         id=document.data["id"],
         version=document.data["version"],
         title=document.data.get("name", document.data["id"]),
+        description=_text(document.data.get("description", {}), "purpose"),
         digest=document.digest,
         export=export,
         harmonised=harmonised,
@@ -220,9 +221,7 @@ def _domain(document: Document, keys: tuple[Key, ...], entry: dict[str, Any]) ->
     )
 
 
-def _quality(
-    document: Document, keys: tuple[Key, ...], part: dict[str, Any], column: str | None
-) -> list[QualityRule]:
+def _quality(document: Document, keys: tuple[Key, ...], part: dict[str, Any], column: str | None) -> list[QualityRule]:
     rules = []
     metric = "rowCount" if column is None else "nullValues"
     for index, entry in enumerate(part.get("quality", [])):

@@ -1,9 +1,10 @@
 """Finding the records in the bytes of a CSV file (RFC 4180), independently of the reader that later parses them.
 
 One pass over the raw file counts its records, notes the physical line that each starts on, digests the file, and sets
-apart the records that no reader could take: a wrong number of fields, a stray or unclosed quote, a lone carriage return,
-bytes that are not UTF-8. All others go to a clean copy (UTF-8, LF, no header) that DuckDB then reads strictly. A stray
-quote costs its own line only: the search goes on at the next one, where a reader would swallow rows up to the next quote.
+apart the records that no reader could take: a wrong number of fields, a stray or unclosed quote, a lone carriage
+return, bytes that are not UTF-8. All others go to a clean copy (UTF-8, LF, no header) that DuckDB then reads strictly.
+A stray quote costs its own line only: the search goes on at the next one, where a reader would swallow rows up to the
+next quote.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 WINDOW = 256 * 1024
 """Bytes looked at together, and the longest record that is taken."""
+
+_AFTER_STRAY = 4096
+"""Bytes looked at after a stray quote: few, as where there is one there are often many."""
 
 _NOT_CSV = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"PAR1": "Parquet", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 _BOM = b"\xef\xbb\xbf"
@@ -72,7 +76,10 @@ def read_header(raw: Path, delimiter: str) -> tuple[list[str], int, int]:
     text = head.decode("utf-8-sig", errors="replace")
     lines = io.StringIO(text, newline="").readlines()
     reader = csv.reader(lines, delimiter=delimiter)
-    names = next(reader, [])
+    try:
+        names = next(reader, [])
+    except csv.Error:
+        names = ["\ufffd"]
     length = len("".join(lines[: reader.line_num]).encode()) + (len(_BOM) if head.startswith(_BOM) else 0)
     if "\ufffd" in "".join(names) or (length >= WINDOW and len(head) == WINDOW):
         raise BadInputError(
@@ -146,12 +153,14 @@ class _Pass:
 
     def take(self, data: bytes, target: BinaryIO, *, last: bool) -> bytes:
         """Take all complete records of ``data``; return what is left of it for the next window."""
+        size = len(data)
         while data:
-            window = _Window(data, self.delimiter, last=last)
-            if len(window.ends):
-                self._keep(window, target)
+            whole = size >= len(data)
+            window = _Window(data[:size], self.delimiter, last=last and whole)
+            self._keep(window, target)
             data = data[window.complete :]
-            if window.stray and data:
+            unclosed = not window.complete and whole and len(data) >= WINDOW
+            if data and (window.stray or unclosed):
                 end = data.find(b"\n") + 1
                 if not end and not last:
                     return data
@@ -159,15 +168,20 @@ class _Pass:
                 self.found.faults.append(Fault(self.found.total, self.line, "quote"))
                 self.line += 1
                 data = data[end or len(data) :]
-            elif not window.stray:
+                size = _AFTER_STRAY
+            elif whole:
                 return data
+            else:
+                size *= 2
         return data
 
     def _keep(self, window: _Window, target: BinaryIO) -> None:
         """Write the good records of a window, note the bad, and the positions of both."""
         import numpy as np
 
-        starts, ends = window.starts, window.ends
+        starts = window.starts
+        if not len(starts):
+            return
         lines = self.line + np.searchsorted(window.newlines, starts)
         real = ~window.blank
         records = self.found.total + np.cumsum(real)
@@ -227,7 +241,7 @@ class _Window:
         ends = self.newlines[self._outside(self.newlines)]
         if last and not data.endswith(b"\n") and len(self._quotes) % 2 == 0:
             ends = np.append(ends, len(data))
-        stray = self._first_stray(delimiter, last=last)
+        stray = self._first_stray()
         self.stray = stray is not None
         if stray is not None:
             ends = ends[ends < stray]
@@ -278,7 +292,7 @@ class _Window:
         outside: Bools = np.searchsorted(self._quotes, places) % 2 == 0
         return outside
 
-    def _first_stray(self, delimiter: int, *, last: bool) -> int | None:
+    def _first_stray(self) -> int | None:
         """Return the first quote that neither opens nor closes a field nor stands for itself (``""``)."""
         import numpy as np
 
@@ -289,8 +303,7 @@ class _Window:
         before, after = padded[quotes], padded[quotes + 2]
         opens = np.arange(len(quotes)) % 2 == 0
         previous = np.append(-2, quotes[:-1])
-        opening = (before == delimiter) | (before == ord("\n")) | (quotes == previous + 1)
-        closing = np.isin(after, (delimiter, ord("\n"), ord("\r"), ord('"')))
+        opening = (before == self._delimiter) | (before == ord("\n")) | (quotes == previous + 1)
+        closing = np.isin(after, (self._delimiter, ord("\n"), ord("\r"), ord('"')))
         wrong = np.flatnonzero(~np.where(opens, opening, closing))
-        del last
         return int(quotes[wrong[0]]) if len(wrong) else None

@@ -18,7 +18,7 @@ from federation.pki.authority import Authority
 from federation.pki.certificates import requested_key
 from federation.pki.identity import Identity, holder_from_pem
 from federation.pki.registry import Registry
-from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR
+from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR, check_version
 
 SERVICE = pb.DESCRIPTOR.services_by_name["EnrolmentService"].full_name
 
@@ -82,7 +82,7 @@ class _Enrolment:
             raise
 
     def _issue(self, request: pb.EnrolRequest) -> pb.EnrolResponse:
-        _check_version(request)
+        check_version(request.protocol_major, request.protocol_minor)
         requested_key(request.certificate_request_pem)  # a bad request must not cost its sender the token
         invite = self._registry.claim(request.secret)
         identity = Identity(self._authority.federation, invite.role, invite.name)
@@ -94,14 +94,4 @@ class _Enrolment:
             certificate_chain_pem=chain,
             trust_bundle_pem=self._authority.trust_bundle_pem,
             gateway_address=self._gateway,
-        )
-
-
-def _check_version(request: pb.EnrolRequest) -> None:
-    if request.protocol_major != PROTOCOL_MAJOR:
-        older = "node" if request.protocol_major < PROTOCOL_MAJOR else "gateway"
-        raise WireError(
-            f"You speak protocol {request.protocol_major}.{request.protocol_minor}, the gateway "
-            f"{PROTOCOL_MAJOR}.{PROTOCOL_MINOR}.",
-            next_step=f"Upgrade the {older}.",
         )

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import grpc.aio
 import structlog
 
+from datalab.audit.chain import Head
 from federation.errors import WireError
 from federation.gateway.run import NodeSession, Run, RunnerSession
 from federation.gateway.session import Session
@@ -29,8 +30,9 @@ Announce = Callable[[str, pb.DatasetAnnouncement], Awaitable[None]]
 class Record(Protocol):
     """Writes one event to the gateway's audit log."""
 
-    def __call__(self, event: str, **details: Any) -> Any:
-        """Append ``event``."""
+    def __call__(self, event: str, **details: Any) -> Head:
+        """Append ``event`` and return where the chain stands then."""
+        ...
 
 
 class Hub:
@@ -65,7 +67,7 @@ class Hub:
             WireError: the first frame is not a hello that this gateway understands.
         """
         hello = (await anext(requests)).hello
-        check_version(hello)
+        check_version(hello.protocol_major, hello.protocol_minor)
         if len(hello.datasets) > MAX_DATASETS:
             raise WireError(f"A node announces at most {MAX_DATASETS} datasets.")
         name, session = holder.identity.name, NodeSession(holder)
@@ -107,7 +109,8 @@ class Hub:
         if run.id != holder.identity.name or run.id in self.runs:
             raise WireError("A runner conducts the one run that its certificate names, once at a time.")
         self.runs[run.id] = run
-        self._record("run opened", run=run.id, nodes=sorted(run.places))
+        head = self._record("run opened", run=run.id, nodes=sorted(run.places))
+        run.set_head(head)
         for name, place in run.places.items():
             if name in self.nodes:
                 self.nodes[name].send(pb.ConnectResponse(offer=place.offer))
@@ -115,7 +118,8 @@ class Hub:
             await session.serve(requests, context, lambda frame: self._from_runner(run, frame))
         finally:
             del self.runs[run.id]
-            self._record("run closed", run=run.id, outcome=run.end.outcome)
+            head = self._record("run closed", run=run.id, outcome=run.end.outcome[:20])
+            run.end.audit_head.CopyFrom(pb.AuditHead(number=head.n, hash=head.hash))
             for name in run.places.keys() & self.nodes.keys():
                 self.nodes[name].send(pb.ConnectResponse(run_end=run.end))
             run.close()
@@ -132,7 +136,14 @@ class Hub:
         run.places[name].traffic.from_node += request.ByteSize()
         match frame:
             case pb.Decision():
-                self._record("node decided", run=run.id, node=name, code=frame.code, reason=frame.reason[:500])
+                self._record(
+                    "node decided",
+                    run=run.id,
+                    node=name,
+                    decision=pb.DecisionCode.Name(frame.code),
+                    reason=frame.reason[:500],
+                    node_head={"n": frame.audit_head.number, "hash": frame.audit_head.hash[:64]},
+                )
                 frame.node, frame.identity = name, str(session.identity)
                 run.runner.send(pb.ConductResponse(decision=frame))
             case pb.Reply():
@@ -169,12 +180,12 @@ class Hub:
                 raise WireError("A runner sends tasks, fetches, chunks and the run's end after its opening.")
 
     async def _chunk_for_node(self, run: Run, name: str, fetch: pb.Fetch) -> pb.ConnectResponse:
-        frame = pb.ConnectResponse(chunk=await run.read(fetch, self.nodes))
+        frame = pb.ConnectResponse(chunk=await run.read(fetch, self.nodes, by_node=True))
         run.places[name].traffic.to_node += frame.ByteSize()
         return frame
 
     async def _chunk_for_runner(self, run: Run, fetch: pb.Fetch) -> pb.ConductResponse:
-        return pb.ConductResponse(chunk=await run.read(fetch, self.nodes))
+        return pb.ConductResponse(chunk=await run.read(fetch, self.nodes, by_node=False))
 
     def _tell_runs(self, node: str, state: pb.NodeState) -> None:
         for run in self.runs.values():

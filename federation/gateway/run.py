@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from datalab.audit.chain import Head
 from federation.errors import WireError
 from federation.gateway.session import Session
 from federation.pb import federation_pb2 as pb
@@ -16,6 +17,8 @@ from federation.wire.protocol import CHUNK_BYTES, check_digest, check_run_id, re
 NodeSession = Session[pb.ConnectRequest, pb.ConnectResponse]
 RunnerSession = Session[pb.ConductRequest, pb.ConductResponse]
 
+RUNNER = ""
+"""Stands for the run's runner among the names of nodes, which are never empty."""
 LOST = pb.TaskError(code=pb.TASK_ERROR_CODE_NODE_LOST, message="The node is not connected.")
 
 
@@ -48,12 +51,18 @@ class Run:
         self._folder = folder / self.id
         self.store = BufferStore(self._folder)
         self.inbox = Inbox(self.store, self.id)
-        self._sources: dict[bytes, str | None] = {}
+        # Where a buffer comes from: a node's name, or RUNNER.
+        self._sources: dict[bytes, str] = {}
         for place in opening.places:
             if place.offer.run_id != self.id or place.node in self.places:
                 raise WireError("A run's opening names another run, or a node twice.")
             self.places[place.node] = Place(place.offer)
-            self._sources[check_digest(place.offer.app_sha256)] = None
+            self._sources[check_digest(place.offer.app_sha256)] = RUNNER
+
+    def set_head(self, head: Head) -> None:
+        """Give every node the lab's audit head, to be written into its own log: neither side can then rewrite its past."""
+        for place in self.places.values():
+            place.offer.audit_head.CopyFrom(pb.AuditHead(number=head.n, hash=head.hash))
 
     def accept_task(self, task: pb.Task) -> None:
         """Note a task from the runner, and that the buffers it names come from there.
@@ -64,7 +73,7 @@ class Run:
         if task.run_id != self.id or task.node not in self.places or task.task_id in self.pending:
             raise WireError("A task names another run, a node outside it, or an id that is in use.")
         for sha256 in referenced(task.content):
-            self._sources.setdefault(sha256, None)
+            self._sources[sha256] = RUNNER
         self.pending[task.task_id] = task.node
 
     def accept_reply(self, reply: pb.Reply, node: str) -> None:
@@ -88,13 +97,17 @@ class Run:
             lost = pb.Reply(run_id=self.id, task_id=task_id, node=node, error=LOST)
             self.runner.send(pb.ConductResponse(reply=lost))
 
-    async def read(self, fetch: pb.Fetch, nodes: dict[str, NodeSession]) -> pb.Chunk:
-        """Return the piece that ``fetch`` asks for, relayed from whoever has it as it arrives."""
+    async def read(self, fetch: pb.Fetch, nodes: dict[str, NodeSession], *, by_node: bool) -> pb.Chunk:
+        """Return the piece that ``fetch`` asks for, relayed from whoever has it as it arrives.
+
+        A node gets what the runner has named; what another node produced is not to be had, even by its digest.
+        """
         chunk = pb.Chunk(run_id=self.id, sha256=fetch.sha256, offset=fetch.offset)
-        if fetch.sha256 not in self._sources:
+        source = self._sources.get(fetch.sha256)
+        if source is None or (by_node and source != RUNNER):
             chunk.missing = True
             return chunk
-        send = self._send_to(self._sources[fetch.sha256], nodes)
+        send = self._send_to(source, nodes)
         length = min(fetch.length, CHUNK_BYTES)
         try:
             chunk.data, chunk.size = await self.inbox.read(fetch.sha256, fetch.offset, length, send)
@@ -107,9 +120,9 @@ class Run:
         self.inbox.cut()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _send_to(self, node: str | None, nodes: dict[str, NodeSession]) -> SendFetch:
+    def _send_to(self, node: str, nodes: dict[str, NodeSession]) -> SendFetch:
         async def send(fetch: pb.Fetch) -> None:
-            if node is None:
+            if node == RUNNER:
                 self.runner.send(pb.ConductResponse(fetch=fetch))
             elif node in nodes:
                 nodes[node].send(pb.ConnectResponse(fetch=fetch))

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 
 from federation.errors import WireError
-from federation.pb import federation_pb2 as pb
 from federation.pb import records_pb2
 
 PROTOCOL_MAJOR = 1
@@ -83,12 +82,11 @@ def referenced(content: records_pb2.RecordDict) -> Iterator[bytes]:
                 yield check_digest(entry.array.sha256)
 
 
-def check_version(hello: pb.NodeHello) -> None:
-    """Raise WireError, saying which side to upgrade, unless both speak the same major version."""
-    if hello.protocol_major != PROTOCOL_MAJOR:
-        older = "node" if hello.protocol_major < PROTOCOL_MAJOR else "gateway"
+def check_version(major: int, minor: int) -> None:
+    """Raise WireError, saying which side to upgrade, unless a peer speaks this side's major version."""
+    if major != PROTOCOL_MAJOR:
+        older = "node" if major < PROTOCOL_MAJOR else "gateway"
         raise WireError(
-            f"The node speaks protocol {hello.protocol_major}.{hello.protocol_minor} and the gateway "
-            f"{PROTOCOL_MAJOR}.{PROTOCOL_MINOR}.",
+            f"The node speaks protocol {major}.{minor} and the gateway {PROTOCOL_MAJOR}.{PROTOCOL_MINOR}.",
             next_step=f"Upgrade the {older}.",
         )

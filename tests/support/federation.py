@@ -117,6 +117,7 @@ class Federation:
         purpose: str = "e-ii",
         seed: int = 0,
         run_id: str | None = None,
+        timeout: float = 20.0,
         while_running: Callable[[subprocess.Popen[bytes], dict[str, Any]], None] | None = None,
     ) -> RunFolder:
         """Submit a run, watch it to its end and return its folder; raises as ``federation.client.watch``.
@@ -129,6 +130,7 @@ class Federation:
             purpose: of the run.
             seed: of the run.
             run_id: of the run.
+            timeout: seconds to wait for the nodes' decisions.
             while_running: called with the runner's process and each event.
         """
         folder = client.submit(
@@ -140,7 +142,7 @@ class Federation:
             purpose=purpose,
             config=config,
             seed=seed,
-            timeout=20,
+            timeout=timeout,
             record=False,
         )
         runner = client.start(folder, self.supervisor)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import dagster as dg
-from datalab.curation.contract import Contract, load_contract
+from pydantic import BaseModel
 
 from catalog.client import LabClient, lab_client
+from datalab.curation.contract import Contract, load_contract
 from datalab.home import Home
 from datalab.storage.store import ObjectStore, connect
 
+_Result = TypeVar("_Result", bound=BaseModel)
 
-class CurationRun(dg.ConfigurableResource):  # type: ignore[type-arg]  # its type parameter is for resources it wraps
+
+class CurationRun(dg.ConfigurableResource):  # type: ignore[type-arg]  # its parameter is for resources that wrap another
     """One run over one upload. Its configuration goes into Dagster's records, so it holds no secret.
 
     Attributes:
         home: the lab's home folder.
-        folder: where this run works; what follows from the data is removed when the run ends.
+        folder: where the run leaves its rejects and its report; ``work`` below it is removed when the run ends.
         upload: id of the raw file in the catalog.
         contract: file of the data contract.
     """
@@ -28,18 +32,32 @@ class CurationRun(dg.ConfigurableResource):  # type: ignore[type-arg]  # its typ
     contract: str
 
     @property
-    def work(self) -> Path:
-        """The folder of the run."""
+    def out(self) -> Path:
+        """What stays of the run: where the faults lie and the counts, never a value."""
         return Path(self.folder)
 
     @property
+    def work(self) -> Path:
+        """What passes between the assets, as Parquet and JSON files."""
+        return self.out / "work"
+
+    @property
     def raw(self) -> Path:
-        """Where the raw file lies during the run."""
-        return self.work / "raw"
+        """The raw file, under the name that its holder gave it."""
+        (path,) = (self.work / "raw").iterdir()
+        return path
 
     def load_contract(self) -> Contract:
         """Read the data contract."""
         return load_contract(Path(self.contract))
+
+    def save(self, result: BaseModel) -> None:
+        """Keep what a stage returned for the assets that follow."""
+        (self.work / f"{type(result).__name__}.json").write_text(result.model_dump_json(), encoding="utf-8")
+
+    def load(self, kind: type[_Result]) -> _Result:
+        """Return what an earlier stage returned."""
+        return kind.model_validate_json((self.work / f"{kind.__name__}.json").read_bytes())
 
     def lab(self) -> LabClient:
         """Return a client of the lab, to be used as a context manager."""

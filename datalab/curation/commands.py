@@ -1,0 +1,126 @@
+"""``datalab dataset prepare`` and ``datalab dataset curate``."""
+
+from __future__ import annotations
+
+import csv
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from datalab.errors import BadInputError
+
+if TYPE_CHECKING:
+    from datalab.curation.report import CurationReport, PreparationReport
+
+_FILE = click.Path(path_type=Path)
+_SHOWN = 3
+
+
+@click.command()
+@click.argument("contract", type=_FILE)
+@click.argument("file", type=_FILE)
+@click.option("--out", required=True, type=_FILE, help="CSV file to write.")
+@click.option("--report", type=_FILE, help="Also write the report, as JSON, to this file.")
+def prepare(contract: Path, file: Path, out: Path, report: Path | None) -> None:
+    """De-identify FILE at its holder, as CONTRACT says, before it is handed to a lab.
+
+    Columns with direct identifiers are left out, ages become bands, and people who would stand out (too few others
+    share their band and other telling traits) are left out too; how many that costs is shown. Records that break the
+    contract are not passed on; the file named after --out with the ending .rejects.csv says where they are and why.
+    """
+    from datalab.curation.contract import load_contract
+    from datalab.curation.deidentify import prepare as run
+    from datalab.home import write_atomically
+
+    result = run(load_contract(contract), file, out)
+    if report is not None:
+        write_atomically(report, result.model_dump_json(indent=2).encode() + b"\n")
+    _show_preparation(result, out)
+    _show_rejects(out.with_name(f"{out.stem}.rejects.csv"), result.rejected_rows)
+
+
+@click.command()
+@click.argument("contract", type=_FILE)
+@click.argument("file", type=_FILE)
+@click.option("--out", required=True, type=_FILE, help="Folder to write data.parquet, rejects.csv and report.json to.")
+@click.option("--prepared", is_flag=True, help="FILE comes from `datalab dataset prepare`.")
+def curate(contract: Path, file: Path, out: Path, *, prepared: bool) -> None:
+    """Curate FILE into the harmonised table of CONTRACT.
+
+    Every record is checked (columns, types, required values, code lists, ranges). Those that keep the contract are
+    transformed, sorted and written as Parquet; the others are listed in rejects.csv with line, column and rule, never
+    with the value.
+    """
+    from datalab.curation.contract import load_contract
+    from datalab.curation.engine import REJECTS
+    from datalab.curation.engine import curate as run
+
+    result = run(load_contract(contract), file, out, prepared=prepared)
+    _show_curation(result, out)
+    _show_rejects(out / REJECTS, result.rejected_rows or 0)
+    failed = [check for check in result.checks if not check.passed]
+    if failed:
+        raise BadInputError(
+            f"{len(failed)} of {len(result.checks)} checks failed; the first: {failed[0].detail}",
+            where=str(out / "report.json"),
+            next_step="Do not use the data before this is understood.",
+        )
+
+
+def _show_preparation(report: PreparationReport, out: Path) -> None:
+    rows = [
+        ("Records in the file", f"{report.rows_in:,}"),
+        ("Rejected: break the contract", f"{report.rejected_rows:,}"),
+        (f"Suppressed: fewer than {report.k} alike", f"{report.suppressed:,} ({report.loss:.1%})"),
+        ("Written", f"{report.rows_out:,}"),
+        (f"Classes by {', '.join(report.quasi_identifiers) or 'nothing'}", f"{report.classes:,}"),
+        ("Smallest class", f"{report.smallest_class:,}"),
+        ("Columns left out", ", ".join(report.dropped) or "none"),
+        ("Columns in bands", ", ".join(f"{name} ({width})" for name, width in report.banded.items()) or "none"),
+    ]
+    _table(f"Prepared {out}", rows)
+
+
+def _show_curation(report: CurationReport, out: Path) -> None:
+    rows = [
+        ("Records in the file", f"{report.rows_in:,}"),
+        ("Rejected: break the contract", f"{report.rejected_rows:,}"),
+    ]
+    rows += [(f"Excluded: {name}", f"{count:,}") for name, count in report.excluded.items()]
+    rows.append((f"Rows in {out / 'data.parquet'}", f"{report.rows:,}"))
+    if report.events is not None:
+        rows.append(("With the outcome", f"{report.events:,}"))
+    passed = sum(check.passed for check in report.checks)
+    rows.append(("Checks passed", f"{passed} of {len(report.checks)}"))
+    _table(f"Curated by {report.contract_id} {report.contract_version}", rows)
+
+
+def _table(title: str, rows: list[tuple[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in rows:
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def _show_rejects(path: Path, rejected: int) -> None:
+    """Say in one sentence where the first findings are."""
+    with path.open(encoding="utf-8", newline="") as file:
+        first = list(islice(csv.DictReader(file), _SHOWN))
+    if not first:
+        return
+    places = "; ".join(_place(one) for one in first)
+    noun = "record breaks" if rejected == 1 else "records break"
+    subject = f"{rejected:,} {noun} the contract" if rejected else "The header differs from the contract"
+    click.echo(f"{subject}; all findings are in {path}, the first: {places}.", err=True)
+
+
+def _place(finding: dict[str, str]) -> str:
+    column = f" {finding['column']}" if finding["column"] else ""
+    return f"{finding['file']}:{finding['line']}{column}: {finding['rule']}"

@@ -1,0 +1,72 @@
+"""What a raw file's header says: which field is which column of the contract, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from datalab.curation.contract import Contract, ExportColumn
+from datalab.curation.records import read_header
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the file is written: its fields in order, and which contract column each is (None: unknown).
+
+    Attributes:
+        skip: bytes of the header record.
+        lines: physical lines that it takes.
+        findings: pairs of column and rule.
+        unusable: why no row may be used, or None.
+    """
+
+    delimiter: str
+    fields: tuple[ExportColumn | None, ...]
+    skip: int
+    lines: int
+    findings: tuple[tuple[str, str], ...] = ()
+    unusable: str | None = None
+
+
+def read_layout(contract: Contract, raw: Path, *, prepared: bool) -> Layout:
+    """Compare the header of ``raw`` with the columns that the contract expects.
+
+    Raises:
+        BadInputError: the file is not plain text.
+    """
+    export = contract.export
+    delimiter = "," if prepared else export.delimiter
+    if not (export.header or prepared):
+        return Layout(delimiter, export.columns, skip=0, lines=0)
+    names, skip, lines = read_header(raw, delimiter)
+    by_header = {column.header: column for column in export.columns}
+    expected = export.arriving(prepared=prepared)
+    findings: list[tuple[str, str]] = []
+    problems: list[str] = []
+    for name, count in Counter(names).items():
+        column = by_header.get(name)
+        if column is None:
+            findings.append((name, "unknown column"))
+        elif count > 1:
+            findings.append((name, "repeated column"))
+            problems.append(f"The file has the column {name} more than once.")
+        elif column not in expected:
+            findings.append((name, "direct identifier"))
+            problems.append(
+                f"The file has the direct identifier column {name}, which may not leave its holder; "
+                "prepare it at the holder first."
+            )
+    for column in expected:
+        if column.header not in names:
+            findings.append((column.header, "missing column"))
+            if column.domain.required:
+                problems.append(f"The file has no column {column.header}, which the contract requires.")
+    return Layout(
+        delimiter,
+        tuple(by_header.get(name) for name in names),
+        skip,
+        lines,
+        tuple(findings),
+        problems[0] if problems else None,
+    )

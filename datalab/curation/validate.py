@@ -1,0 +1,194 @@
+"""The first stage: every record of the raw file either keeps the contract or is a finding in the rejects file.
+
+Reads the raw CSV, writes ``validated.parquet`` (typed, without the columns that stay with the holder) and
+``rejects.csv``. A finding names file, physical line, record, column, rule and the class of the value (``empty``,
+``missing marker``, ``number``, ``text``), never the value.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from datalab.curation.contract import Contract
+from datalab.curation.database import Limits, connect, identifier, literal
+from datalab.curation.layout import Layout, read_layout
+from datalab.curation.records import Records, scan
+from datalab.curation.rules import checked_rows, stored_type
+from datalab.errors import DatalabError, NotFoundError, NotWritableError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+VALIDATED = "validated.parquet"
+REJECTS = "rejects.csv"
+
+
+class Validation(BaseModel):
+    """What the stage found; JSON round trip.
+
+    Attributes:
+        raw_sha256: digest of the raw file.
+        rows_in: records in it, counted from its bytes.
+        rows: records that keep the contract.
+        rejected_rows: the others, or all where none may be used.
+        rejects_by_rule: findings by rule; a record may have several, and one in the header concerns the whole file.
+        unusable: why no row may be used at all, or None.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    raw_sha256: str
+    rows_in: int
+    rows: int
+    rejected_rows: int
+    rejects_by_rule: dict[str, int]
+    unusable: str | None = None
+
+
+def validate(
+    contract: Contract, raw: Path, work: Path, *, prepared: bool = False, limits: Limits | None = None
+) -> Validation:
+    """Check every record of ``raw``; write ``validated.parquet`` and ``rejects.csv`` into the folder ``work``.
+
+    Args:
+        contract: what a record must be.
+        raw: a plain CSV file, as the holder exports it, or as ``prepare`` writes it.
+        work: an existing folder.
+        prepared: whether it comes from ``prepare``; then banded columns hold bands and dropped ones are refused.
+        limits: memory and threads.
+
+    Raises:
+        NotFoundError: there is no such raw file.
+        BadInputError: it is not plain text.
+        NotWritableError: the work folder cannot be written to.
+    """
+    if not raw.is_file():
+        raise NotFoundError(f"There is no raw file {raw}.", next_step="Name a CSV file that exists.")
+    clean = work / "clean.csv"
+    try:
+        layout = read_layout(contract, raw, prepared=prepared)
+        records = scan(
+            raw,
+            clean,
+            delimiter=layout.delimiter,
+            fields=len(layout.fields),
+            skip=layout.skip,
+            lines_before=layout.lines,
+        )
+        with connect(work, limits) as database:
+            _check_rows(database, contract, clean, layout, records, prepared=prepared)
+            _write_rejects(database, raw.name, work, layout, records)
+            return _conclude(database, contract, work, layout, records, prepared=prepared)
+    except OSError as error:
+        raise NotWritableError(
+            f"Cannot work in {work}: {error.strerror}.", next_step="Name a folder with room that you may write to."
+        ) from error
+    finally:
+        clean.unlink(missing_ok=True)
+
+
+def _check_rows(
+    database: DuckDBPyConnection, contract: Contract, clean: Path, layout: Layout, records: Records, *, prepared: bool
+) -> None:
+    """Make the table ``checked`` (row, columns, faults); empty where the header says that no row can be used."""
+    columns = contract.export.arriving(prepared=prepared)
+    if layout.unusable is not None:
+        nothing = ", ".join(
+            f"NULL::{stored_type(column, prepared=prepared)} AS {identifier(column.name)}" for column in columns
+        )
+        faults = "NULL::STRUCT(position INT, field VARCHAR, rule VARCHAR, class VARCHAR)[]"
+        database.execute(f"CREATE TEMP TABLE checked AS SELECT 0 AS row, {nothing}, {faults} AS faults WHERE false")
+        return
+    rows = checked_rows(contract, clean, layout, columns, prepared=prepared)
+    database.execute(f"CREATE TEMP TABLE checked AS {rows}")
+    read = _count(database, "SELECT count(*) FROM checked")
+    if read != records.clean:
+        raise DatalabError(
+            f"The file has {records.clean} readable records by its bytes, but the CSV reader found {read}.",
+            next_step="Nothing was curated: the two must agree. Look for unusual quotes or line ends.",
+        )
+
+
+def _write_rejects(database: DuckDBPyConnection, name: str, work: Path, layout: Layout, records: Records) -> None:
+    """Gather all findings in the table ``rejects``, in the order of the file, and write them to ``rejects.csv``."""
+    found: list[tuple[int, int, int, str, str]] = [
+        (1, 0, index, field, rule) for index, (field, rule) in enumerate(layout.findings)
+    ]
+    if layout.unusable is None:
+        found += [(fault.line, fault.record, 0, "", fault.rule) for fault in records.faults]
+    _load(database, work, "positions", {"row": "BIGINT", "records": "BIGINT", "lines": "BIGINT"}, records.positions)
+    columns = {"line": "BIGINT", "record": "BIGINT", "position": "INT", "field": "VARCHAR", "rule": "VARCHAR"}
+    _load(database, work, "found", columns, found)
+    database.execute(
+        """
+        CREATE TEMP TABLE rejects AS
+        WITH broken AS (SELECT row, unnest(faults, recursive := true) FROM checked WHERE len(faults) > 0)
+        SELECT line, record, position, field, rule, '' AS class FROM found
+        UNION ALL
+        SELECT broken.row + lines, broken.row + records, position, field, rule, class
+        FROM broken ASOF JOIN positions ON broken.row >= positions.row
+        """
+    )
+    database.execute(
+        f"""
+        COPY (
+            SELECT {literal(name)} AS file, line, record, coalesce(field, '') AS "column", rule, class AS value_class
+            FROM rejects ORDER BY record, position
+        ) TO {literal(str(work / REJECTS))} (FORMAT csv, HEADER)
+        """
+    )
+
+
+def _conclude(
+    database: DuckDBPyConnection, contract: Contract, work: Path, layout: Layout, records: Records, *, prepared: bool
+) -> Validation:
+    """Decide which rows go on, write them, and count."""
+    unusable = layout.unusable
+    rejected = records.total
+    if unusable is None:
+        rejected = len(records.faults) + _count(database, "SELECT count(*) FROM checked WHERE len(faults) > 0")
+        if rejected and contract.stop_on_reject:
+            unusable = f"{rejected} of {records.total} records break the contract, which says to stop then."
+            rejected = records.total
+    kept = ", ".join(
+        identifier(column.name) for column in contract.export.arriving(prepared=prepared) if not column.drop
+    )
+    condition = "len(faults) = 0" if unusable is None else "false"
+    database.execute(
+        f"COPY (SELECT {kept} FROM checked WHERE {condition}) TO {literal(str(work / VALIDATED))} (FORMAT parquet)"
+    )
+    by_rule = database.execute("SELECT rule, count(*) FROM rejects GROUP BY rule ORDER BY rule").fetchall()
+    return Validation(
+        raw_sha256=records.sha256,
+        rows_in=records.total,
+        rows=records.total - rejected,
+        rejected_rows=rejected,
+        rejects_by_rule=dict(by_rule),
+        unusable=unusable,
+    )
+
+
+def _load(
+    database: DuckDBPyConnection, work: Path, table: str, columns: dict[str, str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Make a table from rows by way of a CSV file, which is quick for many."""
+    path = work / f"{table}.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    fields = ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items())
+    database.execute(
+        f"CREATE TEMP TABLE {table} AS SELECT * FROM read_csv({literal(str(path))}, columns = {{{fields}}}, "
+        "auto_detect = false, header = false, delim = ',', quote = '\"', escape = '\"')"
+    )
+    path.unlink()
+
+
+def _count(database: DuckDBPyConnection, query: str) -> int:
+    row = database.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,182 @@
+"""Raw file → validated → de-identified → harmonised → profiled → published: one asset a stage of the engine.
+
+Assets pass files in the run's work folder, not values, so Dagster stores neither data nor pickles. Nothing leaves
+that folder before ``published``, which can be repeated: a run publishes one version, however often it asks.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TypeAlias
+
+import dagster as dg
+from pydantic import BaseModel
+
+from catalog.errors import ConflictError
+from catalog.records import PublishRequest, StoredFile
+from datalab.curation import engine
+from datalab.curation.database import connect, literal
+from datalab.curation.report import Check, CurationReport
+from datalab.errors import BadInputError
+from datalab.home import write_atomically
+from pipelines.defs.curation.checks import (
+    K_ANONYMITY,
+    PARQUET_READABLE,
+    QUALITY_RULES,
+    ROW_ACCOUNTING,
+    as_asset_check,
+)
+from pipelines.defs.curation.partitions import DatasetVersionKey, dataset_versions
+from pipelines.defs.curation.resources import CurationRun
+
+GROUP = "curation"
+Result: TypeAlias = dg.MaterializeResult  # type: ignore[type-arg]  # Dagster does not know it with a parameter
+
+
+class Deidentification(BaseModel):
+    """What was found of the promises made at the holder; empty where the contract asks for none."""
+
+    checks: tuple[Check, ...]
+
+
+@dg.asset(partitions_def=dataset_versions, group_name=GROUP, kinds={"s3"})
+def landing(run: CurationRun) -> Result:
+    """The raw file as its holder handed it in, with the digest that the catalog recorded."""
+    partition = _partition()
+    with run.lab() as lab:
+        upload = lab.get_upload(run.upload)
+    if upload.dataset != partition.dataset:
+        raise BadInputError(
+            "The upload belongs to another dataset than the partition.",
+            where=f"upload {upload.id} of {upload.dataset}, partition {partition}",
+            next_step="Start the run with an upload of the partition's dataset.",
+        )
+    folder = run.work / "raw"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    run.objects().get_file(upload.key, folder / upload.filename, sha256=upload.sha256)
+    return Result(metadata={"bytes": upload.bytes, "sha256": upload.sha256, "file": upload.filename})
+
+
+@dg.asset(partitions_def=dataset_versions, group_name=GROUP, deps=[landing], kinds={"duckdb", "parquet"})
+def validated(run: CurationRun) -> Result:
+    """The records that keep the contract; the others are findings in the rejects file."""
+    result = engine.validate(run.load_contract(), run.raw, run.work, prepared=True)
+    run.save(result)
+    shutil.copyfile(run.work / engine.REJECTS, run.out / engine.REJECTS)
+    engine.check_usable(result, run.raw, run.out)
+    return Result(
+        metadata={
+            "dagster/row_count": result.rows,
+            "bytes": (run.work / engine.VALIDATED).stat().st_size,
+            "rows_in": result.rows_in,
+            "rejected_rows": result.rejected_rows,
+            "rejects_by_rule": result.rejects_by_rule,
+        }
+    )
+
+
+@dg.asset(
+    partitions_def=dataset_versions, group_name=GROUP, deps=[validated], check_specs=[K_ANONYMITY], kinds={"duckdb"}
+)
+def deidentified(run: CurationRun) -> Result:
+    """That what arrived was de-identified at its holder, recomputed; nothing is changed here."""
+    found = Deidentification(checks=engine.check_deidentified(run.load_contract(), run.work))
+    run.save(found)
+    return Result(check_results=[as_asset_check(K_ANONYMITY, found.checks)])
+
+
+@dg.asset(
+    partitions_def=dataset_versions,
+    group_name=GROUP,
+    deps=[deidentified],
+    check_specs=[PARQUET_READABLE],
+    kinds={"duckdb", "parquet"},
+)
+def harmonised(run: CurationRun) -> Result:
+    """The table that training sees: the contract's columns, types and units, sorted, as zstd Parquet."""
+    result = engine.harmonise(run.load_contract(), run.work)
+    run.save(result)
+    rows = _count_rows(run)
+    readable = Check(
+        name="row count",
+        passed=rows == result.rows,
+        detail=f"{result.rows} rows were written, {rows} are read back.",
+    )
+    return Result(
+        metadata={
+            "dagster/row_count": result.rows,
+            "bytes": result.parquet_bytes,
+            "sha256": result.parquet_sha256,
+            "excluded": result.excluded,
+        },
+        check_results=[as_asset_check(PARQUET_READABLE, [readable])],
+    )
+
+
+@dg.asset(
+    partitions_def=dataset_versions,
+    group_name=GROUP,
+    deps=[harmonised],
+    check_specs=[ROW_ACCOUNTING, QUALITY_RULES],
+    kinds={"duckdb"},
+)
+def profiled(run: CurationRun) -> Result:
+    """The version's quality record: counts, missing values, the contract's rules."""
+    contract = run.load_contract()
+    result = engine.profile(contract, run.work)
+    report = engine.compile_report(
+        contract,
+        run.load(engine.Validation),
+        run.load(Deidentification).checks,
+        run.load(engine.Harmonisation),
+        result,
+    )
+    write_atomically(run.out / engine.REPORT, (report.model_dump_json(indent=2) + "\n").encode())
+    return Result(
+        metadata={"columns": len(report.columns), "checks": len(report.checks)},
+        check_results=[
+            as_asset_check(ROW_ACCOUNTING, [check for check in report.checks if check.name == "row accounting"]),
+            as_asset_check(QUALITY_RULES, result.checks),
+        ],
+    )
+
+
+@dg.asset(partitions_def=dataset_versions, group_name=GROUP, deps=[profiled], kinds={"s3", "ducklake"})
+def published(run: CurationRun) -> Result:
+    """The next version of the dataset in the catalog, through the lab's API."""
+    partition, run_id = _partition(), dg.AssetExecutionContext.get().run.run_id
+    report = CurationReport.model_validate_json((run.out / engine.REPORT).read_bytes())
+    objects = run.objects()
+    with run.lab() as lab:
+        others = [version for version in lab.versions(partition.dataset) if version.pipeline_run != run_id]
+        if len(others) != partition.version - 1:
+            raise ConflictError(
+                "Another version of the dataset was published in the meantime.",
+                where=str(partition),
+                next_step="Run the curation again; it becomes the version after that.",
+            )
+        staged = objects.put_file(f"staging/{partition.dataset}/{run_id}/{engine.DATA}", run.work / engine.DATA)
+        try:
+            file = StoredFile(key=staged.key, sha256=report.parquet_sha256, bytes=staged.bytes)
+            version = lab.publish(
+                partition.dataset, PublishRequest(intent=run_id, files=(file,), report=report, pipeline_run=run_id)
+            )
+        finally:
+            objects.delete(staged.key)
+    return Result(metadata={"dagster/row_count": report.rows, "bytes": staged.bytes, "version": version.number})
+
+
+ASSETS = (landing, validated, deidentified, harmonised, profiled, published)
+
+
+def _partition() -> DatasetVersionKey:
+    return DatasetVersionKey.parse(dg.AssetExecutionContext.get().partition_key)
+
+
+def _count_rows(run: CurationRun) -> int:
+    """Count the rows of the Parquet file by reading it."""
+    with connect(run.work) as database:
+        row = database.execute(f"SELECT count(*) FROM read_parquet({literal(str(run.work / engine.DATA))})").fetchone()
+    assert row is not None
+    return int(row[0])
