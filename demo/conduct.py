@@ -58,6 +58,7 @@ class Demo:
     steps: dict[str, float] = field(default_factory=dict)
     raw: dict[str, Path] = field(default_factory=dict)
     uploads: dict[str, str] = field(default_factory=dict)
+    costs: dict[str, PreparationReport] = field(default_factory=dict)
     permit: str = ""
 
     @property
@@ -154,7 +155,8 @@ class Demo:
         _run("datalab", "dataset", "prepare", contract, self.raw[site.name], "--out", prepared, "--report", report)
         with self.account(f"uploader-{site.name}", Role.STEWARD, site.name) as steward:
             self.uploads[site.name] = steward.upload(site.dataset, prepared).id
-        return PreparationReport.model_validate_json(report.read_bytes())
+        self.costs[site.name] = PreparationReport.model_validate_json(report.read_bytes())
+        return self.costs[site.name]
 
     def curate(self, site: Site) -> dict[str, Any]:
         """Run the lab's Dagster pipeline over an upload; it publishes version 1."""

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -32,13 +33,16 @@ def build_report(demo: Demo, card: dict[str, Any], report: dict[str, Any], poole
             model: {key: metrics[f"{model}-{key}"] for key in ("value", "low", "high")}
             for model in ("local", "federated")
         }
-        version = versions[site.name]
+        version, cost = versions[site.name], demo.costs.get(site.name)
         sites.append(
             {
                 "name": site.name,
                 "country": site.country,
-                "rows": version.report.rows,
+                "exported": cost.rows_in if cost else version.report.rows_in,
+                "suppressed": cost.suppressed if cost else 0,
+                "rejected_rows": version.report.rejected_rows,
                 "excluded": version.report.excluded,
+                "rows": version.report.rows,
                 "events": version.report.events,
                 "kept_at": site.kept_at,
                 "auc": {**auc, "pooled": pooled[site.name]},
@@ -69,41 +73,57 @@ def build_report(demo: Demo, card: dict[str, Any], report: dict[str, Any], poole
 
 
 def print_report(console: Console, demo: Demo, result: dict[str, Any], card: dict[str, Any]) -> None:
-    """Print the table, and where everything is."""
-    table = Table(title=f"AUC on held-out patients, with a bootstrap 95 % interval: {demo.study.outcome}")
-    for heading in ("site", "country", "data"):
-        table.add_column(heading)
-    for heading in ("patients", "excluded", "events", "own model", "federated", "pooled"):
-        table.add_column(heading, justify="right")
-    for site in result["sites"]:
-        excluded = [one for one in site["excluded"].values() if one is not None]
-        withheld = len(excluded) < len(site["excluded"])
-        table.add_row(
-            site["name"],
-            site["country"],
-            "stays at the site" if site["kept_at"] == "site" else "shared with the lab",
-            _count(site["rows"]),
-            _count(None if withheld else sum(excluded)),
-            _count(site["events"]),
-            *(_auc(site["auc"][model]) for model in MODELS),
-        )
+    """Print what each site brought, how the models compare, and where everything is."""
     console.print()
-    console.print(table)
+    console.print(_data_table(result))
+    console.print(_auc_table(demo, result))
     total = {way: sum(node[way] for node in result["traffic"].values()) for way in ("to_node", "from_node")}
+    transport = result["transport"]
     console.print(
-        f"{len(result['rounds'])} rounds; {total['to_node'] / 1000:,.1f} kB went to the nodes and "
-        f"{total['from_node'] / 1000:,.1f} kB came back, over {result['transport']['tls_version']} with client "
-        f"certificates: {', '.join(result['transport']['client_identities'])}."
+        f"{len(result['rounds'])} rounds: {total['to_node'] / 1000:,.1f} kB went to the nodes, "
+        f"{total['from_node'] / 1000:,.1f} kB came back; {transport['tls_version']}, "
+        f"{'client certificates demanded, held by' if transport['mutual'] else 'NO client certificate demanded of'}",
+        highlight=False,
     )
+    for identity in transport["client_identities"]:
+        console.print(f"  {identity}", highlight=False)
     lab = demo.lab.path
     run = lab / "runs" / card["run"]
     for what, where in (
         ("model", run / "artifacts" / "model.safetensors"),
         ("run card", run / "run-card.json"),
-        ("catalog entry", lab / "catalog-entries.json"),
-        ("everything", demo.folder),
+        ("catalog", lab / "catalog-entries.json"),
+        ("all of it", demo.folder),
     ):
-        console.print(f"  {what:<14}{where}", soft_wrap=True, highlight=False)
+        console.print(f"{what:<10}{where}", soft_wrap=True, highlight=False)
+
+
+def _data_table(result: dict[str, Any]) -> Table:
+    table = Table(title="What each site brought (persons)", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("site", "", "data"):
+        table.add_column(heading)
+    for heading in ("exported", "suppressed", "rejected", "excluded", "used", "events"):
+        table.add_column(heading, justify="right")
+    for site in result["sites"]:
+        table.add_row(
+            site["name"],
+            site["country"],
+            "stays" if site["kept_at"] == "site" else "shared",
+            *(_count(site[key]) for key in ("exported", "suppressed", "rejected_rows")),
+            _count(None if None in site["excluded"].values() else sum(site["excluded"].values())),
+            *(_count(site[key]) for key in ("rows", "events")),
+        )
+    return table
+
+
+def _auc_table(demo: Demo, result: dict[str, Any]) -> Table:
+    table = Table(title=f"AUC on held-out patients, bootstrap 95 % interval\n{demo.study.outcome}", box=SIMPLE_HEAD)
+    table.add_column("site")
+    for heading in ("own model", "federated", "pooled"):
+        table.add_column(heading, justify="right")
+    for site in result["sites"]:
+        table.add_row(site["name"], *(_auc(site["auc"][model]) for model in MODELS))
+    return table
 
 
 def _count(value: int | None) -> str:

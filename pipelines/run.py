@@ -81,7 +81,7 @@ def curate_upload(home: Home, upload_id: str) -> Outcome:
 def _execute(
     home: Home, dataset: Dataset, upload: Upload, contract: Path, *, run_id: str, folder: Path, number: int
 ) -> Outcome:
-    from dagster import DagsterError
+    from dagster._core.errors import DagsterAssetCheckFailedError  # Dagster does not export it
 
     from pipelines.definitions import CURATE, defs
     from pipelines.defs.curation.partitions import DatasetVersionKey, dataset_versions
@@ -101,10 +101,10 @@ def _execute(
                 partition_key=str(partition),
                 run_id=run_id,
             )
-        except DagsterError as error:
+        except DagsterAssetCheckFailedError as error:
             raise BadInputError(
                 "A check that blocks publication has failed, so no version was made.",
-                where=" ".join(str(error).split()),
+                where=", ".join(str(error).splitlines()[1:]),
                 next_step=f"See {folder / REPORT} and {folder / REJECTS}, and correct the file at its source.",
             ) from error
         steps = instance.get_run_step_stats(run_id)

@@ -19,6 +19,8 @@ from datalab.curation.report import PreparationReport
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+PREPARED = "prepared.csv"
+
 
 def prepare(contract: Contract, raw: Path, out: Path, *, limits: Limits | None = None) -> PreparationReport:
     """Write the de-identified CSV file ``out``, and beside it ``<out>.rejects.csv`` with what was not passed on.
@@ -45,7 +47,8 @@ def prepare(contract: Contract, raw: Path, out: Path, *, limits: Limits | None =
         check_usable(validation, raw, rejects)
         with connect(work, limits) as database:
             classes, smallest, rows_out = _write(database, contract, work)
-        (work / "prepared.csv").replace(out)
+        (work / PREPARED).chmod(0o600)
+        (work / PREPARED).replace(out)
     return PreparationReport(
         contract_id=contract.id,
         contract_version=contract.version,
@@ -82,7 +85,7 @@ def _write(database: DuckDBPyConnection, contract: Contract, work: Path) -> tupl
     order = ", ".join(f"{identifier(column.name)} ASC NULLS FIRST" for column in columns)
     database.execute(
         f"COPY (SELECT {headers} FROM (SELECT {names} FROM kept ORDER BY {order})) "
-        f"TO {literal(str(work / 'prepared.csv'))} (FORMAT csv, HEADER)"
+        f"TO {literal(str(work / PREPARED))} (FORMAT csv, HEADER)"
     )
     counted = database.execute(
         f"SELECT count(*), coalesce(min(size), 0), coalesce(sum(size), 0)::BIGINT "

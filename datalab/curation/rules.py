@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from datalab.curation.contract import Contract, Domain, ExportColumn
@@ -15,94 +16,145 @@ _NUMBER = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
 _BAND = r"[0-9]+-[0-9]+"
 
 
+@dataclass(frozen=True)
+class _Field:
+    """The SQL names of one contract column in a row: its text as it stands, without missing markers, and typed."""
+
+    index: int
+    column: ExportColumn
+    prepared: bool
+
+    @property
+    def raw(self) -> str:
+        return f"r{self.index}"
+
+    @property
+    def text(self) -> str:
+        return f"t{self.index}"
+
+    @property
+    def value(self) -> str:
+        return f"v{self.index}"
+
+    @property
+    def width(self) -> int | None:
+        """The width of the bands that it arrives in, or None."""
+        return self.column.band if self.prepared else None
+
+
 def stored_type(column: ExportColumn, *, prepared: bool) -> str:
     """Return the SQL type of a validated column; the middle of a band is a DOUBLE."""
     return "DOUBLE" if prepared and column.band is not None else SQL_TYPES[column.domain.type]
 
 
-def checked_rows(
-    contract: Contract, clean: Path, layout: Layout, columns: tuple[ExportColumn, ...], *, prepared: bool
-) -> str:
-    """Return the query over the clean copy that gives each row's number, typed values and list of faults."""
-    missing = () if prepared else contract.export.missing
+def checked_rows(contract: Contract, clean: Path, layout: Layout, *, prepared: bool) -> str:
+    """Return the query over the clean copy that gives each row's number, typed values, and its faults or NULL.
+
+    Faults are a text, ``position|rule|class`` joined by ``;``: where nearly every row has none, this costs much less
+    than a list.
+    """
     source = {column.name: f"c{index}" for index, column in enumerate(layout.fields) if column is not None}
-    texts, values, faults = [], [], []
-    for index, column in enumerate(columns):
-        field = source.get(column.name)
-        text, raw = f"t{index}", f"r{index}"
-        texts.append(f"nullif(trim({field}, ' \t'), '') AS {raw}" if field else f"NULL::VARCHAR AS {raw}")
-        markers = ", ".join(literal(marker) for marker in missing)
-        texts.append(
-            f"CASE WHEN {raw} IN ({markers}) THEN NULL ELSE {raw} END AS {text}" if markers else f"{raw} AS {text}"
-        )
-        banded = prepared and column.band is not None
-        value = _band_sql(text, column.band or 1) if banded else _value_sql(text, column.domain)
-        values.append(f"{value} AS v{index}")
-        if field:
-            faults.append(_fault_sql(index, column, half=(column.band or 1) / 2 - 0.5 if banded else None))
-    fields = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(len(layout.fields)))
-    listed = ", ".join(faults) or "NULL"
-    named = ", ".join(f"v{index} AS {identifier(column.name)}" for index, column in enumerate(columns))
+    columns = contract.export.arriving(prepared=prepared)
+    fields = [_Field(index, column, prepared) for index, column in enumerate(columns)]
+    raws = [f"{_raw(source.get(field.column.name))} AS {field.raw}" for field in fields]
+    markers = ", ".join(literal(marker) for marker in contract.export.missing)
+    texts = [
+        f"CASE WHEN {field.raw} NOT IN ({markers}) THEN {field.raw} END AS {field.text}"
+        if markers and not prepared
+        else f"{field.raw} AS {field.text}"
+        for field in fields
+    ]
+    values = [f"{_typed(field)} AS {field.value}" for field in fields]
+    rules = {field: _broken_rules(field) for field in fields if field.column.name in source}
+    broken = " OR ".join(f"({condition})" for found in rules.values() for condition, _ in found) or "false"
+    faults = ", ".join(_fault(field, found) for field, found in rules.items())
+    types = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(len(layout.fields)))
+    named = ", ".join(f"{field.value} AS {identifier(field.column.name)}" for field in fields)
     return f"""
-        WITH texts AS (
-            SELECT row_number() OVER () AS row, {", ".join(texts)}
-            FROM read_csv({literal(str(clean))}, columns = {{{fields}}}, auto_detect = false, header = false,
+        WITH raws AS (
+            SELECT row_number() OVER () AS row, {", ".join(raws)}
+            FROM read_csv({literal(str(clean))}, columns = {{{types}}}, auto_detect = false, header = false,
                 delim = {literal(layout.delimiter)}, quote = '"', escape = '"', new_line = '\\n', strict_mode = true)
-        ), typed AS (SELECT *, {", ".join(values)} FROM texts)
-        SELECT row, {named}, list_filter([{listed}], lambda fault: fault IS NOT NULL) AS faults FROM typed
+        ),
+        texts AS (SELECT *, {", ".join(texts)} FROM raws),
+        typed AS (SELECT *, {", ".join(values)} FROM texts)
+        SELECT row, {named}, CASE WHEN {broken} THEN concat_ws(';', {faults or "NULL"}) END AS faults FROM typed
     """
 
 
-def _value_sql(text: str, domain: Domain) -> str:
-    if domain.type == "string":
-        return text
-    form = _INTEGER if domain.type == "integer" else _NUMBER
-    value = f"TRY_CAST({text} AS {SQL_TYPES[domain.type]})"
-    finite = f" AND isfinite({value})" if domain.type == "number" else ""
-    return f"CASE WHEN regexp_full_match({text}, '{form}'){finite} THEN {value} END"
+def told_faults(contract: Contract, *, prepared: bool) -> str:
+    """Return the query over ``checked`` that gives one line a fault: row, position, field, rule, class."""
+    headers = ", ".join(literal(column.header) for column in contract.export.arriving(prepared=prepared))
+    return f"""
+        WITH told AS (
+            SELECT row, string_split(unnest(string_split(faults, ';')), '|') AS parts
+            FROM checked WHERE faults IS NOT NULL
+        )
+        SELECT row, parts[1]::INTEGER AS position, ([{headers}])[position + 1] AS field, parts[2] AS rule,
+            parts[3] AS class
+        FROM told
+    """
 
 
-def _band_sql(text: str, width: int) -> str:
-    """Turn ``50-54`` into its middle, 52; anything but a band of this width into NULL."""
-    low, high = (f"TRY_CAST(split_part({text}, '-', {part}) AS BIGINT)" for part in (1, 2))
-    fits = f"regexp_full_match({text}, '{_BAND}') AND {low} % {width} = 0 AND {high} = {low} + {width - 1}"
-    return f"CASE WHEN {fits} THEN ({low} + {high}) / 2.0::DOUBLE END"
-
-
-def _fault_sql(index: int, column: ExportColumn, *, half: float | None) -> str:
-    """Build the expression that gives the first rule that a value breaks, or NULL.
+def outside(value: str, domain: Domain, *, reach: float = 0) -> list[tuple[str, str]]:
+    """Return the conditions that a value outside its domain meets, each with the rule that it breaks.
 
     Args:
-        index: the column's number in the query.
-        column: the column.
-        half: for a band, the distance from its middle to either end; a band is in range if any of it is.
+        value: SQL of the value.
+        domain: what it may be.
+        reach: for the middle of a band, the distance to its ends; a band is in range if any of it is.
     """
-    domain = column.domain
-    text, raw, value = f"t{index}", f"r{index}", f"v{index}"
-    rules = [(f"{text} IS NULL", "required")] if domain.required else []
-    rules.append((f"{text} IS NOT NULL AND {value} IS NULL", "type" if half is None else "band"))
-    rules += outside(value, domain, half=half)
-    rule = " ".join(f"WHEN {condition} THEN '{name}'" for condition, name in rules)
-    kind = (
-        f"CASE WHEN {raw} IS NULL THEN 'empty' WHEN {text} IS NULL THEN 'missing marker' "
-        f"WHEN regexp_full_match({text}, '{_NUMBER}') THEN 'number' ELSE 'text' END"
-    )
-    broken = " OR ".join(f"({condition})" for condition, _ in rules)
-    return (
-        f"CASE WHEN {broken} THEN {{'position': {index}, 'field': {literal(column.header)}, "
-        f"'rule': CASE {rule} END, 'class': {kind}}} END"
-    )
-
-
-def outside(value: str, domain: Domain, *, half: float | None = None) -> list[tuple[str, str]]:
-    """Return the conditions that a value outside its domain meets, each with its rule; ``half`` as for a band."""
     found = []
     if domain.codes:
         codes = ", ".join(literal(code) if isinstance(code, str) else repr(code) for code in domain.codes)
         found.append((f"{value} NOT IN ({codes})", "code list"))
-    reach = half or 0
     if domain.minimum is not None:
         found.append((f"{value} < {domain.minimum - reach!r}", "range"))
     if domain.maximum is not None:
         found.append((f"{value} > {domain.maximum + reach!r}", "range"))
     return found
+
+
+def _raw(source: str | None) -> str:
+    return f"nullif(trim({source}, ' \t'), '')" if source is not None else "NULL::VARCHAR"
+
+
+def _typed(field: _Field) -> str:
+    """Cast a text; what DuckDB would take but a CSV file should not say (1.5 as integer, 1_000, 0x1F) is NULL."""
+    text, kind = field.text, field.column.domain.type
+    if field.width is not None:
+        return _middle_of_band(text, field.width)
+    if kind == "string":
+        return text
+    cast = f"TRY_CAST({text} AS {SQL_TYPES[kind]})"
+    if kind == "number":
+        return f"CASE WHEN isfinite({cast}) AND NOT contains({text}, '_') THEN {cast} END"
+    # The comparison spares most values the regular expression.
+    return f"CASE WHEN {cast}::VARCHAR = {text} OR regexp_full_match({text}, '{_INTEGER}') THEN {cast} END"
+
+
+def _middle_of_band(text: str, width: int) -> str:
+    """Turn ``50-54`` into its middle, 52, and anything but a band of this width into NULL."""
+    low, high = (f"TRY_CAST(split_part({text}, '-', {part}) AS BIGINT)" for part in (1, 2))
+    fits = f"regexp_full_match({text}, '{_BAND}') AND {low} % {width} = 0 AND {high} = {low} + {width - 1}"
+    return f"CASE WHEN {fits} THEN ({low} + {high}) / 2.0::DOUBLE END"
+
+
+def _broken_rules(field: _Field) -> list[tuple[str, str]]:
+    """Return the conditions under which a value breaks the contract, in the order in which they are told."""
+    text, value, domain = field.text, field.value, field.column.domain
+    type_rule = (f"{text} IS NOT NULL AND {value} IS NULL", "type" if field.width is None else "band")
+    required = [(f"{text} IS NULL", "required")] if domain.required else []
+    reach = 0 if field.width is None else (field.width - 1) / 2
+    return [*required, type_rule, *outside(value, domain, reach=reach)]
+
+
+def _fault(field: _Field, rules: list[tuple[str, str]]) -> str:
+    """Build the expression that tells the first rule that a value breaks, and its class; NULL where it breaks none."""
+    rule = " ".join(f"WHEN {condition} THEN '{name}'" for condition, name in rules)
+    kind = (
+        f"CASE WHEN {field.raw} IS NULL THEN 'empty' WHEN {field.text} IS NULL THEN 'missing marker' "
+        f"WHEN regexp_full_match({field.text}, '{_NUMBER}') THEN 'number' ELSE 'text' END"
+    )
+    broken = " OR ".join(f"({condition})" for condition, _ in rules)
+    return f"CASE WHEN {broken} THEN '{field.index}|' || CASE {rule} END || '|' || {kind} END"

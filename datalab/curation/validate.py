@@ -18,7 +18,7 @@ from datalab.curation.contract import Contract
 from datalab.curation.database import Limits, connect, identifier, literal
 from datalab.curation.layout import Layout, read_layout
 from datalab.curation.records import Records, scan
-from datalab.curation.rules import checked_rows, stored_type
+from datalab.curation.rules import checked_rows, stored_type, told_faults
 from datalab.errors import DatalabError, NotFoundError, NotWritableError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def validate(
         )
         with connect(work, limits) as database:
             _check_rows(database, contract, clean, layout, records, prepared=prepared)
-            _write_rejects(database, raw.name, work, layout, records)
+            _write_rejects(database, contract, raw.name, work, layout, records, prepared=prepared)
             return _conclude(database, contract, work, layout, records, prepared=prepared)
     except OSError as error:
         raise NotWritableError(
@@ -96,15 +96,16 @@ def _check_rows(
     database: DuckDBPyConnection, contract: Contract, clean: Path, layout: Layout, records: Records, *, prepared: bool
 ) -> None:
     """Make the table ``checked`` (row, columns, faults); empty where the header says that no row can be used."""
-    columns = contract.export.arriving(prepared=prepared)
     if layout.unusable is not None:
+        columns = contract.export.arriving(prepared=prepared)
         nothing = ", ".join(
             f"NULL::{stored_type(column, prepared=prepared)} AS {identifier(column.name)}" for column in columns
         )
-        faults = "NULL::STRUCT(position INT, field VARCHAR, rule VARCHAR, class VARCHAR)[]"
-        database.execute(f"CREATE TEMP TABLE checked AS SELECT 0 AS row, {nothing}, {faults} AS faults WHERE false")
+        database.execute(
+            f"CREATE TEMP TABLE checked AS SELECT 0 AS row, {nothing}, NULL::VARCHAR AS faults WHERE false"
+        )
         return
-    rows = checked_rows(contract, clean, layout, columns, prepared=prepared)
+    rows = checked_rows(contract, clean, layout, prepared=prepared)
     database.execute(f"CREATE TEMP TABLE checked AS {rows}")
     read = _count(database, "SELECT count(*) FROM checked")
     if read != records.clean:
@@ -114,7 +115,16 @@ def _check_rows(
         )
 
 
-def _write_rejects(database: DuckDBPyConnection, name: str, work: Path, layout: Layout, records: Records) -> None:
+def _write_rejects(
+    database: DuckDBPyConnection,
+    contract: Contract,
+    name: str,
+    work: Path,
+    layout: Layout,
+    records: Records,
+    *,
+    prepared: bool,
+) -> None:
     """Gather all findings in the table ``rejects``, in the order of the file, and write them to ``rejects.csv``."""
     found: list[tuple[int, int, int, str, str]] = [
         (1, 0, index, field, rule) for index, (field, rule) in enumerate(layout.findings)
@@ -125,9 +135,9 @@ def _write_rejects(database: DuckDBPyConnection, name: str, work: Path, layout: 
     columns = {"line": "BIGINT", "record": "BIGINT", "position": "INT", "field": "VARCHAR", "rule": "VARCHAR"}
     _load(database, work, "found", columns, found)
     database.execute(
-        """
+        f"""
         CREATE TEMP TABLE rejects AS
-        WITH broken AS (SELECT row, unnest(faults, recursive := true) FROM checked WHERE len(faults) > 0)
+        WITH broken AS ({told_faults(contract, prepared=prepared)})
         SELECT line, record, position, field, rule, '' AS class FROM found
         UNION ALL
         SELECT broken.row + lines, broken.row + records, position, field, rule, class
@@ -151,14 +161,14 @@ def _conclude(
     unusable = layout.unusable
     rejected = records.total
     if unusable is None:
-        rejected = len(records.faults) + _count(database, "SELECT count(*) FROM checked WHERE len(faults) > 0")
+        rejected = len(records.faults) + _count(database, "SELECT count(*) FROM checked WHERE faults IS NOT NULL")
         if rejected and contract.stop_on_reject:
             unusable = f"{rejected} of {records.total} records break the contract, which says to stop then."
             rejected = records.total
     kept = ", ".join(
         identifier(column.name) for column in contract.export.arriving(prepared=prepared) if not column.drop
     )
-    condition = "len(faults) = 0" if unusable is None else "false"
+    condition = "faults IS NULL" if unusable is None else "false"
     database.execute(
         f"COPY (SELECT {kept} FROM checked WHERE {condition}) TO {literal(str(work / VALIDATED))} (FORMAT parquet)"
     )

@@ -60,7 +60,7 @@ class Run:
             self._sources[check_digest(place.offer.app_sha256)] = RUNNER
 
     def set_head(self, head: Head) -> None:
-        """Give every node the lab's audit head, to be written into its own log: neither side can then rewrite its past."""
+        """Give every node the lab's audit head for its own log: neither side can then rewrite its past unseen."""
         for place in self.places.values():
             place.offer.audit_head.CopyFrom(pb.AuditHead(number=head.n, hash=head.hash))
 

@@ -31,9 +31,10 @@ class Federation:
     Args:
         folder: where all of them have their homes.
         supervisor: owns the processes.
+        start: whether to start the gateway now.
     """
 
-    def __init__(self, folder: Path, supervisor: Supervisor) -> None:
+    def __init__(self, folder: Path, supervisor: Supervisor, *, start: bool = True) -> None:
         self.folder = folder
         self.supervisor = supervisor
         self.lab = Home(folder / "lab")
@@ -43,7 +44,8 @@ class Federation:
         write_key_pair(self.key, self.access_body)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         create_federation(self.lab)
-        self.start_gateway()
+        if start:
+            self.start_gateway()
 
     def start_gateway(self) -> None:
         """Start, or start again, the gateway."""
@@ -53,18 +55,28 @@ class Federation:
         """Return a node's home."""
         return Home(self.folder / "nodes" / name)
 
-    def add_node(self, name: str, *, apps: Sequence[Path] = (ECHO,), rows: int = 100, policy: str = "") -> Home:
+    def add_node(
+        self,
+        name: str,
+        *,
+        apps: Sequence[Path] = (ECHO,),
+        rows: int = 100,
+        raw: str | None = None,
+        policy: str = "",
+    ) -> Home:
         """Lay out a node with a toy dataset that allows ``apps``, and start it; ``wait_for`` says when it is connected.
 
         Args:
             name: of the node.
             apps: folders of the apps that it allows.
             rows: in its dataset.
+            raw: text of its raw file, instead of ``rows`` good ones.
             policy: further lines under ``[policy]``.
         """
         home = self.node_home(name)
         lines = [f"{number / 10},{number % 2}" for number in range(rows)]
-        home.folder("export").joinpath("toy.csv").write_text("x,event\n" + "\n".join(lines) + "\n", encoding="utf-8")
+        text = "x,event\n" + "\n".join(lines) + "\n" if raw is None else raw
+        home.folder("export").joinpath("toy.csv").write_text(text, encoding="utf-8")
         shutil.copyfile(TOY_CONTRACT, home.path / "toy.odcs.yaml")
         shutil.copyfile(self.access_body / PUBLIC_FILE, home.path / "access-body.jwk")
         allowed = "\n".join(f'[[policy.apps]]\nsha256 = "{digest(pack(app))}"\n' for app in apps)

@@ -7,7 +7,7 @@ that folder before ``published``, which can be repeated: a run publishes one ver
 from __future__ import annotations
 
 import shutil
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import BaseModel
@@ -30,7 +30,10 @@ from pipelines.defs.curation.partitions import DatasetVersionKey, dataset_versio
 from pipelines.defs.curation.resources import CurationRun
 
 GROUP = "curation"
-Result: TypeAlias = dg.MaterializeResult  # type: ignore[type-arg]  # Dagster does not know it with a parameter
+if TYPE_CHECKING:
+    Result = dg.MaterializeResult[None]
+else:
+    Result = dg.MaterializeResult  # with a parameter, Dagster does not recognise it
 
 
 class Deidentification(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,11 +10,18 @@ import dagster as dg
 from pydantic import BaseModel
 
 from catalog.client import LabClient, lab_client
+from datalab.canonical import sha256_file
 from datalab.curation.contract import Contract, load_contract
 from datalab.home import Home
 from datalab.storage.store import ObjectStore, connect
 
 _Result = TypeVar("_Result", bound=BaseModel)
+
+
+@lru_cache(maxsize=1)
+def _load_contract(path: Path, digest: str) -> Contract:
+    del digest  # a file that has changed is another key
+    return load_contract(path)
 
 
 class CurationRun(dg.ConfigurableResource):  # type: ignore[type-arg]  # its parameter is for resources that wrap another
@@ -48,8 +56,9 @@ class CurationRun(dg.ConfigurableResource):  # type: ignore[type-arg]  # its par
         return path
 
     def load_contract(self) -> Contract:
-        """Read the data contract."""
-        return load_contract(Path(self.contract))
+        """Return the data contract, read once for all assets of the run."""
+        path = Path(self.contract)
+        return _load_contract(path, sha256_file(path))
 
     def save(self, result: BaseModel) -> None:
         """Keep what a stage returned for the assets that follow."""

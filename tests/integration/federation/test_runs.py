@@ -79,7 +79,7 @@ def test_audit_chains_of_both_sides_verify_and_hold_each_others_heads(federation
         ({"datasets": (PermittedDataset(id="toy", version=2),)}, "names version 2"),
         ({"purpose": Purpose.CARE}, "not for e-ii"),
         ({"apps": ("0" * 64,)}, "restricted to named apps"),
-        ({"expires": datetime.now(UTC) - timedelta(seconds=1), "not_before": datetime(2020, 1, 1, tzinfo=UTC)}, "expired"),
+        ({"not_before": datetime(2020, 1, 1, tzinfo=UTC), "expires": datetime(2020, 1, 2, tzinfo=UTC)}, "expired"),
         ({"not_before": datetime.now(UTC) + timedelta(minutes=30)}, "holds only from"),
     ],
     ids=["dataset", "version", "purpose", "app", "expired", "early"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from functools import reduce
 from pathlib import Path
 
@@ -72,13 +73,10 @@ def _metrics(reply: Message) -> MetricRecord:
 
 
 def _save(arrays: ArrayRecord, scaling: Scaling, task: Task) -> None:
+    """Write the model; its one metadata entry says what it predicts from what (several would come in random order)."""
     weights, bias = arrays.to_numpy_ndarrays()
     save_file(
         {"weights": weights, "bias": bias, "mean": scaling.mean, "scale": scaling.scale},
         "model.safetensors",
-        metadata={
-            "features": ",".join(task.features),
-            "log1p": ",".join(task.log1p),
-            "outcome": task.outcome,
-        },
+        metadata={"task": json.dumps(asdict(task))},
     )

@@ -27,7 +27,7 @@ def attempt(what: str, target: str) -> str:
         case "environment":
             return " ".join(sorted(os.environ))
         case "processes":
-            return " ".join(name for name in os.listdir("/proc") if name.isdigit())
+            return " ".join(path.name for path in Path("/proc").iterdir() if path.name.isdigit())
         case "print":
             print("a stray line on standard output", flush=True)
             sys.stdout.buffer.write(b"\0\0\0\4junk")

@@ -1,0 +1,103 @@
+"""A raw file with faults at a site: what is wrong stays there, line by line; the catalog learns how much it was."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from catalog.client import lab_client
+from catalog.records import DatasetDraft, Version
+from datalab.curation.contract import load_contract
+from datalab.errors import ExitCode
+from datalab.supervisor import Supervisor
+from datalab.up import start_lab
+from tests.support.federation import DATASET, TOY_CONTRACT, Federation
+
+GOOD = [f"{number / 10},{number % 2}" for number in range(100)]
+FAULTS = ["not-a-number,0"] * 5 + ["1.0,7"] * 6 + [",1"]
+
+
+@pytest.fixture(scope="module")
+def with_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    """A whole lab (object store, lab server, gateway), in which the toy dataset is registered for one node."""
+    with Supervisor() as supervisor:
+        federation = Federation(tmp_path_factory.mktemp("lab"), supervisor, start=False)
+        (federation.lab.path / "datalab.toml").write_text(
+            "[ports]\nobject_store = 0\nlab = 0\ngateway = 0\nenrolment = 0\n", encoding="utf-8"
+        )
+        start_lab(supervisor, federation.lab)
+        contract = load_contract(TOY_CONTRACT)
+        with lab_client(federation.lab, "operator") as lab:
+            lab.register_dataset(
+                DatasetDraft(
+                    id=DATASET,
+                    title="Toy",
+                    holder="utrecht",
+                    holder_name="Utrecht",
+                    country="NL",
+                    steward="Steward",
+                    theme="HEAL",
+                    access="federated-only",
+                    data_class="personal",
+                    kept_at="site",
+                    node="utrecht",
+                    contract_id=contract.id,
+                    contract_version=contract.version,
+                    legal_basis="GDPR Art. 9(2)(j)",
+                    purposes=("e",),
+                )
+            )
+        yield federation
+
+
+def announced(federation: Federation) -> Version:
+    with lab_client(federation.lab, "operator") as lab:
+        return lab.version(DATASET, 1)
+
+
+def test_rejected_rows_are_listed_on_site_and_counted_in_the_catalog(with_lab: Federation) -> None:
+    home = with_lab.add_node("utrecht", raw="x,event\n" + "\n".join(FAULTS + GOOD) + "\n")
+    with_lab.wait_for("utrecht")
+    with (home.path / "curated" / DATASET / "v1" / "rejects.csv").open(encoding="utf-8", newline="") as file:
+        rejects = list(csv.DictReader(file))
+    assert [(one["file"], one["line"], one["column"], one["rule"]) for one in rejects[:6]] == [
+        *(("toy.csv", str(line), "x", "type") for line in range(2, 7)),
+        ("toy.csv", "7", "event", "code list"),
+    ]
+    assert "not-a-number" not in str(rejects)
+    report = announced(with_lab).report
+    assert (report.rows_in, report.rows, report.rejected_rows) == (112, 100, 12)
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [("y,event\n1,0\n", "x"), ("", "toy.csv")],
+    ids=["wrong column", "empty file"],
+)
+def test_a_file_that_cannot_be_used_ends_the_agent_with_one_sentence(with_lab: Federation, raw: str, said: str) -> None:
+    name = f"unusable-{len(raw)}"
+    home = with_lab.add_node(name, raw=raw)
+    agent = with_lab.processes[name]
+    assert agent.wait(timeout=30) == ExitCode.BAD_INPUT
+    with_lab.supervisor.forget(agent)
+    last = home.log_file("node").read_text(encoding="utf-8").splitlines()[-1]
+    assert last.startswith("error: ")
+    assert said in last
+    assert "Traceback" not in last
+
+
+def test_a_raw_file_that_changed_needs_a_new_version(with_lab: Federation, tmp_path: Path) -> None:
+    home = with_lab.add_node("changing")
+    with_lab.wait_for("changing")
+    with_lab.processes["changing"].terminate()
+    with_lab.processes["changing"].wait()
+    with_lab.supervisor.forget(with_lab.processes["changing"])
+    (home.path / "export" / "toy.csv").write_text("x,event\n1.0,1\n", encoding="utf-8")
+    with_lab.start_node("changing")
+    agent = with_lab.processes["changing"]
+    assert agent.wait(timeout=30) == ExitCode.BAD_INPUT
+    with_lab.supervisor.forget(agent)
+    assert "a version never changes" in home.log_file("node").read_text(encoding="utf-8").splitlines()[-1]

