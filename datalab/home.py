@@ -7,6 +7,7 @@ so that the supervisor, the command line and the other services find it without 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -59,14 +60,15 @@ class Home:
             return path.read_text(encoding="ascii")
         except FileNotFoundError:
             pass
-        value = secrets.token_urlsafe(32)
+        made = path.with_name(f".{name}.{secrets.token_hex(8)}")
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:  # another process of this home was first
-            return path.read_text(encoding="ascii")
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(value)
-        return value
+            made.touch(mode=0o600)
+            made.write_text(secrets.token_urlsafe(32), encoding="ascii")
+            with contextlib.suppress(FileExistsError):  # another process of this home was first
+                path.hardlink_to(made)
+        finally:
+            made.unlink(missing_ok=True)
+        return path.read_text(encoding="ascii")
 
     def log_file(self, service: str) -> Path:
         """Return where a service's log goes."""

@@ -16,7 +16,13 @@ from datalab.supervisor import Supervisor
 
 
 @click.command()
-@click.option("--study", type=click.Choice(["cancer", "heart"]), default="cancer", show_default=True)
+@click.option(
+    "--study",
+    type=click.Choice(["cancer", "heart"]),
+    default="cancer",
+    show_default=True,
+    help="Breast cancer in two countries, or heart disease in four hospitals.",
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),

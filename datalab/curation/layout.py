@@ -41,6 +41,15 @@ def read_layout(contract: Contract, raw: Path, *, prepared: bool) -> Layout:
         return Layout(delimiter, export.columns, skip=0, lines=0)
     names, skip, lines = read_header(raw, delimiter)
     by_header = {column.header: column for column in export.columns}
+    if not by_header.keys() & set(names):  # most likely data, which must not be told as names of columns
+        return Layout(
+            delimiter,
+            (None,) * len(names),
+            skip=0,
+            lines=0,
+            findings=(("", "no header"),),
+            unusable="The file has no header: its first record names none of the contract's columns.",
+        )
     expected = export.arriving(prepared=prepared)
     findings: list[tuple[str, str]] = []
     problems: list[str] = []

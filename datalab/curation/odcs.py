@@ -83,18 +83,19 @@ def read_document(path: Path) -> Document:
         raise NotFoundError(
             f"There is no data contract {path}.", next_step="Name an .odcs.yaml file that exists."
         ) from None
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(content)  # the C one is there where libyaml is
     try:
-        root = yaml.compose(content, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(content)
+        root = loader.get_single_node()
+        lines: dict[tuple[Key, ...], int] = {(): 1}
+        if root is not None:
+            _collect_lines(root, lines, path.name)
+        data: Any = loader.construct_document(root) if root is not None else None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = path.name if mark is None else f"{path.name}, line {mark.line + 1}"
         raise BadInputError(
             "The contract is not valid YAML.", where=where, next_step="Correct the indentation or the quotes there."
         ) from None
-    lines: dict[tuple[Key, ...], int] = {(): 1}
-    if root is not None:
-        _collect_lines(root, (), lines, path.name)
     document = Document(path=path, digest=sha256_hex(content), data=data, _lines=lines)
     validator = jsonschema.Draft201909Validator(_schema())
     worst = jsonschema.exceptions.best_match(validator.iter_errors(data))
@@ -117,22 +118,34 @@ def _path(keys: Sequence[Key]) -> str:
     return "/".join(str(key) for key in keys) or "the top"
 
 
-def _collect_lines(node: Any, keys: tuple[Key, ...], lines: dict[tuple[Key, ...], int], name: str) -> None:
-    """Note the line of ``node`` and of all below it; refuse a key that stands twice."""
+def _collect_lines(root: Any, lines: dict[tuple[Key, ...], int], name: str) -> None:
+    """Note the line of ``root`` and of all below it; refuse odd or repeated keys, and aliases.
+
+    A node that is reached twice (``*alias``) could make a small file endless.
+    """
     import yaml
 
-    lines.setdefault(keys, node.start_mark.line + 1)
-    if isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _collect_lines(value, (*keys, index), lines, name)
-    elif isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            below = (*keys, key.value)
-            if below in lines:
-                raise BadInputError(
-                    f"The key {key.value} stands twice.",
-                    where=f"{name}, line {key.start_mark.line + 1}",
-                    next_step="Keep one of them.",
-                )
-            lines[below] = key.start_mark.line + 1
-            _collect_lines(value, below, lines, name)
+    def refuse(what: str, line: int) -> BadInputError:
+        return BadInputError(
+            what, where=f"{name}, line {line + 1}", next_step="Write each part once, in full, under a plain key."
+        )
+
+    seen: set[int] = set()
+    rest: list[tuple[Any, tuple[Key, ...]]] = [(root, ())]
+    while rest:
+        part, at = rest.pop()
+        if id(part) in seen:
+            raise refuse("The contract uses a YAML alias.", part.start_mark.line)
+        seen.add(id(part))
+        lines.setdefault(at, part.start_mark.line + 1)
+        if isinstance(part, yaml.SequenceNode):
+            rest += [(value, (*at, index)) for index, value in enumerate(part.value)]
+        elif isinstance(part, yaml.MappingNode):
+            for key, value in part.value:
+                if key.tag != "tag:yaml.org,2002:str":
+                    raise refuse("The contract has a key that is not text.", key.start_mark.line)
+                below = (*at, key.value)
+                if below in lines:
+                    raise refuse(f"The key {key.value} stands twice.", key.start_mark.line)
+                lines[below] = key.start_mark.line + 1
+                rest.append((value, below))

@@ -189,11 +189,11 @@ def _load(
     """Make a table from rows by way of a CSV file, which is quick for many."""
     path = work / f"{table}.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(rows)
+        csv.writer(file, lineterminator="\n").writerows(rows)
     fields = ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items())
     database.execute(
         f"CREATE TEMP TABLE {table} AS SELECT * FROM read_csv({literal(str(path))}, columns = {{{fields}}}, "
-        "auto_detect = false, header = false, delim = ',', quote = '\"', escape = '\"')"
+        "auto_detect = false, header = false, delim = ',', quote = '\"', escape = '\"', new_line = '\\n')"
     )
     path.unlink()
 

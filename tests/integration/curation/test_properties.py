@@ -43,7 +43,7 @@ ANY = st.text(alphabet='0159fm?.-,"\n é', max_size=5)
 ANY_ROW = st.tuples(ANY, ANY, ANY, ANY, ANY)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(rows=st.lists(GOOD_ROW | ANY_ROW, max_size=30))
 def test_each_record_is_a_row_rejected_or_excluded(ward: Contract, rows: list[Row]) -> None:
     with TemporaryDirectory() as path:
@@ -55,7 +55,7 @@ def test_each_record_is_a_row_rejected_or_excluded(ward: Contract, rows: list[Ro
     assert report.rows + report.rejected_rows + (report.excluded["not known"] or 0) == len(rows)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(rows=st.lists(GOOD_ROW, max_size=40))
 def test_after_preparing_every_class_has_k_rows(ward: Contract, rows: list[Row]) -> None:
     with TemporaryDirectory() as path:
@@ -74,7 +74,7 @@ def test_after_preparing_every_class_has_k_rows(ward: Contract, rows: list[Row])
     assert curated.rejected_rows == 0
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(rows=st.lists(GOOD_ROW, min_size=3, max_size=20), order=st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_tells_nothing(ward: Contract, rows: list[Row], order: object) -> None:
     shuffled = list(rows)

@@ -137,6 +137,15 @@ def test_a_missing_column_rejects_all_rows(
     assert not (tmp_path / "out" / "data.parquet").exists()
 
 
+def test_a_file_without_its_header_is_refused_and_its_first_row_not_told(tmp_path: Path) -> None:
+    raw = write_csv(tmp_path / "ward.csv", *GOOD[1:], header=GOOD[0])
+    with pytest.raises(BadInputError, match="The file has no header"):
+        curate_ward(tmp_path, raw)
+    assert rejects(tmp_path / "out" / "rejects.csv") == [(1, 0, "", "no header", "")]
+    report = CurationReport.model_validate_json((tmp_path / "out" / "report.json").read_bytes())
+    assert (report.rows_in, report.rejected_rows) == (3, 3)
+
+
 def test_a_missing_column_that_is_not_required_is_a_finding_only(tmp_path: Path) -> None:
     raw = write_csv(tmp_path / "ward.csv", "1,50,f,0", header="Patient number,Age,Sex,Ill")
     report = curate_ward(tmp_path, raw)

@@ -86,6 +86,8 @@ def line_of(piece: str, text: str) -> int:
         ("{minimum: 0, maximum: 120}", "{maximum: 120}", "cannot be prepared in bands"),
         ("name: A ward", "name: A ward\nname: Another", "The key name stands twice"),
         ("kind: DataContract", "kind: [", "not valid YAML"),
+        ("name: A ward", "name: &a [*a]", "uses a YAML alias"),
+        ("apiVersion: v3.1.0", "{a: b}: c", "key that is not text"),
     ],
 )
 def test_a_mistake_is_named_with_its_file_and_line(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -110,8 +112,8 @@ def test_a_contract_that_is_not_there(tmp_path: Path) -> None:
 def test_each_custom_property_is_documented() -> None:
     from datalab.curation import contract, extensions
 
-    forms = [extensions.OfContract, extensions.OfExport, extensions.OfExportColumn]
-    forms += [extensions.OfHarmonised, extensions.OfHarmonisedColumn]
+    forms: list[type[extensions.Extensions]] = [extensions.OfContract, extensions.OfExport]
+    forms += [extensions.OfExportColumn, extensions.OfHarmonised, extensions.OfHarmonisedColumn]
     for form in forms:
         for field in form.model_fields.values():
             assert f"``datalab.{field.alias}``" in (contract.__doc__ or "")

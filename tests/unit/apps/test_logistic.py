@@ -1,0 +1,75 @@
+"""The logistic app's arithmetic, against scikit-learn and against the pooled data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from logistic.model import Moments, Scaling, auc, auc_interval, descend, log_loss, predict, split
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss as sklearn_log_loss
+from sklearn.metrics import roc_auc_score
+
+
+def data(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 3))
+    y = (x @ [1.0, -0.5, 0.2] + rng.normal(size=rows) > 0).astype(np.float64)
+    return x, y
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=60))
+def test_auc_is_scikit_learns_with_ties_too(rows: list[tuple[int, bool]]) -> None:
+    score = np.array([one[0] for one in rows], dtype=np.float64)
+    y = np.array([one[1] for one in rows], dtype=np.float64)
+    if len(set(y)) == 1:
+        assert np.isnan(auc(score, y))
+    else:
+        assert auc(score, y) == pytest.approx(roc_auc_score(y, score))
+
+
+def test_descent_arrives_where_scikit_learn_does() -> None:
+    x, y = data(400)
+    weights, bias = descend(np.zeros(3), np.zeros(1), x, y, steps=4000, rate=0.5, l2=0.01)
+    exact = LogisticRegression(C=1 / (0.01 * len(y)), tol=1e-10).fit(x, y)
+    np.testing.assert_allclose(weights, exact.coef_[0], atol=1e-5)
+    np.testing.assert_allclose(bias, exact.intercept_, atol=1e-5)
+    assert log_loss(weights, bias, x, y) == pytest.approx(sklearn_log_loss(y, predict(weights, bias, x)))
+
+
+@given(st.integers(1, 49))
+def test_scaling_fitted_at_sites_is_scaling_fitted_on_the_pooled_rows(cut: int) -> None:
+    x, _ = data(50)
+    x[::7, 1] = np.nan
+    apart = Scaling.fit(Moments.of(x[:cut]) + Moments.of(x[cut:]))
+    together = Scaling.fit(Moments.of(x))
+    np.testing.assert_allclose(apart.mean, together.mean, atol=1e-12)
+    np.testing.assert_allclose(apart.scale, together.scale, atol=1e-12)
+    np.testing.assert_allclose(together.mean, np.nanmean(x, axis=0))
+    np.testing.assert_allclose(together.scale, np.nanstd(x, axis=0))
+
+
+def test_a_feature_that_one_site_never_measured_is_imputed_with_the_others_mean() -> None:
+    x, _ = data(40)
+    x[:20, 2] = np.nan
+    scaling = Scaling.fit(Moments.of(x[:20]) + Moments.of(x[20:]))
+    assert np.all(scaling.apply(x)[:20, 2] == 0)
+    assert not np.isnan(scaling.apply(x)).any()
+
+
+@given(st.integers(4, 200), st.integers(0, 5))
+def test_the_split_holds_out_a_share_of_each_class_and_nothing_twice(rows: int, seed: int) -> None:
+    y = (np.arange(rows) % 2).astype(np.float64)
+    train, test = split(y, share=0.3, seed=seed)
+    assert sorted([*train, *test]) == list(range(rows))
+    for label in (0, 1):
+        assert int((y[test] == label).sum()) == round(0.3 * int((y == label).sum()))
+
+
+def test_the_interval_contains_the_value_and_repeats() -> None:
+    x, y = data(200)
+    score = x @ np.array([1.0, -0.5, 0.2])
+    interval = auc_interval(score, y, resamples=200, seed=3)
+    assert interval["low"] < interval["value"] < interval["high"]
+    assert interval == auc_interval(score, y, resamples=200, seed=3)

@@ -1,0 +1,80 @@
+"""App bundles: the same files give the same digest, and nothing but plain files below a folder comes out of one."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from federation.bundle import digest, pack, read_app, unpack
+from federation.errors import BundleError
+from tests.support.federation import ECHO
+
+
+def write_bundle(path: Path, *entries: tuple[str | zipfile.ZipInfo, str]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in entries:
+            archive.writestr(name, text)
+    return path
+
+
+def test_an_app_survives_packing(tmp_path: Path) -> None:
+    (tmp_path / "bundle.zip").write_bytes(pack(ECHO))
+    assert unpack(tmp_path / "bundle.zip", tmp_path / "app") == read_app(ECHO)
+    assert (tmp_path / "app" / "echo" / "client_app.py").read_bytes() == (ECHO / "echo" / "client_app.py").read_bytes()
+
+
+def test_the_digest_depends_on_the_files_alone(tmp_path: Path) -> None:
+    before = digest(pack(ECHO))
+    (tmp_path / "bundle.zip").write_bytes(pack(ECHO))
+    copy = tmp_path / "copy"
+    unpack(tmp_path / "bundle.zip", copy)
+    os.utime(copy / "pyproject.toml", (0, 0))
+    (copy / "echo" / "__pycache__").mkdir()
+    (copy / "echo" / "__pycache__" / "client_app.pyc").write_bytes(b"x")
+    assert digest(pack(copy)) == before
+    (copy / "echo" / "client_app.py").write_text("", encoding="utf-8")
+    assert digest(pack(copy)) != before
+
+
+def link(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name)
+    entry.external_attr = 0o120777 << 16
+    return entry
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [("../escaped.py", "x"), ("/etc/escaped.py", "x"), ("a\\b.py", "x"), (link("link"), "/etc/passwd")],
+    ids=["above", "absolute", "backslash", "symbolic link"],
+)
+def test_tricks_with_paths_are_refused(tmp_path: Path, entry: tuple[str | zipfile.ZipInfo, str]) -> None:
+    bundle = write_bundle(tmp_path / "bundle.zip", entry)
+    with pytest.raises(BundleError, match="plain files"):
+        unpack(bundle, tmp_path / "deep" / "app")
+    assert not (tmp_path / "deep" / "escaped.py").exists()
+
+
+def test_what_is_not_a_zip_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bundle.zip").write_bytes(b"PK but not a zip")
+    with pytest.raises(BundleError, match="cannot be unpacked"):
+        unpack(tmp_path / "bundle.zip", tmp_path / "app")
+
+
+def test_a_bundle_that_unpacks_to_too_much_is_refused_before_it_does(tmp_path: Path) -> None:
+    bomb = tmp_path / "bundle.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(3):
+            archive.writestr(f"{number}.bin", bytes(100 << 20))
+    with pytest.raises(BundleError, match="more than is allowed"):
+        unpack(bomb, tmp_path / "app")
+    assert not (tmp_path / "app").exists()
+
+
+@pytest.mark.parametrize("text", ["", "[project]\nname = 'x'\nversion = '1'\n", "not toml ["])
+def test_a_folder_without_a_flower_app_is_said_to_be_one(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(BundleError, match="does not describe a Flower app"):
+        pack(tmp_path)
