@@ -1,23 +1,48 @@
-"""``datalab dataset list`` and ``datalab dataset show``."""
+"""``datalab dataset list``, ``show`` and ``register``."""
 
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from catalog.client import lab_client
-from catalog.records import Dataset, Version
+from catalog.records import Dataset, DatasetDraft, Version
+from datalab.errors import BadInputError
 from datalab.home import Home
 
 _HOME = click.option(
     "--home", type=click.Path(path_type=Path), required=True, help="The home folder of a lab that is running."
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+@click.command("register")
+@click.argument("draft", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_HOME
+def register(*, draft: Path, home: Path) -> None:
+    """Register the dataset that the TOML file DRAFT describes.
+
+    Its fields are those of a dataset in the catalog: id, title, holder, country, access, data_class, kept_at, the data
+    contract, legal basis and purposes. A field that is missing or wrong is named.
+    """
+    try:
+        described = DatasetDraft.model_validate(tomllib.loads(draft.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        raise BadInputError(f"The file is not valid TOML: {error}.", where=str(draft)) from error
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        field = ".".join(map(str, first["loc"])) or "the dataset"
+        raise BadInputError(f"{field}: {first['msg']}.", where=str(draft)) from error
+    with lab_client(Home(home), "operator") as client:
+        dataset = client.register_dataset(described)
+    click.echo(f"Registered {dataset.id}.")
 
 
 @click.command("list")

@@ -23,6 +23,7 @@ from datalab.home import Home
 from datalab.permits.claims import PermitClaims, PermittedDataset, Purpose
 from datalab.permits.keys import PUBLIC_FILE, generate_key, write_key_pair
 from datalab.permits.permit import sign_permit
+from datalab.service import free_ports
 from datalab.supervisor import Supervisor
 from datalab.up import start_lab
 from demo.probe import Transport, probe
@@ -37,7 +38,6 @@ from federation.run import RunFolder, RunPlace
 COMPUTE = "gigafactory-compute"
 """The lab's own compute node, which trains on what the lab holds."""
 PURPOSE = Purpose.RESEARCH_ALGORITHMS
-QUIET_SETTINGS = "[ports]\nobject_store = 0\nlab = 0\ngateway = 0\nenrolment = 0\n"
 
 
 @dataclass
@@ -46,7 +46,8 @@ class Demo:
 
     Attributes:
         study: the question and its sites.
-        folder: everything is below it: ``lab``, ``sites/<name>``, ``compute``, ``access-body``.
+        folder: everything is below it: ``lab``, ``sites/<name>``, ``compute``, ``access-body``,
+            ``researcher``.
         say: writes a line for people.
         steps: seconds by step, in order.
     """
@@ -74,6 +75,11 @@ class Demo:
     def compute(self) -> Home:
         """The compute node's home."""
         return Home(self.folder / "compute")
+
+    @property
+    def researcher(self) -> Path:
+        """The researcher's folder: the permit, and the run's configuration."""
+        return Home(self.folder / "researcher").folder()
 
     def node_of(self, site: Site) -> str:
         """Return the name of the node that trains on a site's data."""
@@ -109,7 +115,11 @@ class Demo:
 
     def start_lab(self) -> None:
         """Make the federation's authority and start object store, lab server and gateway."""
-        (self.lab.folder() / "datalab.toml").write_text(QUIET_SETTINGS, encoding="utf-8")
+        names = ("object_store", "lab", "gateway", "enrolment")
+        # Free ports, written down: `datalab up` on what is kept finds its nodes again.
+        ports = zip(names, free_ports("127.0.0.1", len(names)), strict=True)
+        settings = "[ports]\n" + "".join(f"{name} = {port}\n" for name, port in ports)
+        (self.lab.folder() / "datalab.toml").write_text(settings, encoding="utf-8")
         create_federation(self.lab)
         start_lab(self.supervisor, self.lab)
 
@@ -232,6 +242,7 @@ class Demo:
         )
         key = load_private_key(self.folder / "access-body" / PRIVATE_FILE)
         self.permit = sign_permit(claims, key)
+        (self.researcher / "permit.jws").write_text(self.permit, encoding="ascii")
         with self.account("access-body", Role.ACCESS_BODY, "access-body") as body:
             body.record_permit(self.permit)
 
@@ -239,6 +250,9 @@ class Demo:
 
     def run(self, *, rounds: int, seed: int, on_round: Callable[[dict[str, Any]], None]) -> RunFolder:
         """Launch the federated run and watch it, round by round, until it ends."""
+        config = self.study.config(rounds=rounds, seed=seed)
+        settings = "".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items())
+        (self.researcher / "config.toml").write_text(settings, encoding="utf-8")
         folder = federation.submit(
             self.lab,
             APP,
@@ -246,7 +260,7 @@ class Demo:
             places=[RunPlace(node=self.node_of(site), dataset=site.dataset) for site in self.study.sites],
             permit=self.permit,
             purpose=PURPOSE,
-            config=self.study.config(rounds=rounds, seed=seed),
+            config=config,
             seed=seed,
         )
         for event in federation.watch(folder, federation.start(folder, self.supervisor)):

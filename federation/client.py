@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from datalab.errors import DatalabError, NotFoundError, error_of_child
 from datalab.home import Home, write_atomically
 from datalab.supervisor import Supervisor
@@ -18,7 +20,7 @@ from federation.bundle import digest, pack
 from federation.errors import RunFailedError
 from federation.pki.identity import Role
 from federation.pki.local import invite
-from federation.run import ConfigValue, RunFolder, RunPlace, RunSpec
+from federation.run import ConfigValue, RunFolder, RunPlace, RunSpec, bad_field
 
 _POLL = 0.02
 
@@ -55,17 +57,20 @@ def submit(
     """
     bundle = pack(app)
     name = run_id or f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.urandom(3).hex()}"
-    spec = RunSpec(
-        id=name,
-        app_sha256=digest(bundle),
-        places=tuple(places),
-        permit=permit,
-        purpose=purpose,
-        config=dict(config or {}),
-        seed=seed,
-        timeout=timeout,
-        lab_home=str(home.path.resolve()) if record else None,
-    )
+    try:
+        spec = RunSpec(
+            id=name,
+            app_sha256=digest(bundle),
+            places=tuple(places),
+            permit=permit,
+            purpose=purpose,
+            config=dict(config or {}),
+            seed=seed,
+            timeout=timeout,
+            lab_home=str(home.path.resolve()) if record else None,
+        )
+    except ValidationError as error:
+        raise bad_field("The run", error) from error
     folder = RunFolder(home.folder("runs", name))
     token = invite(home, Role.RUNNER, name)
     write_atomically(folder.bundle, bundle)

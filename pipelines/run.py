@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from catalog.client import lab_client
 from catalog.records import Dataset, Upload, Version
 from datalab.canonical import sha256_file
@@ -24,36 +22,8 @@ from datalab.curation.engine import REJECTS, REPORT
 from datalab.errors import BadInputError, DatalabError
 from datalab.home import Home
 from datalab.service import die_with_parent
+from pipelines.outcome import Checks, Outcome
 from pipelines.sources import find_contract
-
-
-class Checks(BaseModel):
-    """How many checks of the version's quality record passed and failed."""
-
-    passed: int
-    failed: int
-
-
-class Outcome(BaseModel):
-    """What a run made.
-
-    Attributes:
-        run_id: the Dagster run.
-        asset_checks: Dagster's own record, check by check; empty where ``seconds`` is.
-        rejects: the file that lists rejected rows by line, column and rule.
-        seconds: time taken by each asset; empty where an earlier run had published this file already.
-    """
-
-    run_id: str
-    dataset: str
-    version: int
-    rows: int
-    rejected_rows: int
-    checks: Checks
-    asset_checks: dict[str, bool]
-    parquet_sha256: str
-    rejects: str
-    seconds: dict[str, float]
 
 
 def curate_upload(home: Home, upload_id: str) -> Outcome:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datalab.errors import NotInstalledError
+from datalab.errors import DatalabError, NotInstalledError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -36,6 +36,7 @@ def connect(folder: Path | None = None, limits: Limits | None = None) -> Generat
 
     Raises:
         NotInstalledError: DuckDB is missing.
+        DatalabError: the memory limit or the disk does not suffice.
     """
     try:
         import duckdb
@@ -54,7 +55,14 @@ def connect(folder: Path | None = None, limits: Limits | None = None) -> Generat
             connection.execute(f"SET allowed_directories = [{literal(str(folder))}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
-        yield connection
+        try:
+            yield connection
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise DatalabError(
+                f"The work needs more memory than {limits.memory}, or more room on the disk ({type(error).__name__}).",
+                where=None if folder is None else str(folder),
+                next_step="Allow more of either.",
+            ) from error
 
 
 def literal(text: str) -> str:

@@ -104,7 +104,7 @@ def harmonise(contract: Contract, work: Path, *, limits: Limits | None = None) -
                 (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3, PARQUET_VERSION V2, ROW_GROUP_SIZE 122880)
                 """
             )
-        except _duckdb_error() as error:
+        except _expression_errors() as error:
             raise _failed(database, contract, source, error) from None
     return Harmonisation(
         rows=counts.get(None, 0),
@@ -203,7 +203,7 @@ def _failed(database: DuckDBPyConnection, contract: Contract, source: str, error
     for name, sql in expressions.items():
         try:
             database.execute(f"SELECT count(x) FROM (SELECT {sql} AS x FROM {source})")
-        except _duckdb_error():
+        except _expression_errors():
             culprit = name
             break
     return BadInputError(
@@ -213,10 +213,11 @@ def _failed(database: DuckDBPyConnection, contract: Contract, source: str, error
     )
 
 
-def _duckdb_error() -> type[Exception]:
+def _expression_errors() -> tuple[type[Exception], ...]:
+    """What DuckDB raises for an expression that does not fit its types or a value."""
     import duckdb
 
-    return duckdb.Error
+    return (duckdb.DataError, duckdb.ProgrammingError)
 
 
 def _parquet(path: Path) -> str:

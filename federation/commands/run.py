@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import IO
 
 import click
+from pydantic import ValidationError
 
 from datalab.errors import BadInputError
 from datalab.home import Home
 from datalab.supervisor import Supervisor
-from federation.run import ConfigValue, RunPlace
+from federation.run import ConfigValue, RunPlace, bad_field
 
 
 @click.command()
@@ -35,6 +37,11 @@ from federation.run import ConfigValue, RunPlace
 @click.option("--permit", type=click.File("r"), required=True, help="File with the signed data permit.")
 @click.option("--purpose", required=True, help="Letter of EHDS Art. 53(1), such as e-ii; the permit must allow it.")
 @click.option("--config", "settings", multiple=True, help="KEY=VALUE for the app, VALUE as JSON or text; repeatable.")
+@click.option(
+    "--config-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="TOML file of settings for the app; --config goes over it.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same parameters.")
 def submit(
     folder: Path,
@@ -43,6 +50,7 @@ def submit(
     permit: IO[str],
     purpose: str,
     settings: tuple[str, ...],
+    config_file: Path | None,
     seed: int,
 ) -> None:
     """Launch a federated run and show it round by round until it ends.
@@ -58,7 +66,7 @@ def submit(
         places=[_place(one) for one in places],
         permit=permit.read().strip(),
         purpose=purpose,
-        config=dict(_setting(one) for one in settings),
+        config={**_settings(config_file), **dict(_setting(one) for one in settings)},
         seed=seed,
     )
     click.echo(f"{submitted.path.name} submitted")
@@ -85,7 +93,19 @@ def _place(text: str) -> RunPlace:
     dataset, at, version = rest.partition("@")
     if not (node and equals and dataset) or (at and not version.isdigit()):
         raise BadInputError(f"--place {text!r} is not NODE=DATASET or NODE=DATASET@VERSION.")
-    return RunPlace(node=node, dataset=dataset, version=int(version or 1))
+    try:
+        return RunPlace(node=node, dataset=dataset, version=int(version or 1))
+    except ValidationError as error:
+        raise bad_field(f"--place {text!r}", error) from error
+
+
+def _settings(path: Path | None) -> dict[str, ConfigValue]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise BadInputError(f"The file is not valid TOML: {error}.", where=str(path)) from error
 
 
 def _setting(text: str) -> tuple[str, ConfigValue]:

@@ -11,7 +11,7 @@ from datalab.curation.contract import load_contract
 from datalab.curation.deidentify import prepare
 from datalab.curation.engine import Limits, curate
 from datalab.curation.report import CurationReport
-from datalab.errors import BadInputError, NotFoundError, NotWritableError
+from datalab.errors import BadInputError, DatalabError, NotFoundError, NotWritableError
 from tests.unit.curation.examples import HEADER, write_contract, write_csv
 
 GOOD = ("1,50,f,60.5,0", "2,51,m,?,1", "3,52,f,,9")
@@ -195,6 +195,19 @@ def test_an_expression_that_fails_on_a_row_is_named_without_the_value(tmp_path: 
     with pytest.raises(BadInputError, match="property weight cannot be computed") as refused:
         curate_ward(tmp_path, raw, ("transformLogic: weight", "transformLogic: ln(age)"))
     assert refused.value.where == "contract ward 1.0.0"
+
+
+def test_too_little_memory_is_said_in_a_sentence(tmp_path: Path) -> None:
+    raw = write_csv(tmp_path / "ward.csv", *GOOD)
+    with pytest.raises(DatalabError, match="needs more memory than 1MB"):
+        curate(load_contract(write_contract(tmp_path)), raw, tmp_path / "out", limits=Limits(memory="1MB"))
+
+
+@pytest.mark.parametrize("expression", ["ln(sex)", "CAST(sex AS DOUBLE)"])
+def test_an_expression_of_the_wrong_type_is_named(tmp_path: Path, expression: str) -> None:
+    raw = write_csv(tmp_path / "ward.csv", *GOOD)
+    with pytest.raises(BadInputError, match="property weight cannot be computed"):
+        curate_ward(tmp_path, raw, ("transformLogic: weight", f"transformLogic: {expression}"))
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 CONTRACTS = Path(__file__).parents[3] / "pipelines" / "contracts"
 
 WARD = """\
-apiVersion: v3.1.0
+apiVersion: v3.2.0
 kind: DataContract
 id: ward
 name: A ward

@@ -87,7 +87,7 @@ def line_of(piece: str, text: str) -> int:
         ("name: A ward", "name: A ward\nname: Another", "The key name stands twice"),
         ("kind: DataContract", "kind: [", "not valid YAML"),
         ("name: A ward", "name: &a [*a]", "uses a YAML alias"),
-        ("apiVersion: v3.1.0", "{a: b}: c", "key that is not text"),
+        ("apiVersion: v3.2.0", "{a: b}: c", "key that is not text"),
     ],
 )
 def test_a_mistake_is_named_with_its_file_and_line(tmp_path: Path, old: str, new: str, message: str) -> None:
