@@ -41,6 +41,14 @@ class Service:
     requires: tuple[str, ...] = ()
 
 
+def python_module(module: str) -> list[str]:
+    """Return the start of a command that runs a module of ours as a process of its own.
+
+    ``-P`` keeps the working folder off the import path: a folder there called ``federation`` is not ours.
+    """
+    return [sys.executable, "-P", "-m", module]
+
+
 def installed_services() -> list[Service]:
     """Return the services of the installed packages (entry points ``datalab.services``), dependencies first.
 

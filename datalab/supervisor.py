@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -12,6 +11,7 @@ from typing import Self
 
 from datalab.errors import DatalabError, ServiceFailedError, error_of_child
 from datalab.home import Home
+from datalab.service import python_module
 
 READY_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
@@ -61,7 +61,7 @@ class Supervisor:
         home.withdraw(name)
         with home.log_file(name).open("ab") as log:
             child = subprocess.Popen(
-                [sys.executable, "-m", module, "--home", str(home.path), *arguments],
+                [*python_module(module), "--home", str(home.path), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from datalab.home import Home
 from datalab.permits.claims import PermitClaims, PermittedDataset, Purpose
 from datalab.permits.keys import PUBLIC_FILE, generate_key, write_key_pair
 from datalab.permits.permit import sign_permit
-from datalab.service import free_ports
+from datalab.service import free_ports, python_module
 from datalab.supervisor import Supervisor
 from datalab.up import start_lab
 from demo.probe import Transport, probe
@@ -305,7 +304,7 @@ def app_digest() -> str:
 
 def _run(module: str, *arguments: str | Path) -> str:
     """Run one of the product's own commands to its end, and return what it printed."""
-    command = [sys.executable, "-m", module, *map(str, arguments)]
+    command = [*python_module(module), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, process_group=0)
     if done.returncode != 0:
         output = done.stderr.replace("datalab: ", "error: ", 1)

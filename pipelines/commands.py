@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import click
 
 from datalab.errors import error_of_child
 from datalab.home import Home
+from datalab.service import python_module
 
 
 @click.command()
@@ -30,7 +30,7 @@ def publish(dataset: str, file: Path, home: Path) -> None:
 
     with lab_client(Home(home), "operator") as lab:
         upload = lab.upload(dataset, file)
-    command = [sys.executable, "-m", "pipelines.run", "--home", str(home), "--upload", upload.id]
+    command = [*python_module("pipelines.run"), "--home", str(home), "--upload", upload.id]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise error_of_child(done.stderr, done.returncode, "The pipeline ended without a word; see its log.")

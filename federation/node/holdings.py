@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 from datalab.errors import error_of_child
 from datalab.home import Home
+from datalab.service import python_module
 from federation.node.config import NodeConfig, SiteDataset
 from federation.node.policy import HeldDataset
 
@@ -33,9 +33,7 @@ def dataset_folder(home: Home, entry: SiteDataset) -> Path:
 def _hold(home: Home, entry: SiteDataset) -> HeldDataset:
     folder = dataset_folder(home, entry)
     command = [
-        sys.executable,
-        "-m",
-        "federation.node.prepare",
+        *python_module("federation.node.prepare"),
         "--home",
         str(home.path),
         "--dataset",

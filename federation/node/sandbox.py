@@ -14,6 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from datalab.service import python_module
 from federation.errors import FederationError
 
 APP, DATA, INBOX, OUTBOX = "/app", "/data", "/inbox", "/outbox"
@@ -50,7 +51,7 @@ def sandboxed(places: Places, module: str) -> list[str]:
     ]
     for name, value in worker_environment().items():
         command += ["--setenv", name, value]
-    return [*command, sys.executable, "-m", module]
+    return [*command, *python_module(module)]
 
 
 def worker_environment() -> dict[str, str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 
+from datalab.service import python_module
 from federation.errors import FederationError, WireError
 from federation.node.sandbox import APP, DATA, INBOX, OUTBOX, Places, sandboxed, worker_environment
 from federation.pb import federation_pb2 as pb
@@ -46,7 +46,7 @@ class Worker:
             request.app_folder, request.inbox, request.outbox = APP, INBOX, OUTBOX
             data = DATA
         else:
-            command = [sys.executable, "-m", MODULE]
+            command = python_module(MODULE)
             request.app_folder, request.inbox, request.outbox = map(str, (places.app, places.inbox, places.outbox))
             data = str(places.data)
         request.node_config.entries.add(key="dataset", string=f"{data}/data.parquet")
