@@ -24,9 +24,10 @@ test: env
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
 check: env
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy -m logistic.client_app -m logistic.server_app
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint proto
 	$(BIN)/python -m tools.protos --check

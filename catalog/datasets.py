@@ -89,7 +89,8 @@ def announce(store: Store, key: str, announcement: Announcement, account: Accoun
 
     Raises:
         NotPermittedError: the dataset is not kept at that node.
-        ConflictError: the report is not by the dataset's contract.
+        ConflictError: the report is not by the dataset's contract, or the version is another one than announced before
+            or not the next one.
     """
     report = announcement.report
     with store.change(account.name) as change:
@@ -101,12 +102,18 @@ def announce(store: Store, key: str, announcement: Announcement, account: Accoun
                 next_step="Register the dataset with the node that keeps it.",
             )
         check_contract(dataset, report)
-        known = _versions(change, key)
-        same = [one for one in known if _source(one.report) == _source(report)]
-        if same:
-            change.event("version.announced-again", f"dataset/{key}/v{same[-1].number}", node=announcement.node)
-            return same[-1]
-        number = next_number(change, key)
+        number = announcement.version
+        for one in _versions(change, key):
+            if one.number == number and _source(one.report) == _source(report):
+                change.event("version.announced-again", f"dataset/{key}/v{number}", node=announcement.node)
+                return one
+        if number != (following := next_number(change, key)):
+            raise ConflictError(
+                f"The node announces version {number} with data that is not version {number} here; "
+                f"the next version is {following}.",
+                where=key,
+                next_step="Give the data the next version number in node.toml: a version never changes.",
+            )
         made = Version(
             dataset=key,
             number=number,

@@ -183,9 +183,10 @@ class PublishRequest(Record):
 
 
 class Announcement(Record):
-    """What a node says about a dataset it keeps: the public form of its curation report, and no data."""
+    """What a node says about a version of a dataset it keeps: the public form of its curation report, and no data."""
 
     node: Slug
+    version: Number
     report: Report
 
 

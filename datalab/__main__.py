@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
 
@@ -94,6 +95,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; the exit code says what kind of failure it was (``datalab.errors.ExitCode``)."""
+    os.umask(0o077)  # people's data may pass through: what is written is its owner's alone
     try:
         sys.exit(cli.main(standalone_mode=False) or ExitCode.OK)
     except DatalabError as error:

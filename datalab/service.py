@@ -71,6 +71,7 @@ def run_service(main: Callable[[Home], None]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--home", type=Path, required=True)
     home = Home(parser.parse_args().home)
+    os.umask(0o077)  # what a service writes is its owner's alone
     die_with_parent()
     log_json_lines()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

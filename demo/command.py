@@ -6,13 +6,18 @@ import json
 import signal
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from datalab.errors import BadInputError
 from datalab.home import Home
 from datalab.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from demo.conduct import Demo
 
 
 @click.command()
@@ -52,11 +57,14 @@ def demo(study: str, data: Path | None, rounds: int, seed: int, keep: Path | Non
     from rich.console import Console
 
     from demo.conduct import Demo
+    from demo.report import write_json
     from demo.sources import check_source
     from demo.studies import STUDIES
 
     chosen = STUDIES[study]
     check_source(chosen, data)
+    if json_file is not None:
+        write_json(json_file, None)
     folder = _folder(study, keep)
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -64,12 +72,10 @@ def demo(study: str, data: Path | None, rounds: int, seed: int, keep: Path | Non
         running = Demo(chosen, folder, supervisor, lambda line: console.print(line, soft_wrap=True, highlight=False))
         result = _play(running, console, data=data, rounds=rounds, seed=seed)
     if json_file is not None:
-        from demo.report import write_json
-
         write_json(json_file, result)
 
 
-def _play(demo: Any, console: Any, *, data: Path | None, rounds: int, seed: int) -> dict[str, Any]:
+def _play(demo: Demo, console: Console, *, data: Path | None, rounds: int, seed: int) -> dict[str, Any]:
     from demo.pooled import pooled_auc
     from demo.report import build_report, catalog_entries, print_report, write_json
     from federation.commands.run import round_line

@@ -38,6 +38,8 @@ def probe(host: str, port: int) -> Transport:
         version = tls.version() or "none"
         try:
             greeted = bool(tls.recv(1))
+        except TimeoutError:
+            greeted = True  # it waits for us: no certificate is demanded
         except (ssl.SSLError, ConnectionError):
             greeted = False
     return Transport(version, mutual=not greeted)

@@ -40,7 +40,7 @@ def build_report(demo: Demo, card: dict[str, Any], report: dict[str, Any], poole
                 "country": site.country,
                 "exported": cost.rows_in if cost else version.report.rows_in,
                 "suppressed": cost.suppressed if cost else 0,
-                "rejected_rows": version.report.rejected_rows,
+                "rejected_rows": _plus(version.report.rejected_rows, cost.rejected_rows if cost else 0),
                 "excluded": version.report.excluded,
                 "rows": version.report.rows,
                 "events": version.report.events,
@@ -102,7 +102,7 @@ def _data_table(result: dict[str, Any]) -> Table:
     table = Table(title="What each site brought (persons)", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("site", "", "data"):
         table.add_column(heading)
-    for heading in ("exported", "suppressed", "rejected", "excluded", "used", "events"):
+    for heading in ("exported", "k-anon", "rejected", "excluded", "used", "events"):
         table.add_column(heading, justify="right")
     for site in result["sites"]:
         table.add_row(
@@ -124,6 +124,10 @@ def _auc_table(demo: Demo, result: dict[str, Any]) -> Table:
     for site in result["sites"]:
         table.add_row(site["name"], *(_auc(site["auc"][model]) for model in MODELS))
     return table
+
+
+def _plus(count: int | None, more: int) -> int | None:
+    return None if count is None else count + more
 
 
 def _count(value: int | None) -> str:

@@ -20,7 +20,7 @@ from federation.bundle import digest, pack
 from federation.errors import RunFailedError
 from federation.pki.identity import Role
 from federation.pki.local import invite
-from federation.run import ConfigValue, RunFolder, RunPlace, RunSpec, bad_field
+from federation.run import COMPLETED, ConfigValue, RunFolder, RunPlace, RunSpec, bad_field
 
 _POLL = 0.02
 
@@ -89,9 +89,9 @@ def watch(folder: RunFolder, runner: subprocess.Popen[bytes]) -> Iterator[dict[s
     """Yield the run's events as they happen, until its runner has ended.
 
     Raises:
-        DatalabError: the run failed; the exit code is the runner's own.
+        RunFailedError: the run did not complete; the exit code is the runner's own.
     """
-    position = 0
+    position, outcome = 0, ""
     while True:
         ended = runner.poll() is not None
         if folder.events.exists():
@@ -101,11 +101,13 @@ def watch(folder: RunFolder, runner: subprocess.Popen[bytes]) -> Iterator[dict[s
                     if not line.endswith(b"\n"):
                         break
                     position += len(line)
-                    yield json.loads(line)
+                    event = json.loads(line)
+                    outcome = event.get("outcome", outcome)
+                    yield event
         if ended:
             break
         time.sleep(_POLL)
-    if runner.returncode != 0:
+    if runner.returncode != 0 or outcome != COMPLETED:
         raise _failure(folder, runner.returncode)
 
 

@@ -15,6 +15,10 @@ class WireError(FederationError):
     exit_code = ExitCode.BAD_INPUT
 
 
+class VersionError(WireError):
+    """A peer speaks another protocol; trying again does not help."""
+
+
 class BundleError(BadInputError):
     """An app bundle is not what it must be."""
 

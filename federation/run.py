@@ -17,6 +17,10 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 ConfigValue = bool | int | float | str | list[bool] | list[int] | list[float] | list[str]
 
 
+COMPLETED = "completed"
+"""Outcome of a run whose ServerApp has come to its end."""
+
+
 class RunPlace(BaseModel):
     """A node that takes part, and the dataset version that it trains on."""
 

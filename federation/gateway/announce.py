@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
-from datalab.curation.report import CurationReport
 
 from catalog.client import lab_client
 from catalog.records import Announcement
+from datalab.curation.report import CurationReport
 from datalab.errors import DatalabError
 from datalab.home import Home
-from federation.errors import WireError
 from federation.pb import federation_pb2 as pb
 
 log = structlog.get_logger()
@@ -21,8 +20,8 @@ log = structlog.get_logger()
 def announcer(home: Home) -> Callable[[str, pb.DatasetAnnouncement], Awaitable[None]]:
     """Return a function that records a node's announcement of a dataset that it holds itself.
 
-    A catalog that refuses it (no such dataset, registered for another node) is logged, and the node is not held up:
-    what it may train on is its own policy's affair.
+    One that is malformed, or that the catalog refuses (no such dataset, another node's), is logged, and the node is not
+    held up: what it may train on is its own policy's affair.
     """
 
     async def announce(node: str, announcement: pb.DatasetAnnouncement) -> None:
@@ -30,12 +29,12 @@ def announcer(home: Home) -> Callable[[str, pb.DatasetAnnouncement], Awaitable[N
             return
         try:
             report = CurationReport.model_validate_json(announcement.report_json)
-        except ValueError as error:
-            raise WireError("A dataset's announcement is not a curation report.") from error
-        try:
-            await asyncio.to_thread(_record, home, announcement.id, Announcement(node=node, report=report))
+            said = Announcement(node=node, version=announcement.version, report=report)
+            await asyncio.to_thread(_record, home, announcement.id, said)
+        except ValueError:
+            log.warning("announcement is not a curation report", node=node, dataset=announcement.id[:64])
         except DatalabError as error:
-            log.warning("announcement not recorded", node=node, dataset=announcement.id, error=str(error))
+            log.warning("announcement not recorded", node=node, dataset=announcement.id[:64], error=str(error))
 
     return announce
 

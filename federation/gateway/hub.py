@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from federation.pb import federation_pb2 as pb
 from federation.pki.identity import Holder
 from federation.wire.protocol import (
     MAX_DATASETS,
+    MAX_REASON,
     PROTOCOL_MAJOR,
     PROTOCOL_MINOR,
     check_version,
@@ -64,7 +66,8 @@ class Hub:
         """Serve a node's stream from its hello to its end.
 
         Raises:
-            WireError: the first frame is not a hello that this gateway understands.
+            VersionError: the node speaks another protocol.
+            WireError: the first frame is not a hello that this gateway takes.
         """
         hello = (await anext(requests)).hello
         check_version(hello.protocol_major, hello.protocol_minor)
@@ -73,25 +76,40 @@ class Hub:
         name, session = holder.identity.name, NodeSession(holder)
         if (before := self.nodes.get(name)) is not None:
             before.cut(WireError("The node has connected again."))
+            self._lose(name)
         self.nodes[name] = session
-        self._record("node connected", node=name, software=hello.software[:64], datasets=len(hello.datasets))
-        welcome = pb.NodeWelcome(protocol_major=PROTOCOL_MAJOR, protocol_minor=PROTOCOL_MINOR, node=name)
-        session.send(pb.ConnectResponse(welcome=welcome))
-        for announcement in hello.datasets:
-            await self._announce(name, announcement)
-        self._tell_runs(name, pb.NODE_STATE_CONNECTED)
-        for run in self.runs.values():
-            if name in run.places:
-                session.send(pb.ConnectResponse(offer=run.places[name].offer))
+        announcing = asyncio.create_task(self._announce_all(name, list(hello.datasets)))
         try:
+            self._record("node connected", node=name, software=hello.software[:64], datasets=len(hello.datasets))
+            self._welcome(name, session)
             await session.serve(requests, context, lambda frame: self._from_node(session, frame))
         finally:
+            announcing.cancel()
             if self.nodes.get(name) is session:
                 del self.nodes[name]
                 self._record("node disconnected", node=name)
-                self._tell_runs(name, pb.NODE_STATE_DISCONNECTED)
-                for run in self.runs.values():
-                    run.lose(name)
+                self._lose(name)
+
+    def _welcome(self, name: str, session: NodeSession) -> None:
+        """Greet a node, and offer it the runs that it takes part in (again, if it was away)."""
+        welcome = pb.NodeWelcome(protocol_major=PROTOCOL_MAJOR, protocol_minor=PROTOCOL_MINOR, node=name)
+        runs = [run for run in self.runs.values() if name in run.places]
+        welcome.open_runs.extend(run.id for run in runs)
+        session.send(pb.ConnectResponse(welcome=welcome))
+        for run in runs:
+            run.places[name].decided = False
+            session.send(pb.ConnectResponse(offer=run.places[name].offer))
+
+    def _lose(self, name: str) -> None:
+        """Have the runs that a node takes part in go on without it: its waiting tasks are answered with an error."""
+        for run in self.runs.values():
+            if name in run.places:
+                run.lose(name)
+
+    async def _announce_all(self, name: str, announcements: list[pb.DatasetAnnouncement]) -> None:
+        """Tell the catalog; it may be slow or away, and the node is not held up by it."""
+        for announcement in announcements:
+            await self._announce(name, announcement)
 
     async def conduct(
         self,
@@ -136,12 +154,16 @@ class Hub:
         run.places[name].traffic.from_node += request.ByteSize()
         match frame:
             case pb.Decision():
+                if run.places[name].decided:
+                    raise WireError("A node decides once on a run, each time that it is offered.")
+                run.places[name].decided = True
+                frame.reason = frame.reason[:MAX_REASON]
                 self._record(
                     "node decided",
                     run=run.id,
                     node=name,
                     decision=pb.DecisionCode.Name(frame.code),
-                    reason=frame.reason[:500],
+                    reason=frame.reason,
                     node_head={"n": frame.audit_head.number, "hash": frame.audit_head.hash[:64]},
                 )
                 frame.node, frame.identity = name, str(session.identity)
@@ -186,8 +208,3 @@ class Hub:
 
     async def _chunk_for_runner(self, run: Run, fetch: pb.Fetch) -> pb.ConductResponse:
         return pb.ConductResponse(chunk=await run.read(fetch, self.nodes, by_node=False))
-
-    def _tell_runs(self, node: str, state: pb.NodeState) -> None:
-        for run in self.runs.values():
-            if node in run.places:
-                run.runner.send(pb.ConductResponse(node_status=pb.NodeStatus(node=node, state=state)))

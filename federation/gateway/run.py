@@ -28,6 +28,7 @@ class Place:
 
     offer: pb.Offer
     traffic: pb.Traffic = field(default_factory=pb.Traffic)
+    decided: bool = False
 
 
 class Run:
@@ -51,13 +52,13 @@ class Run:
         self._folder = folder / self.id
         self.store = BufferStore(self._folder)
         self.inbox = Inbox(self.store, self.id)
-        # Where a buffer comes from: a node's name, or RUNNER.
-        self._sources: dict[bytes, str] = {}
+        # Who has named a buffer: RUNNER, or nodes in the order in which they did.
+        self._sources: dict[bytes, list[str]] = {}
         for place in opening.places:
             if place.offer.run_id != self.id or place.node in self.places:
                 raise WireError("A run's opening names another run, or a node twice.")
             self.places[place.node] = Place(place.offer)
-            self._sources[check_digest(place.offer.app_sha256)] = RUNNER
+            self._sources[check_digest(place.offer.app_sha256)] = [RUNNER]
 
     def set_head(self, head: Head) -> None:
         """Give every node the lab's audit head for its own log: neither side can then rewrite its past unseen."""
@@ -73,7 +74,7 @@ class Run:
         if task.run_id != self.id or task.node not in self.places or task.task_id in self.pending:
             raise WireError("A task names another run, a node outside it, or an id that is in use.")
         for sha256 in referenced(task.content):
-            self._sources[sha256] = RUNNER
+            self._sources.setdefault(sha256, []).insert(0, RUNNER)
         self.pending[task.task_id] = task.node
 
     def accept_reply(self, reply: pb.Reply, node: str) -> None:
@@ -85,13 +86,14 @@ class Run:
         if self.pending.get(reply.task_id) != node:
             raise WireError("A reply answers a task that its sender was not given.")
         for sha256 in referenced(reply.content):
-            self._sources.setdefault(sha256, node)
+            self._sources.setdefault(sha256, []).append(node)
         del self.pending[reply.task_id]
         reply.node = node
         reply.traffic.CopyFrom(self.places[node].traffic)
 
     def lose(self, node: str) -> None:
-        """Answer the node's waiting tasks with a typed error: it is gone."""
+        """Answer the node's waiting tasks with a typed error, and end transfers from it: it is gone."""
+        self.inbox.cut(node)
         for task_id in [one for one, at in self.pending.items() if at == node]:
             del self.pending[task_id]
             lost = pb.Reply(run_id=self.id, task_id=task_id, node=node, error=LOST)
@@ -103,16 +105,18 @@ class Run:
         A node gets what the runner has named; what another node produced is not to be had, even by its digest.
         """
         chunk = pb.Chunk(run_id=self.id, sha256=fetch.sha256, offset=fetch.offset)
-        source = self._sources.get(fetch.sha256)
-        if source is None or (by_node and source != RUNNER):
-            chunk.missing = True
-            return chunk
-        send = self._send_to(source, nodes)
+        sources = dict.fromkeys(self._sources.get(fetch.sha256, ()))
         length = min(fetch.length, CHUNK_BYTES)
-        try:
-            chunk.data, chunk.size = await self.inbox.read(fetch.sha256, fetch.offset, length, send)
-        except WireError:
-            chunk.missing = True
+        for source in sources:
+            if (by_node and source != RUNNER) or (source != RUNNER and source not in nodes):
+                continue
+            send = self._send_to(source, nodes)
+            try:
+                chunk.data, chunk.size = await self.inbox.read(fetch.sha256, fetch.offset, length, send, source)
+            except WireError:
+                continue
+            return chunk
+        chunk.missing = True
         return chunk
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from datalab.home import Home
 from datalab.service import check_port, run_service
 from datalab.settings import load_settings
 from federation.enrolment.server import enrolment_handler
-from federation.errors import WireError
+from federation.errors import VersionError, WireError
 from federation.gateway.announce import announcer
 from federation.gateway.hub import Hub
 from federation.pb import federation_pb2 as pb
@@ -103,8 +103,10 @@ async def _serve(home: Home) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     watcher = asyncio.create_task(_cut_revoked(hub, registry))
     await asyncio.wait({watcher, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
-    watcher.cancel()
     home.withdraw("gateway")
+    if watcher.done():
+        watcher.result()
+    watcher.cancel()
     await asyncio.gather(server.stop(1.0), enrolment.stop(1.0))
 
 
@@ -126,6 +128,9 @@ async def _cut_revoked(hub: Hub, registry: Registry) -> None:
                 registry.check_admitted(session.holder)
             except IdentityError as error:
                 session.cut(error)
+            except Exception as error:
+                log.error("the register cannot be read", member=str(session.identity), exc_info=error)
+                session.cut(IdentityError("The gateway cannot read its register of members."))
 
 
 class _Streams(grpc.GenericRpcHandler):
@@ -154,6 +159,8 @@ class _Streams(grpc.GenericRpcHandler):
         holder = await self._guard.admit(context, Role.NODE)
         try:
             await self._hub.connect(holder, requests, context)
+        except VersionError as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         except (WireError, StopAsyncIteration) as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error) or "The stream had no first frame.")
 

@@ -22,7 +22,7 @@ from federation.node.config import load_config
 from federation.node.holdings import hold_datasets
 from federation.node.runs import Runs, Send, announcement
 from federation.pb import federation_pb2 as pb
-from federation.pki.keys import Credentials
+from federation.pki.keys import CHAIN_FILE, Credentials
 from federation.wire.protocol import CHANNEL_OPTIONS, NODE_CONNECT, PROTOCOL_MAJOR, PROTOCOL_MINOR
 
 log = structlog.get_logger()
@@ -30,9 +30,10 @@ log = structlog.get_logger()
 FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0
 _FINAL = {
     grpc.StatusCode.PERMISSION_DENIED: "The gateway refuses this node",
-    grpc.StatusCode.INVALID_ARGUMENT: "The gateway does not understand this node",
+    grpc.StatusCode.FAILED_PRECONDITION: "The gateway does not understand this node",
     grpc.StatusCode.UNAUTHENTICATED: "The gateway does not accept this node's certificate",
 }
+"""Answers that trying again does not change."""
 
 
 def main(home: Home) -> None:
@@ -49,9 +50,15 @@ def _enrol_once(home: Home) -> None:
     """Enrol with the token laid into the home, unless that was done before; the token is spent and removed."""
     token = home.path / "token"
     if token.exists():
-        identity = enrol(token.read_text(encoding="ascii"), home.folder("identity"))
+        folder = home.folder("identity")
+        try:
+            log.info("enrolled", identity=str(enrol(token.read_text(encoding="ascii"), folder)))
+        except IdentityError as error:
+            if not (folder / CHAIN_FILE).exists():
+                raise
+            # A stop between enrolling and removing the token, for one.
+            log.warning("the token is of no use; going on with the identity that is here", error=str(error))
         token.unlink()
-        log.info("enrolled", identity=str(identity))
 
 
 class _Agent:
@@ -94,6 +101,8 @@ class _Agent:
                 if error.code() in _FINAL:
                     raise IdentityError(f"{_FINAL[error.code()]}: {error.details()}") from error
                 log.warning("not connected", code=error.code().name, details=error.details())
+            except Exception as error:
+                log.error("the connection failed", exc_info=error)
             finally:
                 self._home.withdraw("node")
                 self._runs.cut()
@@ -141,6 +150,7 @@ class _Agent:
             case pb.RunEnd() as end:
                 self._start(self._runs.end(end))
             case pb.NodeWelcome() as welcome:
+                await self._runs.keep_only(welcome.open_runs)
                 self._home.announce("node", node=welcome.node)
                 log.info("connected", node=welcome.node)
 

@@ -66,10 +66,17 @@ class Policy(_Model):
 
 
 class Resources(_Model):
-    """Limits of one worker: memory in bytes, and seconds for one task."""
+    """Limits.
 
-    memory_bytes: int = Field(default=2 << 30, ge=64 << 20)
+    Attributes:
+        memory_bytes: of one worker, and of any one file that it writes.
+        task_seconds: longest time that one task may take.
+        concurrent_runs: how many runs may have a worker at the same time.
+    """
+
+    memory_bytes: int = Field(default=2 << 30, ge=256 << 20)
     task_seconds: float = Field(default=600.0, gt=0)
+    concurrent_runs: int = Field(default=4, ge=1)
 
 
 class NodeConfig(_Model):

@@ -83,6 +83,12 @@ def check_action(approval: Approval, message_type: str) -> None:
         raise RefusedError("This node's policy does not allow that kind of message for this app.")
 
 
+def check_still_permitted(approval: Approval, now: datetime) -> None:
+    """Raise RefusedError once the permit that the run was approved under has expired."""
+    if now >= approval.claims.expires:
+        raise RefusedError("The permit has expired while the run went on.")
+
+
 def _allowed_app(sha256: str, config: NodeConfig) -> AllowedApp:
     for app in config.policy.apps:
         if app.sha256 == sha256:

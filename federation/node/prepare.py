@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
 
 from datalab.canonical import sha256_file
-from datalab.errors import BadInputError, DatalabError, NotFoundError
+from datalab.errors import BadInputError, DatalabError, NotFoundError, ServiceFailedError
 from datalab.home import Home
 from federation.node.config import NodeConfig, SiteDataset, load_config
 from federation.node.holdings import dataset_folder
@@ -21,6 +22,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--dataset", required=True)
     arguments = parser.parse_args()
+    os.umask(0o077)
     home = Home(arguments.home)
     try:
         config = load_config(home.path)
@@ -34,9 +36,8 @@ def main() -> None:
 
 def _on_site(home: Home, entry: SiteDataset) -> tuple[int, str]:
     """Curate a raw file here by its contract, unless that was done before with the same file and contract."""
-    from datalab.curation.engine import curate
-
     from datalab.curation.contract import load_contract
+    from datalab.curation.engine import curate
     from datalab.curation.report import CurationReport
 
     if entry.contract is None:
@@ -45,7 +46,7 @@ def _on_site(home: Home, entry: SiteDataset) -> tuple[int, str]:
     raw, folder = home.path / entry.source, dataset_folder(home, entry)
     if not raw.is_file():
         raise NotFoundError(f"The raw file of {entry.id} is not there.", where=str(raw))
-    if (folder / "report.json").is_file():
+    if (folder / "data.parquet").is_file():
         report = CurationReport.model_validate_json((folder / "report.json").read_bytes())
         if (report.raw_sha256, report.contract_digest) != (sha256_file(raw), contract.digest):
             raise BadInputError(
@@ -69,11 +70,14 @@ def _from_lab(home: Home, config: NodeConfig, entry: SiteDataset) -> tuple[int, 
     if config.lab_home is None:
         raise BadInputError("A dataset held in the lab needs lab_home in node.toml.", where=str(home.path))
     lab = Home(Path(config.lab_home))
-    response = httpx.get(
-        f"{lab.address('lab')['url']}/api/v1/datasets/{entry.id}/versions/{entry.version}/files",
-        headers={"Authorization": f"Bearer {lab.secret('token-compute')}"},
-        trust_env=False,
-    )
+    try:
+        response = httpx.get(
+            f"{lab.address('lab')['url']}/api/v1/datasets/{entry.id}/versions/{entry.version}/files",
+            headers={"Authorization": f"Bearer {lab.secret('token-compute')}"},
+            trust_env=False,
+        )
+    except httpx.TransportError as error:
+        raise ServiceFailedError("The lab server does not answer.", where=str(lab.path)) from error
     if response.status_code != httpx.codes.OK:
         raise NotFoundError(
             f"The lab does not give {entry.id} version {entry.version} to this node (HTTP {response.status_code}).",

@@ -1,12 +1,9 @@
-"""The runs that this node takes part in: deciding on them, their workers, and their buffers."""
+"""The runs that this node takes part in: deciding on them, and carrying out their tasks."""
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,16 +11,13 @@ import structlog
 from datalab.audit.log import AuditLog
 from datalab.errors import DatalabError, RefusedError
 from datalab.home import Home
-from federation.bundle import unpack
-from federation.errors import WireError
+from federation.errors import FederationError, WireError
 from federation.node.config import NodeConfig
-from federation.node.policy import Approval, HeldDataset, check_action, decide
-from federation.node.sandbox import Places, check_sandbox
-from federation.node.worker import Worker, WorkerLostError
+from federation.node.policy import HeldDataset, check_action, check_still_permitted, decide
+from federation.node.run import NodeRun
+from federation.node.worker import WorkerLostError
 from federation.pb import federation_pb2 as pb
-from federation.wire.buffers import BufferStore
-from federation.wire.exchange import Inbox
-from federation.wire.protocol import CHUNK_BYTES, check_run_id, referenced
+from federation.wire.protocol import MAX_REASON, check_run_id
 
 if TYPE_CHECKING:
     from joserfc.jwk import OKPKey
@@ -31,35 +25,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 Send = Callable[[pb.ConnectRequest], Awaitable[None]]
-
-
-class NodeRun:
-    """One accepted run: its folder, its warm worker, and what it may do."""
-
-    def __init__(self, offer: pb.Offer, approval: Approval, folder: Path, send: Send) -> None:
-        self.offer = offer
-        self.approval = approval
-        self.folder = folder
-        self.received = BufferStore(folder / "inbox")
-        self.produced = BufferStore(folder / "outbox")
-        self.inbox = Inbox(self.received, offer.run_id)
-        self.worker: Worker | None = None
-        self._send = send
-
-    async def fetch(self, sha256: bytes) -> None:
-        """Have a buffer of this run here, fetching what is missing of it; raises WireError if it is not to be had."""
-        await self.inbox.ensure(sha256, lambda fetch: self._send(pb.ConnectRequest(fetch=fetch)))
-
-    def serve(self, fetch: pb.Fetch) -> pb.Chunk:
-        """Return a piece of a buffer that this run's worker produced."""
-        chunk = pb.Chunk(run_id=fetch.run_id, sha256=fetch.sha256, offset=fetch.offset)
-        size = self.produced.size(fetch.sha256)
-        if size is None:
-            chunk.missing = True
-        else:
-            chunk.size = size
-            chunk.data = self.produced.read(fetch.sha256, fetch.offset, min(fetch.length, CHUNK_BYTES))
-        return chunk
+NODE_FAILED = "The node could not do this; its own log says why."
 
 
 class Runs:
@@ -96,47 +62,44 @@ class Runs:
         return self._runs.get(run_id)
 
     async def consider(self, offer: pb.Offer, send: Send) -> None:
-        """Decide on an offered run, and start its worker if it is allowed; the lab is told which it was, and why."""
-        decision = pb.Decision(run_id=check_run_id(offer.run_id), node=self._node)
+        """Decide on an offered run, and start its worker if it is allowed; the lab is told which it was, and why.
+
+        The decision is in the audit log before any of the app's code is here. An offer that is repeated (after a
+        reconnection) must be the same in every word.
+        """
+        decision = pb.Decision(run_id=check_run_id(offer.run_id), node=self._node, code=pb.DECISION_CODE_ACCEPTED)
+        known = self._runs.get(offer.run_id)
         try:
-            if offer.run_id not in self._runs:
-                approval = decide(offer, self._config, self._held, self._keys, datetime.now(UTC))
-                await self._start(offer, approval, send)
-            decision.code = pb.DECISION_CODE_ACCEPTED
+            if known is None:
+                self._runs[offer.run_id] = known = self._approve(offer)
+                self._record_decision(decision, offer)
+            elif not _same(known.offer, offer):
+                raise RefusedError("This run is known here with another offer; a run does not change.")
+            await known.ready(lambda fetch: send(pb.ConnectRequest(fetch=fetch)))
         except RefusedError as error:
-            decision.code, decision.reason = pb.DECISION_CODE_REFUSED, str(error)
-        except DatalabError as error:
-            log.error("run could not be prepared", run=offer.run_id, error=str(error), where=error.where)
-            decision.code, decision.reason = pb.DECISION_CODE_FAILED, error.what
-        head = self._audit.append(
-            "run decided",
-            run=offer.run_id,
-            decision=pb.DecisionCode.Name(decision.code),
-            reason=decision.reason,
-            app=offer.app_sha256.hex(),
-            dataset=offer.dataset,
-            version=offer.dataset_version,
-            purpose=offer.purpose,
-            lab_head={"n": offer.audit_head.number, "hash": offer.audit_head.hash},
-        )
+            decision.code, decision.reason = pb.DECISION_CODE_REFUSED, str(error)[:MAX_REASON]
+            self._record_decision(decision, offer)
+        except Exception as error:
+            log.error("run could not be prepared", run=offer.run_id, exc_info=error)
+            said = error.what if isinstance(error, DatalabError) else NODE_FAILED
+            decision.code, decision.reason = pb.DECISION_CODE_FAILED, said[:MAX_REASON]
+            self._record_decision(decision, offer)
+            await self._drop(offer.run_id)
+        head = self._audit.head()
         decision.audit_head.number, decision.audit_head.hash = head.n, head.hash
         await send(pb.ConnectRequest(decision=decision))
 
     async def carry_out(self, task: pb.Task, send: Send) -> None:
         """Run a task through the app, and send its reply or a typed error."""
-        run = self._runs.get(task.run_id)
-        reply = pb.Reply(run_id=task.run_id, task_id=task.task_id)
         try:
-            if run is None or run.worker is None:
-                raise RefusedError("This node does not take part in that run.")
-            check_action(run.approval, task.message_type)
-            for sha256 in referenced(task.content):
-                await run.fetch(sha256)
-            reply = await run.worker.run(task, min(task.ttl, self._config.resources.task_seconds))
+            reply = await self._reply(task, send)
         except RefusedError as error:
-            reply.error.code, reply.error.message = pb.TASK_ERROR_CODE_REFUSED, str(error)
+            reply = _error(task, pb.TASK_ERROR_CODE_REFUSED, error.what)
         except (WorkerLostError, WireError) as error:
-            reply.error.code, reply.error.message = pb.TASK_ERROR_CODE_WORKER_LOST, error.what
+            reply = _error(task, pb.TASK_ERROR_CODE_WORKER_LOST, error.what)
+        except Exception as error:
+            log.error("task failed", run=task.run_id, task=task.task_id, exc_info=error)
+            reply = _error(task, pb.TASK_ERROR_CODE_WORKER_LOST, NODE_FAILED)
         self._audit.append(
             "task done",
             run=task.run_id,
@@ -149,18 +112,18 @@ class Runs:
 
     async def end(self, end: pb.RunEnd) -> None:
         """End a run's worker, forget its buffers, and write the lab's last audit head into this node's log."""
-        run = self._runs.pop(end.run_id, None)
-        if run is None:
-            return
-        if run.worker is not None:
-            await run.worker.stop()
-        shutil.rmtree(run.folder, ignore_errors=True)
-        self._audit.append(
-            "run ended",
-            run=end.run_id,
-            outcome=end.outcome[:20],
-            lab_head={"n": end.audit_head.number, "hash": end.audit_head.hash},
-        )
+        if await self._drop(end.run_id):
+            self._audit.append(
+                "run ended",
+                run=end.run_id,
+                outcome=end.outcome[:20],
+                lab_head={"n": end.audit_head.number, "hash": end.audit_head.hash},
+            )
+
+    async def keep_only(self, open_runs: Collection[str]) -> None:
+        """End every run that the gateway no longer knows: it ended while this node was not connected."""
+        for run_id in self._runs.keys() - set(open_runs):
+            await self.end(pb.RunEnd(run_id=run_id, outcome="lost"))
 
     def cut(self) -> None:
         """Stop transfers: the connection is gone; what has arrived stays."""
@@ -168,36 +131,43 @@ class Runs:
             run.inbox.cut()
 
     async def close(self) -> None:
-        """End every worker."""
-        for run in self._runs.values():
-            if run.worker is not None:
-                await run.worker.stop()
+        """End every run's worker."""
+        for run_id in list(self._runs):
+            await self._drop(run_id)
 
-    async def _start(self, offer: pb.Offer, approval: Approval, send: Send) -> None:
-        folder = self._home.path / "runs" / offer.run_id
-        shutil.rmtree(folder, ignore_errors=True)
-        run = NodeRun(offer, approval, folder, send)
-        self._runs[offer.run_id] = run
-        try:
-            await run.fetch(offer.app_sha256)
-            app = unpack(run.received.path(offer.app_sha256), folder / "app")
-            if self._config.policy.sandbox == "bubblewrap":
-                await asyncio.to_thread(check_sandbox)
-            run.worker = await Worker.start(
-                Places(folder / "app", Path(approval.dataset.folder), folder / "inbox", folder / "outbox"),
-                pb.WorkerStart(
-                    client_app=app.client_app,
-                    run_id=offer.run_id,
-                    node=self._node,
-                    seed=offer.seed,
-                    run_config=offer.config,
-                ),
-                sandbox=self._config.policy.sandbox,
-                log=self._home.log_file(f"run-{offer.run_id}"),
-            )
-        except BaseException:
-            del self._runs[offer.run_id]
-            raise
+    def _approve(self, offer: pb.Offer) -> NodeRun:
+        if len(self._runs) >= self._config.resources.concurrent_runs:
+            raise FederationError("This node is busy: as many runs as its configuration allows are open.")
+        approval = decide(offer, self._config, self._held, self._keys, datetime.now(UTC))
+        return NodeRun(self._node, offer, approval, self._config, self._home)
+
+    async def _reply(self, task: pb.Task, send: Send) -> pb.Reply:
+        run = self._runs.get(task.run_id)
+        if run is None or not run.started:
+            raise RefusedError("This node does not take part in that run.")
+        check_action(run.approval, task.message_type)
+        check_still_permitted(run.approval, datetime.now(UTC))
+        seconds = min(task.ttl, self._config.resources.task_seconds)
+        return await run.carry_out(task, seconds, lambda fetch: send(pb.ConnectRequest(fetch=fetch)))
+
+    async def _drop(self, run_id: str) -> bool:
+        run = self._runs.pop(run_id, None)
+        if run is not None:
+            await run.close()
+        return run is not None
+
+    def _record_decision(self, decision: pb.Decision, offer: pb.Offer) -> None:
+        self._audit.append(
+            "run decided",
+            run=offer.run_id,
+            decision=pb.DecisionCode.Name(decision.code),
+            reason=decision.reason,
+            app=offer.app_sha256.hex(),
+            dataset=offer.dataset,
+            version=offer.dataset_version,
+            purpose=offer.purpose,
+            lab_head={"n": offer.audit_head.number, "hash": offer.audit_head.hash},
+        )
 
 
 def announcement(dataset: HeldDataset) -> pb.DatasetAnnouncement:
@@ -208,3 +178,15 @@ def announcement(dataset: HeldDataset) -> pb.DatasetAnnouncement:
         report_json=dataset.report_json,
         held_here=not dataset.entry.in_lab,
     )
+
+
+def _same(known: pb.Offer, offer: pb.Offer) -> bool:
+    """Whether two offers ask for the same; the lab's audit head moves on between them."""
+    again = pb.Offer()
+    again.CopyFrom(offer)
+    again.audit_head.CopyFrom(known.audit_head)
+    return bool(again == known)
+
+
+def _error(task: pb.Task, code: pb.TaskErrorCode, message: str) -> pb.Reply:
+    return pb.Reply(run_id=task.run_id, task_id=task.task_id, error=pb.TaskError(code=code, message=message))

@@ -17,7 +17,9 @@ from pathlib import Path
 from datalab.service import python_module
 from federation.errors import FederationError
 
-APP, DATA, INBOX, OUTBOX = "/app", "/data", "/inbox", "/outbox"
+APP, DATA, INBOX, OUTBOX = "/app", "/data/data.parquet", "/inbox", "/outbox"
+SCRATCH_BYTES = 256 << 20
+"""Room in the sandbox's /tmp."""
 
 
 class SandboxError(FederationError):
@@ -26,7 +28,7 @@ class SandboxError(FederationError):
 
 @dataclass(frozen=True)
 class Places:
-    """Host folders of one worker: the unpacked app, the curated dataset, buffers in and out."""
+    """What one worker sees of the host: the unpacked app, the curated file, and folders of buffers in and out."""
 
     app: Path
     data: Path
@@ -38,20 +40,13 @@ def sandboxed(places: Places, module: str) -> list[str]:
     """Return the command that runs ``python -m module`` inside a sandbox.
 
     Raises:
-        SandboxError: bubblewrap is missing, or the kernel does not let it work.
+        SandboxError: bubblewrap is missing.
     """
-    command = [
-        _bubblewrap(),
-        *("--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"),
-        *_system(),
-        *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),  # noqa: S108 - the sandbox's own
+    binds = [
         *("--ro-bind", str(places.app), APP, "--ro-bind", str(places.data), DATA),
         *("--ro-bind", str(places.inbox), INBOX, "--bind", str(places.outbox), OUTBOX),
-        *("--chdir", "/tmp"),  # noqa: S108
     ]
-    for name, value in worker_environment().items():
-        command += ["--setenv", name, value]
-    return [*command, *python_module(module)]
+    return [*_bubblewrapped(binds), *python_module(module)]
 
 
 def worker_environment() -> dict[str, str]:
@@ -74,23 +69,38 @@ def worker_environment() -> dict[str, str]:
 
 def check_sandbox() -> None:
     """Raise SandboxError unless a sandbox really works here."""
-    command = [
-        _bubblewrap(),
-        "--unshare-all",
-        "--die-with-parent",
-        *_system(),
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-    ]
-    tried = subprocess.run([*command, sys.executable, "-c", "pass"], capture_output=True, text=True, check=False)
+    command = [*_bubblewrapped([]), sys.executable, "-P", "-c", "import federation"]
+    tried = subprocess.run(command, capture_output=True, text=True, check=False)
     if tried.returncode != 0:
+        said = tried.stderr.strip().splitlines()
         raise SandboxError(
             "The sandbox does not work on this machine, so foreign code is refused.",
-            where=tried.stderr.strip().splitlines()[-1] if tried.stderr.strip() else "bubblewrap",
+            where=said[-1] if said else "bubblewrap",
             next_step="Allow unprivileged user namespaces (kernel.unprivileged_userns_clone, AppArmor), or see README.",
         )
+
+
+def _bubblewrapped(binds: list[str]) -> list[str]:
+    """Return the start of a command in a sandbox: bubblewrap, what it hides, and what it shows read-only.
+
+    Later mounts lie over earlier ones: the empty /tmp comes first, since the environment itself may lie below it.
+    Parts of /proc by which the host's kernel is set are covered: for an agent that runs as root, dropped capabilities
+    do not protect them.
+    """
+    command = [
+        _bubblewrap(),
+        *("--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"),
+        *("--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp"),  # noqa: S108 - the sandbox's own
+        *_system(),
+        *("--proc", "/proc", "--dev", "/dev"),
+    ]
+    for path in ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"):
+        if Path(path).exists():
+            command += ["--ro-bind", path, path]
+    command += [*binds, "--chdir", "/tmp"]  # noqa: S108
+    for name, value in worker_environment().items():
+        command += ["--setenv", name, value]
+    return command
 
 
 def _bubblewrap() -> str:

@@ -14,6 +14,10 @@ from federation.wire.protocol import MAX_FRAME_BYTES
 
 MODULE = "federation.worker"
 START_SECONDS = 60.0
+APP_FAILED = pb.TaskError(
+    code=pb.TASK_ERROR_CODE_APP_FAILED,
+    message="The ClientApp raised an exception; its trace is in the node's own log.",
+)
 
 
 class WorkerLostError(FederationError):
@@ -26,7 +30,6 @@ class Worker:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._turn = asyncio.Lock()
-        self.rss_bytes = 0
 
     @classmethod
     async def start(cls, places: Places, request: pb.WorkerStart, *, sandbox: str, log: Path) -> Worker:
@@ -49,7 +52,7 @@ class Worker:
             command = python_module(MODULE)
             request.app_folder, request.inbox, request.outbox = map(str, (places.app, places.inbox, places.outbox))
             data = str(places.data)
-        request.node_config.entries.add(key="dataset", string=f"{data}/data.parquet")
+        request.node_config.entries.add(key="dataset", string=data)
         with log.open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -68,11 +71,13 @@ class Worker:
         except BaseException:
             await worker.stop()
             raise
-        worker.rss_bytes = answer.ready.rss_bytes
         return worker
 
     async def run(self, task: pb.Task, seconds: float) -> pb.Reply:
         """Give the worker a task and return its reply.
+
+        The worker holds foreign code, so the reply is made here: of what came, only the records and the time are taken,
+        and of an error only that there was one.
 
         Raises:
             WorkerLostError: it ended, broke the pipe's protocol, or took longer than ``seconds``; it is stopped.
@@ -81,7 +86,13 @@ class Worker:
         if answer.WhichOneof("frame") != "reply" or answer.reply.task_id != task.task_id:
             await self.stop()
             raise WorkerLostError("The worker answered something else than it was asked.")
-        return answer.reply
+        reply = pb.Reply(run_id=task.run_id, task_id=task.task_id)
+        reply.app_seconds = min(max(answer.reply.app_seconds, 0.0), seconds)
+        if answer.reply.WhichOneof("result") == "content":
+            reply.content.CopyFrom(answer.reply.content)
+        else:
+            reply.error.CopyFrom(APP_FAILED)
+        return reply
 
     async def stop(self) -> None:
         """End the worker and all that it started (its whole sandbox)."""

@@ -16,12 +16,6 @@ class DecisionCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DECISION_CODE_ABSENT: _ClassVar[DecisionCode]
     DECISION_CODE_FAILED: _ClassVar[DecisionCode]
 
-class NodeState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    NODE_STATE_UNSPECIFIED: _ClassVar[NodeState]
-    NODE_STATE_CONNECTED: _ClassVar[NodeState]
-    NODE_STATE_DISCONNECTED: _ClassVar[NodeState]
-
 class TaskErrorCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     TASK_ERROR_CODE_UNSPECIFIED: _ClassVar[TaskErrorCode]
@@ -35,9 +29,6 @@ DECISION_CODE_ACCEPTED: DecisionCode
 DECISION_CODE_REFUSED: DecisionCode
 DECISION_CODE_ABSENT: DecisionCode
 DECISION_CODE_FAILED: DecisionCode
-NODE_STATE_UNSPECIFIED: NodeState
-NODE_STATE_CONNECTED: NodeState
-NODE_STATE_DISCONNECTED: NodeState
 TASK_ERROR_CODE_UNSPECIFIED: TaskErrorCode
 TASK_ERROR_CODE_APP_FAILED: TaskErrorCode
 TASK_ERROR_CODE_REFUSED: TaskErrorCode
@@ -90,18 +81,16 @@ class ConductRequest(_message.Message):
     def __init__(self, open: _Optional[_Union[RunOpen, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ...) -> None: ...
 
 class ConductResponse(_message.Message):
-    __slots__ = ("decision", "node_status", "reply", "fetch", "chunk")
+    __slots__ = ("decision", "reply", "fetch", "chunk")
     DECISION_FIELD_NUMBER: _ClassVar[int]
-    NODE_STATUS_FIELD_NUMBER: _ClassVar[int]
     REPLY_FIELD_NUMBER: _ClassVar[int]
     FETCH_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     decision: Decision
-    node_status: NodeStatus
     reply: Reply
     fetch: Fetch
     chunk: Chunk
-    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., node_status: _Optional[_Union[NodeStatus, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ...) -> None: ...
+    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ...) -> None: ...
 
 class NodeHello(_message.Message):
     __slots__ = ("protocol_major", "protocol_minor", "software", "datasets")
@@ -128,14 +117,16 @@ class DatasetAnnouncement(_message.Message):
     def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., report_json: _Optional[str] = ..., held_here: _Optional[bool] = ...) -> None: ...
 
 class NodeWelcome(_message.Message):
-    __slots__ = ("protocol_major", "protocol_minor", "node")
+    __slots__ = ("protocol_major", "protocol_minor", "node", "open_runs")
     PROTOCOL_MAJOR_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_MINOR_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
+    OPEN_RUNS_FIELD_NUMBER: _ClassVar[int]
     protocol_major: int
     protocol_minor: int
     node: str
-    def __init__(self, protocol_major: _Optional[int] = ..., protocol_minor: _Optional[int] = ..., node: _Optional[str] = ...) -> None: ...
+    open_runs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, protocol_major: _Optional[int] = ..., protocol_minor: _Optional[int] = ..., node: _Optional[str] = ..., open_runs: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class AuditHead(_message.Message):
     __slots__ = ("number", "hash")
@@ -199,14 +190,6 @@ class Decision(_message.Message):
     audit_head: AuditHead
     identity: str
     def __init__(self, run_id: _Optional[str] = ..., node: _Optional[str] = ..., code: _Optional[_Union[DecisionCode, str]] = ..., reason: _Optional[str] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ..., identity: _Optional[str] = ...) -> None: ...
-
-class NodeStatus(_message.Message):
-    __slots__ = ("node", "state")
-    NODE_FIELD_NUMBER: _ClassVar[int]
-    STATE_FIELD_NUMBER: _ClassVar[int]
-    node: str
-    state: NodeState
-    def __init__(self, node: _Optional[str] = ..., state: _Optional[_Union[NodeState, str]] = ...) -> None: ...
 
 class Task(_message.Message):
     __slots__ = ("run_id", "task_id", "node", "message_type", "group_id", "content", "ttl")
@@ -307,7 +290,7 @@ class WorkerRequest(_message.Message):
     def __init__(self, start: _Optional[_Union[WorkerStart, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ...) -> None: ...
 
 class WorkerStart(_message.Message):
-    __slots__ = ("app_folder", "client_app", "run_id", "node", "seed", "run_config", "node_config", "inbox", "outbox")
+    __slots__ = ("app_folder", "client_app", "run_id", "node", "seed", "run_config", "node_config", "inbox", "outbox", "memory_bytes")
     APP_FOLDER_FIELD_NUMBER: _ClassVar[int]
     CLIENT_APP_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -317,6 +300,7 @@ class WorkerStart(_message.Message):
     NODE_CONFIG_FIELD_NUMBER: _ClassVar[int]
     INBOX_FIELD_NUMBER: _ClassVar[int]
     OUTBOX_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     app_folder: str
     client_app: str
     run_id: str
@@ -326,7 +310,8 @@ class WorkerStart(_message.Message):
     node_config: _records_pb2.ConfigRecord
     inbox: str
     outbox: str
-    def __init__(self, app_folder: _Optional[str] = ..., client_app: _Optional[str] = ..., run_id: _Optional[str] = ..., node: _Optional[str] = ..., seed: _Optional[int] = ..., run_config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., node_config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., inbox: _Optional[str] = ..., outbox: _Optional[str] = ...) -> None: ...
+    memory_bytes: int
+    def __init__(self, app_folder: _Optional[str] = ..., client_app: _Optional[str] = ..., run_id: _Optional[str] = ..., node: _Optional[str] = ..., seed: _Optional[int] = ..., run_config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., node_config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., inbox: _Optional[str] = ..., outbox: _Optional[str] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
 
 class WorkerResponse(_message.Message):
     __slots__ = ("ready", "reply")
@@ -337,9 +322,7 @@ class WorkerResponse(_message.Message):
     def __init__(self, ready: _Optional[_Union[WorkerReady, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ...) -> None: ...
 
 class WorkerReady(_message.Message):
-    __slots__ = ("error", "rss_bytes")
+    __slots__ = ("error",)
     ERROR_FIELD_NUMBER: _ClassVar[int]
-    RSS_BYTES_FIELD_NUMBER: _ClassVar[int]
     error: str
-    rss_bytes: int
-    def __init__(self, error: _Optional[str] = ..., rss_bytes: _Optional[int] = ...) -> None: ...
+    def __init__(self, error: _Optional[str] = ...) -> None: ...

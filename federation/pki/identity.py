@@ -136,8 +136,3 @@ def holder_from_pem(pem: bytes) -> Holder:
     except ValueError as error:
         raise IdentityError("This is not a certificate in PEM form.") from error
     return holder_of(certificate)
-
-
-def identity_from_pem(pem: bytes) -> Identity:
-    """Return only the identity that ``holder_from_pem`` finds (same errors)."""
-    return holder_from_pem(pem).identity

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from federation.flower.apps import load, seed_everything
 from federation.flower.records import encode_config
 from federation.pb import federation_pb2 as pb
 from federation.pki.keys import Credentials
-from federation.run import RunFolder, RunSpec
+from federation.run import COMPLETED, RunFolder, RunSpec
 from federation.runner.card import list_artifacts, run_card
 from federation.runner.grid import DatalabGrid
 from federation.runner.link import Endpoint, Link
@@ -44,7 +45,7 @@ def main(home: Home) -> None:
     home.announce("runner", run=spec.id)
     try:
         _Conductor(folder, spec, watch).conduct()
-        watch.say("end", outcome="completed")
+        watch.say("end", outcome=COMPLETED)
     except DatalabError as error:
         watch.say("end", outcome="failed", reason=str(error))
         raise
@@ -72,6 +73,11 @@ class _Conductor:
             self._train()
         except DatalabError as error:
             failure = error
+        except (SystemExit, KeyboardInterrupt):
+            failure = RunFailedError("The run was stopped before its end.")
+        except Exception as error:  # the run's record says that it failed, whatever it was
+            log.exception("the run failed", run=self._spec.id)
+            failure = RunFailedError(f"The run failed at the lab ({type(error).__name__}); its log has the trace.")
         card = run_card(
             spec=self._spec,
             app=self._app,
@@ -81,11 +87,15 @@ class _Conductor:
             artifacts=list_artifacts(self._folder.artifacts),
             started=started,
             finished=datetime.now(UTC),
-            outcome="failed" if failure else "completed",
+            outcome="failed" if failure else COMPLETED,
             reason=str(failure) if failure else None,
         )
-        write_atomically(self._folder.card, _json(card))
-        record.finish(self._folder, card, failed=failure is not None)
+        write_atomically(self._folder.card, json.dumps(card, indent=2).encode())
+        try:
+            record.finish(self._folder, card, failed=failure is not None)
+        except DatalabError as error:
+            log.error("the run's end is not on record at the lab", run=self._spec.id, error=str(error))
+            failure = failure or error
         if failure is not None:
             raise failure
 
@@ -98,7 +108,7 @@ class _Conductor:
             self._watch.say("nodes", nodes=sorted(self._decisions))
             grid = DatalabGrid(self._spec.id, self._decisions, link, self._watch.batch)
             self._run_app(grid)
-            outcome = "completed"
+            outcome = COMPLETED
         finally:
             link.close(outcome)
 
@@ -162,12 +172,6 @@ def _inside(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
-
-
-def _json(card: dict[str, object]) -> bytes:
-    import json
-
-    return json.dumps(card, indent=2).encode()
 
 
 if __name__ == "__main__":

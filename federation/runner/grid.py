@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from flwr.app import DEFAULT_TTL, Error, Message, RecordDict
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 
 from federation.errors import RunFailedError, WireError
 from federation.flower import seam
@@ -46,12 +45,12 @@ class DatalabGrid(Grid):
         self._run = seam.empty_run(run_id)
         self._count = 0
 
-    def set_run(self, run: Run) -> None:
+    def set_run(self, run: seam.Run) -> None:
         """Flower calls this where it starts a run itself; here the run is known from the beginning."""
         self._run = run
 
     @property
-    def run(self) -> Run:
+    def run(self) -> seam.Run:
         """The run, as Flower describes it."""
         return self._run
 

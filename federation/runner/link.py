@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import threading
 import time
@@ -15,13 +16,23 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import structlog
 
 from federation.errors import FederationError, RunFailedError, WireError
 from federation.pb import federation_pb2 as pb
 from federation.pki.keys import Credentials
 from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox
-from federation.wire.protocol import CHANNEL_OPTIONS, CHUNK_BYTES, RUN_CONDUCT, referenced
+from federation.wire.protocol import (
+    CHANNEL_OPTIONS,
+    CHUNK_BYTES,
+    FETCH_WINDOW,
+    MAX_FETCHES,
+    RUN_CONDUCT,
+    referenced,
+)
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,7 @@ class Link:
         self._changed = threading.Condition()
         self._decisions: dict[str, pb.Decision] = {}
         self._replies: dict[str, pb.Reply] = {}
+        self._named: set[bytes] = set()
         self._error: FederationError | None = None
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
         self._started: Future[asyncio.Queue[pb.ConductRequest | None]] = Future()
@@ -78,14 +90,16 @@ class Link:
     def put(self, buffer: memoryview) -> bytes:
         """Keep a buffer for the nodes to fetch, and return its SHA-256."""
         sha256 = hashlib.sha256(buffer).digest()
-        self._batches[-1][sha256] = buffer
+        with self._changed:
+            self._batches[-1][sha256] = buffer
         return sha256
 
     def push(self, tasks: Iterable[pb.Task]) -> None:
         """Send tasks; the buffers that they name have been ``put`` since the last push."""
         for task in tasks:
             self._send(pb.ConductRequest(task=task))
-        self._batches.append({})
+        with self._changed:
+            self._batches.append({})
 
     def pull(self, task_ids: Collection[str]) -> dict[str, pb.Reply]:
         """Return, and forget, the replies that are here."""
@@ -115,10 +129,12 @@ class Link:
 
     def close(self, outcome: str) -> None:
         """Tell gateway and nodes how the run ended, and close the stream."""
-        if self._error is None and self._thread.is_alive():
+        if self._error is not None or not self._thread.is_alive():
+            return
+        with contextlib.suppress(RunFailedError):  # the gateway went first
             self._send(pb.ConductRequest(run_end=pb.RunEnd(run_id=self._opening.run_id, outcome=outcome)))
             self._send(None)
-            self._thread.join(timeout=10)
+        self._thread.join(timeout=10)
 
     def _check(self) -> None:
         if self._error is not None:
@@ -126,23 +142,31 @@ class Link:
 
     def _send(self, frame: pb.ConductRequest | None) -> None:
         queue = self._started.result()
-        self._loop.call_soon_threadsafe(queue.put_nowait, frame)
+        try:
+            self._loop.call_soon_threadsafe(queue.put_nowait, frame)
+        except RuntimeError:  # the loop has ended: the reason is, or will be, in _error
+            self._thread.join()
+            self._check()
+            raise
 
     def _run(self) -> None:
+        error: FederationError = RunFailedError("The gateway closed the run's stream.")
         try:
             asyncio.run(self._converse())
-            error: FederationError = RunFailedError("The gateway closed the run's stream.")
         except grpc.aio.AioRpcError as problem:
             error = RunFailedError(f"The gateway is not available: {problem.details()}", where=self._endpoint.address)
-        except FederationError as problem:
-            error = problem
-        with self._changed:
-            self._error = error
-            self._changed.notify_all()
+        except Exception as problem:
+            log.error("the stream to the gateway failed", exc_info=problem)
+            error = RunFailedError(f"The stream to the gateway failed ({type(problem).__name__}).")
+        finally:
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
 
     async def _converse(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._inbox = Inbox(self._store, self._opening.run_id)
+        self._receiving = asyncio.Semaphore(MAX_FETCHES // FETCH_WINDOW)
         outgoing: asyncio.Queue[pb.ConductRequest | None] = asyncio.Queue()
         outgoing.put_nowait(pb.ConductRequest(open=self._opening))
         self._started.set_result(outgoing)
@@ -191,17 +215,27 @@ class Link:
             outgoing.put_nowait(pb.ConductRequest(fetch=fetch))
 
         try:
-            for sha256 in referenced(reply.content):
-                await self._inbox.ensure(sha256, send)
+            async with self._receiving:
+                for sha256 in referenced(reply.content):
+                    new = self._store.size(sha256) is None and sha256 not in self._named
+                    self._named.add(sha256)
+                    await self._inbox.ensure(sha256, send)
+                    # The gateway counted up to the reply; what the reply names came after it.
+                    reply.traffic.from_node += (self._store.size(sha256) or 0) if new else 0
         except WireError as error:
             reply.error.code, reply.error.message = pb.TASK_ERROR_CODE_BAD_REPLY, error.what
+        except OSError as error:
+            log.error("a reply's buffer could not be kept", exc_info=error)
+            reply.error.code, reply.error.message = pb.TASK_ERROR_CODE_BAD_REPLY, "The lab could not keep the reply."
         with self._changed:
             self._replies[reply.task_id] = reply
             self._changed.notify_all()
 
     def _piece(self, fetch: pb.Fetch) -> pb.Chunk:
         chunk = pb.Chunk(run_id=fetch.run_id, sha256=fetch.sha256, offset=fetch.offset)
-        for buffers in (self._bundle, *self._batches):
+        with self._changed:
+            known = (self._bundle, *self._batches)
+        for buffers in known:
             if fetch.sha256 in buffers:
                 buffer = buffers[fetch.sha256]
                 chunk.size = buffer.nbytes

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 from federation.errors import WireError
@@ -95,6 +96,38 @@ class BufferStore:
             part.replace(self.path(sha256))
             self._sizes[sha256] = len(data)
         return sha256
+
+    def adopt(self, path: Path, sha256: bytes) -> None:
+        """Copy a buffer that foreign code has left at ``path``, and remove it there.
+
+        What lies there may be anything: only a plain file (no link, pipe or device) of a bounded size with the digest
+        that it was named by is taken, and it is a copy that is kept, which foreign code cannot change afterwards.
+
+        Raises:
+            WireError: it is not that.
+        """
+        part = self.folder / f"{sha256.hex()}.{os.getpid()}.new"
+        try:
+            source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(source, "rb") as file, part.open("wb") as copy:
+                if not stat.S_ISREG(os.fstat(source).st_mode):
+                    raise WireError("A buffer that the app left is not a plain file.")
+                digest, size = hashlib.sha256(), 0
+                while piece := file.read(1 << 20):
+                    digest.update(piece)
+                    copy.write(piece)
+                    size += len(piece)
+                    if size > MAX_BUFFER_BYTES:
+                        raise WireError("A buffer that the app left is too large.")
+            if digest.digest() != sha256:
+                raise WireError("A buffer that the app left does not have the digest that it is named by.")
+            part.replace(self.path(sha256))
+            self._sizes[sha256] = size
+            path.unlink()
+        except OSError as error:
+            raise WireError("A buffer that the app named cannot be read.") from error
+        finally:
+            part.unlink(missing_ok=True)
 
     def _part(self, sha256: bytes) -> Path:
         return self.folder / f"{sha256.hex()}.part"

@@ -16,6 +16,8 @@ from federation.wire.protocol import CHUNK_BYTES, FETCH_WINDOW, MAX_BUFFER_BYTES
 
 SendFetch = Callable[[pb.Fetch], Awaitable[None]]
 
+_LOST = "The connection was lost during a transfer."
+
 
 class Inbox:
     """Buffers of one run that this process receives, from whichever peer has them.
@@ -31,34 +33,31 @@ class Inbox:
         self._transfers: dict[bytes, _Transfer] = {}
 
     def accept(self, chunk: pb.Chunk) -> None:
-        """Take a piece that a peer sent.
-
-        Raises:
-            WireError: nobody asked for it.
-        """
+        """Take a piece that a peer sent; one that nobody waits for (any more) is dropped."""
         transfer = self._transfers.get(chunk.sha256)
         piece = transfer.pieces.get(chunk.offset) if transfer else None
-        if piece is None or piece.done():
-            raise WireError("A piece of a buffer arrived that nobody asked for.")
-        piece.set_result(chunk)
+        if piece is not None and not piece.done():
+            piece.set_result(chunk)
 
-    async def ensure(self, sha256: bytes, send: SendFetch) -> None:
-        """Wait until the whole buffer is here, fetching what is missing from the peer behind ``send``.
+    async def ensure(self, sha256: bytes, send: SendFetch, source: str = "") -> None:
+        """Wait until the whole buffer is here, fetching what is missing from ``source``, the peer behind ``send``.
 
         Raises:
             WireError: the peer does not have it, is gone, or sends something else.
         """
         if self._store.size(sha256) is None:
-            await asyncio.shield(self._start(sha256, send).task)
+            await asyncio.shield(self._start(sha256, send, source).task)
 
-    async def read(self, sha256: bytes, offset: int, length: int, send: SendFetch) -> tuple[bytes, int]:
+    async def read(
+        self, sha256: bytes, offset: int, length: int, send: SendFetch, source: str = ""
+    ) -> tuple[bytes, int]:
         """Return a piece and the whole size as soon as that much is here, so that a relay need not wait for the end.
 
         Raises:
             WireError: as ``ensure``.
         """
         while (size := self._store.size(sha256)) is None:
-            transfer = self._start(sha256, send)
+            transfer = self._start(sha256, send, source)
             if transfer.size is not None and self._store.received(sha256) >= min(offset + length, transfer.size):
                 size = transfer.size
                 break
@@ -69,17 +68,22 @@ class Inbox:
                 transfer.task.result()
         return self._store.read(sha256, offset, length), size
 
-    def cut(self) -> None:
-        """End what is being fetched: the peer is gone. What has arrived stays; a later fetch goes on from there."""
-        for transfer in self._transfers.values():
-            for piece in transfer.pieces.values():
-                if not piece.done():
-                    piece.set_exception(WireError("The connection was lost during a transfer."))
+    def cut(self, source: str | None = None) -> None:
+        """End what is being fetched, from ``source`` or from all: the peer is gone.
 
-    def _start(self, sha256: bytes, send: SendFetch) -> _Transfer:
+        What has arrived stays, and a later fetch goes on from there.
+        """
+        for transfer in self._transfers.values():
+            if source in (None, transfer.source):
+                transfer.lost = True
+                for piece in transfer.pieces.values():
+                    if not piece.done():
+                        piece.set_exception(WireError(_LOST))
+
+    def _start(self, sha256: bytes, send: SendFetch, source: str) -> _Transfer:
         transfer = self._transfers.get(sha256)
         if transfer is None:
-            transfer = self._transfers[sha256] = _Transfer()
+            transfer = self._transfers[sha256] = _Transfer(source)
             transfer.task = asyncio.create_task(self._fetch(sha256, send, transfer))
             transfer.task.add_done_callback(lambda _: self._transfers.pop(sha256))
         return transfer
@@ -88,6 +92,8 @@ class Inbox:
         asked = offset = self._store.received(sha256)
         while transfer.size is None or offset < transfer.size:
             # Until the size is known, ask for one piece only.
+            if transfer.lost:
+                raise WireError(_LOST)
             while len(transfer.pieces) < FETCH_WINDOW and asked < (transfer.size or offset + 1):
                 transfer.pieces[asked] = asyncio.get_running_loop().create_future()
                 await send(pb.Fetch(run_id=self._run_id, sha256=sha256, offset=asked, length=CHUNK_BYTES))
@@ -106,7 +112,9 @@ class _Transfer:
 
     task: asyncio.Task[None]
 
-    def __init__(self) -> None:
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.lost = False
         self.size: int | None = None
         self.pieces: dict[int, asyncio.Future[pb.Chunk]] = {}
         self.progress = asyncio.Event()

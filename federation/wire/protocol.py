@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from federation.errors import WireError
+from federation.errors import VersionError, WireError
 from federation.pb import records_pb2
 
 PROTOCOL_MAJOR = 1
@@ -30,6 +30,8 @@ MAX_BUFFER_BYTES = 16 << 30
 """Largest buffer that is fetched."""
 MAX_ARRAYS = 100_000
 MAX_DATASETS = 1_000
+MAX_REASON = 500
+"""Characters of a reason that a peer gives."""
 
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
@@ -83,10 +85,10 @@ def referenced(content: records_pb2.RecordDict) -> Iterator[bytes]:
 
 
 def check_version(major: int, minor: int) -> None:
-    """Raise WireError, saying which side to upgrade, unless a peer speaks this side's major version."""
+    """Raise VersionError, saying which side to upgrade, unless a peer speaks this side's major version."""
     if major != PROTOCOL_MAJOR:
         older = "node" if major < PROTOCOL_MAJOR else "gateway"
-        raise WireError(
+        raise VersionError(
             f"The node speaks protocol {major}.{minor} and the gateway {PROTOCOL_MAJOR}.{PROTOCOL_MINOR}.",
             next_step=f"Upgrade the {older}.",
         )

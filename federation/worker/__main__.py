@@ -14,10 +14,7 @@ from federation.pb import federation_pb2 as pb
 from federation.wire.buffers import BufferStore
 from federation.wire.pipe import encode_frame, read_frame
 
-FAILED = pb.TaskError(
-    code=pb.TASK_ERROR_CODE_APP_FAILED,
-    message="The ClientApp raised an exception; its trace is in the node's own log.",
-)
+OPEN_FILES = 256
 
 
 def main() -> None:
@@ -27,12 +24,11 @@ def main() -> None:
     os.dup2(2, 1)  # what the app prints must not mix with frames
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
     opening = read_frame(requests, pb.WorkerRequest)
     if opening is None:
         return
     start = opening.start
+    _limit(start.memory_bytes)
     try:
         from federation.worker.executor import Executor
 
@@ -41,7 +37,7 @@ def main() -> None:
         traceback.print_exc()
         responses.write(encode_frame(pb.WorkerResponse(ready=pb.WorkerReady(error="the app could not be loaded"))))
         sys.exit(1)
-    responses.write(encode_frame(pb.WorkerResponse(ready=pb.WorkerReady(rss_bytes=_rss()))))
+    responses.write(encode_frame(pb.WorkerResponse(ready=pb.WorkerReady())))
     while (request := read_frame(requests, pb.WorkerRequest)) is not None:
         reply = pb.Reply(run_id=request.task.run_id, task_id=request.task.task_id)
         started = time.perf_counter()
@@ -49,13 +45,20 @@ def main() -> None:
             reply.content.CopyFrom(executor.run(request.task))
         except Exception:  # noqa: BLE001 - the app's own failure becomes a typed, scrubbed error
             traceback.print_exc()
-            reply.error.CopyFrom(FAILED)
+            reply.error.code = pb.TASK_ERROR_CODE_APP_FAILED
         reply.app_seconds = executor.app_seconds or time.perf_counter() - started
         responses.write(encode_frame(pb.WorkerResponse(reply=reply)))
 
 
-def _rss() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+def _limit(memory_bytes: int) -> None:
+    """Set limits that the app cannot raise again: it is not loaded yet, and the sandbox leaves it no capability."""
+    for kind, limit in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_DATA, memory_bytes),
+        (resource.RLIMIT_FSIZE, memory_bytes),
+        (resource.RLIMIT_NOFILE, OPEN_FILES),
+    ):
+        resource.setrlimit(kind, (limit, limit))
 
 
 if __name__ == "__main__":

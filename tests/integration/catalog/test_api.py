@@ -247,7 +247,7 @@ def test_public_data_is_downloaded_from_a_short_lived_address(
 
 def test_a_node_announces_and_a_run_is_kept_on_record(clients: dict[Role, LabClient], name: str) -> None:
     clients[Role.OPERATOR].register_dataset(at_site(id=name))
-    said = Announcement(node="rotterdam", report=report(rows=None, excluded={"censored": None}))
+    said = Announcement(node="rotterdam", version=1, report=report(rows=None, excluded={"censored": None}))
     version = clients[Role.GATEWAY].announce(name, said)
     assert clients[Role.GATEWAY].announce(name, said) == version
     assert version.report == said.report

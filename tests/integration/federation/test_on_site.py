@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,8 +55,12 @@ def with_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
 
 
 def announced(federation: Federation) -> Version:
+    """Wait for version 1: the gateway tells the catalog while the node is already connected."""
+    deadline = time.monotonic() + 20
     with lab_client(federation.lab, "operator") as lab:
-        return lab.version(DATASET, 1)
+        while not (versions := lab.versions(DATASET)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    return versions[0]
 
 
 def test_rejected_rows_are_listed_on_site_and_counted_in_the_catalog(with_lab: Federation) -> None:

@@ -88,7 +88,7 @@ def test_a_version_counts_its_checks_and_survives_json() -> None:
 def test_a_report_that_comes_in_is_bounded(changes: dict[str, Any]) -> None:
     stated = report(**changes)
     with pytest.raises(ValidationError, match="in the report"):
-        Announcement(node="rotterdam", report=stated)
+        Announcement(node="rotterdam", version=1, report=stated)
 
 
 def test_the_client_is_light() -> None:

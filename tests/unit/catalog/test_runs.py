@@ -20,7 +20,7 @@ ENDS = {state for state, following in RUN_TRANSITIONS.items() if not following}
 def open_with_run(folder: Path) -> Store:
     store = Store(folder / "records.duckdb")
     datasets.register(store, at_site(), account())
-    datasets.announce(store, "gbsg", Announcement(node="rotterdam", report=report()), account(Role.GATEWAY))
+    datasets.announce(store, "gbsg", Announcement(node="rotterdam", version=1, report=report()), account(Role.GATEWAY))
     runs.create(store, run(), account(Role.GATEWAY))
     return store
 

@@ -84,22 +84,27 @@ def test_a_steward_cannot_register_for_another_holder(store: Store) -> None:
 
 def test_an_announcement_makes_a_version_without_files_once(store: Store) -> None:
     datasets.register(store, at_site(), account())
-    said = Announcement(node="rotterdam", report=report(rows=None))
+    said = Announcement(node="rotterdam", version=1, report=report(rows=None))
     first = datasets.announce(store, "gbsg", said, account(Role.GATEWAY))
     again = datasets.announce(store, "gbsg", said, account(Role.GATEWAY))
     assert first == again
     assert (first.number, first.state, first.files, first.report.rows) == (1, "announced", (), None)
-    other = Announcement(node="rotterdam", report=report(parquet_sha256="cd" * 32))
-    assert datasets.announce(store, "gbsg", other, account(Role.GATEWAY)).number == 2
+    other = report(parquet_sha256="cd" * 32)
+    for wrong in (1, 3):
+        changed = Announcement(node="rotterdam", version=wrong, report=other)
+        with pytest.raises(ConflictError, match="the next version is 2"):
+            datasets.announce(store, "gbsg", changed, account(Role.GATEWAY))
+    second = Announcement(node="rotterdam", version=2, report=other)
+    assert datasets.announce(store, "gbsg", second, account(Role.GATEWAY)).number == 2
     assert [version.number for version in datasets.versions(store, "gbsg")] == [1, 2]
 
 
 @pytest.mark.parametrize(
     ("registered", "said", "error"),
     [
-        (draft(), Announcement(node="rotterdam", report=report()), NotPermittedError),
-        (at_site(), Announcement(node="other", report=report()), NotPermittedError),
-        (at_site(), Announcement(node="rotterdam", report=report(contract_version="2.0.0")), ConflictError),
+        (draft(), Announcement(node="rotterdam", version=1, report=report()), NotPermittedError),
+        (at_site(), Announcement(node="other", version=1, report=report()), NotPermittedError),
+        (at_site(), Announcement(node="rotterdam", version=1, report=report(contract_version="2.0.0")), ConflictError),
     ],
     ids=["kept at the lab", "another node", "another contract"],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,40 @@ def test_adding_twice_stores_once(tmp_path: Path) -> None:
     store = BufferStore(tmp_path)
     assert store.add(b"model") == store.add(memoryview(b"model")) == hashlib.sha256(b"model").digest()
     assert [path.name for path in tmp_path.iterdir()] == [hashlib.sha256(b"model").hexdigest()]
+
+
+def left(folder: Path, data: bytes, kind: str) -> tuple[Path, bytes]:
+    """What foreign code left behind under a buffer's name."""
+    sha256 = hashlib.sha256(data).digest()
+    path = folder / sha256.hex()
+    match kind:
+        case "file":
+            path.write_bytes(data)
+        case "link":
+            (folder / "secret").write_bytes(data)
+            path.symlink_to(folder / "secret")
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case "other bytes":
+            path.write_bytes(data + b"!")
+    return path, sha256
+
+
+def test_what_an_app_left_is_copied_out_of_its_reach(tmp_path: Path) -> None:
+    store = BufferStore(tmp_path / "store")
+    path, sha256 = left(tmp_path, b"model", "file")
+    store.adopt(path, sha256)
+    assert store.read(sha256, 0, 10) == b"model"
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe", "other bytes", "nothing"])
+def test_anything_but_a_plain_file_with_its_digest_is_left_alone(tmp_path: Path, kind: str) -> None:
+    store = BufferStore(tmp_path / "store")
+    path, sha256 = left(tmp_path, b"model", kind)
+    with pytest.raises(WireError):
+        store.adopt(path, sha256)
+    assert store.size(sha256) is None
+    assert list(store.folder.iterdir()) == []

@@ -101,9 +101,36 @@ async def test_a_lying_peer_is_found_out(tmp_path: Path) -> None:
         await connect(tmp_path, peer).ensure(SHA256, peer.send)
 
 
-async def test_a_piece_that_nobody_asked_for_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(WireError, match="nobody asked"):
-        Inbox(BufferStore(tmp_path), "run-1").accept(pb.Chunk(sha256=SHA256, data=b"x", size=1))
+async def test_a_piece_that_nobody_waits_for_any_more_is_dropped(tmp_path: Path) -> None:
+    """Answers to pieces asked ahead may still come after a transfer has failed; they are nobody's fault."""
+    inbox = Inbox(BufferStore(tmp_path), "run-1")
+    asked: list[pb.Fetch] = []
+
+    async def send(fetch: pb.Fetch) -> None:
+        asked.append(fetch)
+        missing = len(asked) == 2
+        piece = b"" if missing else DATA[fetch.offset : fetch.offset + fetch.length]
+        chunk = pb.Chunk(sha256=SHA256, offset=fetch.offset, data=piece, size=len(DATA), missing=missing)
+        asyncio.get_running_loop().call_later(0.001 * len(asked), inbox.accept, chunk)
+
+    with pytest.raises(WireError, match="does not have"):
+        await inbox.ensure(SHA256, send)
+    await asyncio.sleep(0.02)
+    assert len(asked) > 2
+    assert BufferStore(tmp_path).received(SHA256) == CHUNK_BYTES
+
+
+async def test_what_comes_from_a_peer_that_is_gone_is_given_up_and_the_rest_goes_on(tmp_path: Path) -> None:
+    silent, peer = Peer(stop_after=0), Peer()
+    inbox = connect(tmp_path, peer)
+    other = hashlib.sha256(b"other").digest()
+    hanging = asyncio.create_task(inbox.ensure(other, silent.send, "gone"))
+    going = asyncio.create_task(inbox.ensure(SHA256, peer.send, "here"))
+    await asyncio.sleep(0)
+    inbox.cut("gone")
+    with pytest.raises(WireError, match="lost"):
+        await hanging
+    await going
 
 
 async def test_an_empty_buffer_is_a_buffer(tmp_path: Path) -> None:

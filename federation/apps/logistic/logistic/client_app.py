@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, MetricRecordValues, RecordDict
 from flwr.clientapp import ClientApp
 
 from logistic.data import Site, Task, read_site
@@ -90,7 +90,7 @@ def report(message: Message, context: Context) -> Message:
         l2=float(config["l2"]),
     )
     local = predict(own_weights, own_bias, own.apply(site.x_test))
-    metrics = {
+    metrics: dict[str, MetricRecordValues] = {
         f"{name}-{key}": value
         for name, score in (("federated", federated), ("local", local))
         for key, value in auc_interval(score, site.y_test, resamples=resamples, seed=seed).items()

@@ -1,4 +1,4 @@
-"""Makes one attempt; what it got, or the name of the exception, goes back as a configuration record."""
+"""Makes an attempt on each target; what it got, or the name of the exception, goes back as a configuration record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flwr.clientapp import ClientApp
 app = ClientApp()
 
 
-def attempt(what: str, target: str) -> str:
+def attempt(what: str, target: str) -> str:  # noqa: C901, PLR0912 - a list of attempts
     """Return what came of it."""
     match what:
         case "connect":
@@ -22,6 +22,13 @@ def attempt(what: str, target: str) -> str:
             socket.create_connection((host, int(port)), timeout=2).close()
         case "read":
             return Path(target).read_text(encoding="utf-8", errors="replace")[:100]
+        case "open for writing":
+            os.close(os.open(target, os.O_WRONLY))
+        case "kernel settings":
+            found = [path for path in Path("/proc/sys").rglob("*") if path.is_file() and os.access(path, os.W_OK)]
+            return str(sum(_opens(path) for path in found))
+        case "allocate":
+            return str(len(bytearray(int(target))))
         case "write":
             Path(target).write_text("was here", encoding="utf-8")
         case "environment":
@@ -42,14 +49,22 @@ def attempt(what: str, target: str) -> str:
     return "done"
 
 
+def _opens(path: Path) -> bool:
+    try:
+        os.close(os.open(path, os.O_WRONLY))
+    except OSError:
+        return False
+    return True
+
+
 @app.query()
 def query(message: Message, context: Context) -> Message:
-    """Make the attempt that the run's configuration names."""
-    config = context.run_config
-    if config["attempt"] == "raise":
-        attempt("raise", str(config["target"]))
-    try:
-        outcome = attempt(str(config["attempt"]), str(config["target"]))
-    except OSError as error:
-        outcome = f"refused: {type(error).__name__}"
-    return Message(RecordDict({"outcome": ConfigRecord({"outcome": outcome})}), reply_to=message)
+    """Make the attempts that the run's configuration names."""
+    what = str(context.run_config["attempt"])
+    outcomes = []
+    for target in str(context.run_config["target"]).split(","):
+        try:
+            outcomes.append(attempt(what, target))
+        except (OSError, MemoryError) as error:
+            outcomes.append(f"refused: {type(error).__name__}")
+    return Message(RecordDict({"outcome": ConfigRecord({"outcomes": outcomes})}), reply_to=message)
