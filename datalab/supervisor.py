@@ -94,7 +94,8 @@ class Supervisor:
                 raise _ended(name, home, child.returncode)
 
     def forget(self, child: subprocess.Popen[bytes]) -> None:
-        """No longer mind a process, which has ended as it should."""
+        """Wait for a process that ends as it should, and no longer mind it."""
+        child.wait()
         self._running = [one for one in self._running if one[2] is not child]
 
     def stop(self, name: str) -> None:

@@ -54,6 +54,9 @@ class Policy(_Model):
         apps: apps that were read and approved here.
         purposes: purposes under EHDS Art. 53(1) that this holder serves.
         permit_keys: public keys (JWK files below the home) of the bodies whose permits count here.
+        revocations: file with the access body's signed list of revoked permits, below the home; where one is named,
+            a run is refused if the list is missing, or older than ``revocations_days``.
+        revocations_days: how old the list may be.
         minimum_rows: fewest rows that a dataset must have to be trained on.
         sandbox: ``bubblewrap``, or ``none`` where the operator accepts foreign code without one.
     """
@@ -61,6 +64,8 @@ class Policy(_Model):
     apps: tuple[AllowedApp, ...] = ()
     purposes: frozenset[str] = frozenset()
     permit_keys: tuple[str, ...] = ()
+    revocations: str | None = None
+    revocations_days: int = Field(default=7, ge=1)
     minimum_rows: int = Field(default=50, ge=1)
     sandbox: Literal["bubblewrap", "none"] = "bubblewrap"
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from datalab.errors import RefusedError
 from datalab.permits.claims import PermitClaims
 from datalab.permits.permit import verify_permit
+from datalab.permits.revocation import verify_revocations
 from datalab.permits.use import permits
 from federation.node.config import AllowedApp, NodeConfig, SiteDataset
 from federation.pb import federation_pb2 as pb
@@ -54,8 +55,17 @@ def decide(
     held: Sequence[HeldDataset],
     keys: Sequence[OKPKey],
     now: datetime,
+    revocations: str | None = None,
 ) -> Approval:
     """Return what the offered run may do here.
+
+    Args:
+        offer: what the lab asks for.
+        config: this node's own rules.
+        held: the datasets that it has.
+        keys: public keys whose permits count here.
+        now: the time.
+        revocations: the signed list of revoked permits; needed where the policy names one.
 
     Raises:
         RefusedError: a clause of the policy or of the permit does not allow it; the error says which.
@@ -72,6 +82,9 @@ def decide(
         purpose=offer.purpose,
         app_digest=offer.app_sha256.hex(),
     )
+    if config.policy.revocations is not None:
+        max_age = timedelta(days=config.policy.revocations_days)
+        verify_revocations(revocations or "", keys, now=now, max_age=max_age).check(claims)
     if dataset.rows < config.policy.minimum_rows:
         raise RefusedError("The dataset has fewer rows here than this node's policy asks for.")
     return Approval(app, dataset, claims)

@@ -138,8 +138,17 @@ class Runs:
     def _approve(self, offer: pb.Offer) -> NodeRun:
         if len(self._runs) >= self._config.resources.concurrent_runs:
             raise FederationError("This node is busy: as many runs as its configuration allows are open.")
-        approval = decide(offer, self._config, self._held, self._keys, datetime.now(UTC))
+        revocations = self._revocations()
+        approval = decide(offer, self._config, self._held, self._keys, datetime.now(UTC), revocations)
         return NodeRun(self._node, offer, approval, self._config, self._home)
+
+    def _revocations(self) -> str | None:
+        """Read the list of revoked permits, anew each time: it is replaced while the agent runs."""
+        name = self._config.policy.revocations
+        try:
+            return None if name is None else (self._home.path / name).read_text(encoding="ascii")
+        except OSError as error:
+            raise RefusedError("The list of revoked permits cannot be read at this node.") from error
 
     async def _reply(self, task: pb.Task, send: Send) -> pb.Reply:
         run = self._runs.get(task.run_id)

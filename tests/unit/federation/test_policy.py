@@ -14,6 +14,7 @@ from datalab.errors import BadInputError, NotFoundError, RefusedError
 from datalab.permits.claims import PermitClaims, PermittedDataset, Purpose
 from datalab.permits.keys import generate_key, public_key
 from datalab.permits.permit import sign_permit
+from datalab.permits.revocation import sign_revocations
 from federation.node.config import AllowedApp, NodeConfig, Policy, SiteDataset, load_config
 from federation.node.policy import HeldDataset, check_action, decide
 from federation.pb import federation_pb2 as pb
@@ -83,6 +84,22 @@ def test_only_pinned_keys_count() -> None:
     for keys in ([], [public_key(generate_key())]):
         with pytest.raises(RefusedError):
             decide(offer(), CONFIG, [HELD], keys, NOW)
+
+
+def test_where_a_list_of_revoked_permits_is_asked_for_it_must_be_there_fresh_and_without_this_one() -> None:
+    strict = CONFIG.model_copy(update={"policy": CONFIG.policy.model_copy(update={"revocations": "revoked.jws"})})
+    keys = [public_key(KEY)]
+    fresh = sign_revocations(["permit-2"], KEY, issued=NOW - timedelta(days=1))
+    decide(offer(), strict, [HELD], keys, NOW, fresh)
+    for token, said in (
+        (None, ""),
+        (sign_revocations(["permit-1"], KEY, issued=NOW), "revoked"),
+        (sign_revocations([], KEY, issued=NOW - timedelta(days=8)), "old"),
+        (sign_revocations([], generate_key(), issued=NOW), "key"),
+    ):
+        with pytest.raises(RefusedError) as refused:
+            decide(offer(), strict, [HELD], keys, NOW, token)
+        assert said in str(refused.value)
 
 
 def test_an_empty_policy_allows_nothing() -> None:

@@ -1,0 +1,152 @@
+"""What happens when a part dies or a line is cut in the middle of a run: an end that says why, and no wait for ever."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from datalab.audit.verification import verify
+from datalab.supervisor import Supervisor
+from federation.errors import RunFailedError
+from tests.support.federation import Federation
+from tests.support.proxy import Proxy
+
+LARGE = 8 << 20
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Federation]:
+    """A gateway and two nodes of this test's own, to be broken."""
+    with Supervisor() as supervisor:
+        federation = Federation(tmp_path, supervisor)
+        for name in ("arnhem", "breda"):
+            federation.add_node(name)
+        federation.wait_for("arnhem", "breda")
+        yield federation
+
+
+def reconnect_through(federation: Federation, name: str, proxy: Proxy) -> None:
+    """Have a node connect through ``proxy`` from now on."""
+    federation.processes[name].terminate()
+    federation.processes[name].wait()
+    federation.supervisor.forget(federation.processes[name])
+    (federation.node_home(name).path / "identity" / "gateway").write_text(f"127.0.0.1:{proxy.port}", encoding="ascii")
+    federation.start_node(name)
+    federation.wait_for(name)
+
+
+def eventually(true: Any, seconds: float = 10.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if true():
+            return True
+        time.sleep(0.05)
+    return bool(true())
+
+
+def workers(federation: Federation, name: str) -> int:
+    return len(psutil.Process(federation.processes[name].pid).children(recursive=True))
+
+
+def test_a_line_that_is_cut_in_a_transfer_costs_one_reply_and_the_node_is_back_in_the_next_round(
+    two: Federation,
+) -> None:
+    gateway = two.lab.address("gateway")
+    cuts: list[float] = []
+    with Proxy(gateway["host"], gateway["port"], piece_delay=0.004) as proxy:
+        reconnect_through(two, "breda", proxy)
+
+        def cut(_: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
+            if event["event"] == "round" and event["number"] == 1:
+                time.sleep(0.1)  # the second round's transfers are on their way
+                cuts.append(time.monotonic())
+                proxy.cut()
+
+        events: list[dict[str, Any]] = []
+
+        def watch(runner: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
+            events.append(event)
+            cut(runner, event)
+
+        run = two.run(["arnhem", "breda"], config={"bytes": LARGE, "num-server-rounds": 4}, while_running=watch)
+    assert cuts
+    assert run.read_card()["outcome"] == "completed"
+    last = [event for event in events if event["event"] == "batch"][-1]
+    assert set(last["nodes"]) == {"arnhem", "breda"}
+    assert all("loss" in node for node in last["nodes"].values())
+
+
+def test_a_node_that_is_killed_in_an_upload_is_noticed_and_the_run_goes_on(two: Federation) -> None:
+    gateway = two.lab.address("gateway")
+    with Proxy(gateway["host"], gateway["port"], piece_delay=0.004) as proxy:
+        reconnect_through(two, "breda", proxy)
+
+        def kill(_: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
+            if event["event"] == "round" and event["number"] == 1:
+                time.sleep(0.3)
+                two.processes["breda"].kill()
+
+        started = time.monotonic()
+        run = two.run(["arnhem", "breda"], config={"bytes": LARGE, "num-server-rounds": 3}, while_running=kill)
+    assert run.read_card()["outcome"] == "completed"
+    assert time.monotonic() - started < 60
+    two.supervisor.forget(two.processes["breda"])
+
+
+def test_a_gateway_that_is_killed_ends_the_run_with_its_name(two: Federation) -> None:
+    def kill(_: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
+        if event["event"] == "round" and event["number"] == 1:
+            two.processes["gateway"].kill()
+
+    with pytest.raises(RunFailedError, match="gateway"):
+        two.run(["arnhem", "breda"], config={"num-server-rounds": 500}, while_running=kill)
+    two.supervisor.forget(two.processes["gateway"])
+
+
+def test_a_runner_that_is_stopped_is_not_called_completed_and_leaves_no_worker(two: Federation) -> None:
+    def stop(runner: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
+        if event["event"] == "round" and event["number"] == 1:
+            assert workers(two, "arnhem") > 0
+            runner.send_signal(signal.SIGTERM)
+
+    with pytest.raises(RunFailedError, match="stopped before its end"):
+        two.run(["arnhem", "breda"], config={"num-server-rounds": 500}, run_id="stopped", while_running=stop)
+    card = (two.lab.path / "runs" / "stopped" / "run-card.json").read_text(encoding="utf-8")
+    assert '"outcome": "failed"' in card
+    assert eventually(lambda: workers(two, "arnhem") == 0)
+
+
+def test_a_runner_that_is_killed_outright_leaves_no_worker_either(two: Federation) -> None:
+    def kill(runner: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
+        if event["event"] == "round" and event["number"] == 1:
+            runner.kill()
+
+    with pytest.raises(RunFailedError, match="ended unexpectedly"):
+        two.run(["arnhem", "breda"], config={"num-server-rounds": 500}, while_running=kill)
+    assert eventually(lambda: workers(two, "arnhem") == 0)
+    for name in ("arnhem", "breda"):
+        assert verify(two.node_home(name).path / "audit.jsonl").intact
+
+
+def test_nodes_come_back_to_a_gateway_that_was_away_and_end_what_it_no_longer_knows(two: Federation) -> None:
+    def kill(_: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
+        if event["event"] == "round" and event["number"] == 1:
+            two.processes["gateway"].kill()
+
+    ports = two.lab.address("gateway")
+    with pytest.raises(RunFailedError):
+        two.run(["arnhem", "breda"], config={"num-server-rounds": 500}, while_running=kill)
+    two.supervisor.forget(two.processes["gateway"])
+    settings = f"[ports]\ngateway = {ports['port']}\nenrolment = {ports['enrolment_port']}\n"
+    (two.lab.path / "datalab.toml").write_text(settings, encoding="utf-8")
+    two.start_gateway()
+    two.wait_for("arnhem", "breda")
+    assert eventually(lambda: workers(two, "arnhem") == 0)
+    assert two.run(["arnhem", "breda"], config={"num-server-rounds": 1}).read_card()["outcome"] == "completed"
