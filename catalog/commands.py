@@ -1,4 +1,4 @@
-"""``datalab dataset list``, ``show`` and ``register``."""
+"""``datalab dataset list``, ``show`` and ``register``; ``datalab permit record``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import click
 from pydantic import ValidationError
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -55,18 +57,21 @@ def list_datasets(*, home: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_facts(dataset, versions) for dataset, versions in found], indent=2))
         return
-    table = Table("dataset", "title", "holder", "country", "kept at", "class", "access", "version", "rows")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("dataset", no_wrap=True, overflow="fold")
+    for heading in ("country", "kept at", "class", "access"):
+        table.add_column(heading)
+    for heading in ("version", "rows"):
+        table.add_column(heading, justify="right")
     for dataset, versions in found:
         latest = versions[-1] if versions else None
         table.add_row(
             dataset.id,
-            dataset.title,
-            dataset.holder_name,
             dataset.country,
             dataset.node or "lab",
             dataset.data_class,
             dataset.access,
-            str(latest.number) if latest else "none yet",
+            str(latest.number) if latest else "none",
             _count(latest.report.rows) if latest else "",
         )
     _console().print(table)
@@ -92,6 +97,20 @@ def show(*, dataset: str, home: Path, as_json: bool) -> None:
 def _console() -> Console:
     """Return a console that prints what holders and nodes wrote as it is, and obeys none of it."""
     return Console(markup=False, emoji=False, highlight=False)
+
+
+@click.command("record")
+@click.argument("permit", type=click.File("r"))
+@_HOME
+def record_permit(*, permit: IO[str], home: Path) -> None:
+    """Put the signed PERMIT (a file, or - for standard input) on the lab's record, so that runs may name it.
+
+    The lab takes it only if a key that it pins has signed it: put the access body's public key (*.jwk) into the folder
+    permit-keys in the lab's home. The nodes check it again, against keys of their own.
+    """
+    with lab_client(Home(home), "operator") as client:
+        recorded = client.record_permit(permit.read().strip())
+    click.echo(f"Recorded {recorded.id}: {recorded.claims.project}, until {recorded.claims.expires:%Y-%m-%d}.")
 
 
 def _facts(dataset: Dataset, versions: Sequence[Version]) -> dict[str, object]:

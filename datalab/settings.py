@@ -32,7 +32,7 @@ class Ports(BaseModel):
 class Settings(BaseSettings):
     """What an operator may set for one home. In the environment: ``DATALAB_PORTS__LAB=8440``."""
 
-    model_config = SettingsConfigDict(env_prefix="DATALAB_", env_nested_delimiter="__", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="DATALAB_", env_nested_delimiter="__", extra="forbid")
 
     bind: str = "127.0.0.1"
     federation: str = "datalab.local"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from datalab.errors import DatalabError, ServiceFailedError, error_of_child
+from datalab.errors import DatalabError, NotFoundError, ServiceFailedError, error_of_child
 from datalab.home import Home
 from datalab.service import python_module
 
@@ -56,8 +56,9 @@ class Supervisor:
             wait: False returns at once; call ``wait_ready`` later.
 
         Raises:
-            DatalabError: the process ended before it was ready; the exit code is the process's own.
+            DatalabError: one runs there already, or the process ended before it was ready, with its own exit code.
         """
+        _check_not_running(name, home)
         home.withdraw(name)
         with home.log_file(name).open("ab") as log:
             child = subprocess.Popen(
@@ -109,6 +110,19 @@ class Supervisor:
         """Stop every process, the last started first."""
         while self._running:
             _stop(*self._running.pop())
+
+
+def _check_not_running(name: str, home: Home) -> None:
+    """Raise ServiceFailedError if another process has announced itself there and is alive."""
+    try:
+        process = int(home.address(name)["pid"])
+        os.kill(process, 0)
+    except (NotFoundError, ProcessLookupError):
+        return
+    raise ServiceFailedError(
+        f"The {name} is already running in {home.path} (process {process}).",
+        next_step="Use it, or stop what started it.",
+    )
 
 
 def _stop(name: str, home: Home, child: subprocess.Popen[bytes]) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from datalab.home import Home
-from datalab.service import Service, installed_services
+from datalab.service import Service, check_port, installed_services
+from datalab.settings import load_settings
 from datalab.supervisor import Supervisor
 
 CHECK_INTERVAL = 0.5
@@ -24,7 +25,11 @@ def start_lab(supervisor: Supervisor, home: Home) -> list[Service]:
         DatalabError: a service did not start; the caller's ``supervisor`` stops the others.
     """
     home.check_writable()
+    settings = load_settings(home)
     services = installed_services()
+    if not any((home.path / "run" / f"{service.name}.json").exists() for service in services):
+        for part, port in settings.ports:
+            check_port(part.replace("_", " "), settings.bind, port)
     for service in services:
         for required in service.requires:
             supervisor.wait_ready(required, home)

@@ -68,6 +68,7 @@ def demo(study: str, data: Path | None, rounds: int, seed: int, keep: Path | Non
     folder = _folder(study, keep)
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console.print(f"Everything is below {folder}", soft_wrap=True, highlight=False)
     with Supervisor() as supervisor:
         running = Demo(chosen, folder, supervisor, lambda line: console.print(line, soft_wrap=True, highlight=False))
         result = _play(running, console, data=data, rounds=rounds, seed=seed)
@@ -101,7 +102,12 @@ def _play(demo: Demo, console: Console, *, data: Path | None, rounds: int, seed:
         )
         with demo.step(f"Dagster curated and published {site.dataset} version 1"):
             outcome = demo.curate(site)
-        console.print(f"  run {outcome['run_id']}, checks {outcome['checks']}", highlight=False, soft_wrap=True)
+        checks = outcome["checks"]
+        console.print(
+            f"  run {outcome['run_id']}: {checks['passed']} checks passed, {checks['failed']} failed",
+            highlight=False,
+            soft_wrap=True,
+        )
         console.print(f"  download refused: {demo.refused_download(site)}", highlight=False, soft_wrap=True)
     with demo.step("the lab's compute node read what was published"):
         demo.start_compute()

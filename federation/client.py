@@ -13,13 +13,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from datalab.errors import DatalabError, NotFoundError, error_of_child
+from datalab.errors import BadInputError, DatalabError, NotFoundError, error_of_child
 from datalab.home import Home, write_atomically
 from datalab.supervisor import Supervisor
-from federation.bundle import digest, pack
+from federation.bundle import App, digest, pack, read_app
 from federation.errors import RunFailedError
 from federation.pki.identity import Role
-from federation.pki.local import invite
+from federation.pki.local import invite, open_registry
 from federation.run import COMPLETED, ConfigValue, RunFolder, RunPlace, RunSpec, bad_field
 
 _POLL = 0.02
@@ -53,8 +53,11 @@ def submit(
         record: whether the run is recorded in the lab's catalog.
 
     Raises:
-        DatalabError: the app is not a Flower app, or the federation is not set up.
+        DatalabError: the app is not a Flower app, has no such setting, or a node is not a member; or the federation is
+            not set up.
     """
+    check_config(read_app(app), config or {})
+    _check_members(home, places)
     bundle = pack(app)
     name = run_id or f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.urandom(3).hex()}"
     try:
@@ -77,6 +80,26 @@ def submit(
     write_atomically(folder.token, token.encode())
     folder.write_spec(spec)
     return folder
+
+
+def check_config(app: App, config: Mapping[str, ConfigValue]) -> None:
+    """Raise BadInputError if a setting is not one of the app's own, or of another type than its default."""
+    for key, value in config.items():
+        if key not in app.config:
+            raise BadInputError(
+                f"The app {app.name} has no setting {key}.", next_step=f"It has: {', '.join(sorted(app.config))}."
+            )
+        default = app.config[key]
+        if type(value) is not type(default) and not (isinstance(default, float) and type(value) is int):
+            raise BadInputError(f"The app's setting {key} is a {type(default).__name__}, such as {default!r}.")
+
+
+def _check_members(home: Home, places: Sequence[RunPlace]) -> None:
+    members = {one.name for one in open_registry(home).members() if one.role is Role.NODE and one.revoked is None}
+    for place in places:
+        if place.node not in members:
+            known = ", ".join(sorted(members)) or "none yet"
+            raise NotFoundError(f"The federation has no node {place.node}.", next_step=f"It has: {known}.")
 
 
 def start(folder: RunFolder, supervisor: Supervisor) -> subprocess.Popen[bytes]:

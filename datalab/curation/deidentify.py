@@ -15,6 +15,7 @@ from datalab.curation.contract import Contract, ExportColumn
 from datalab.curation.database import Limits, connect, identifier, literal
 from datalab.curation.engine import REJECTS, VALIDATED, check_usable, validate, work_folder
 from datalab.curation.report import PreparationReport
+from datalab.errors import BadInputError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -39,12 +40,17 @@ def prepare(contract: Contract, raw: Path, out: Path, *, limits: Limits | None =
         BadInputError: no row of it can be used; the rejects file is written first.
         NotWritableError: the file cannot be written.
     """
+    _check_target(raw, out)
     rejects = out.with_name(f"{out.stem}.{REJECTS}")
     export = contract.export
     with work_folder(out.parent) as work:
         validation = validate(contract, raw, work, limits=limits)
         (work / REJECTS).replace(rejects)
         check_usable(validation, raw, rejects)
+        if validation.rows == 0:
+            raise BadInputError(
+                "No record of the file can be passed on.", where=raw.name, next_step=f"What was found is in {rejects}."
+            )
         with connect(work, limits) as database:
             classes, smallest, rows_out = _write(database, contract, work)
         (work / PREPARED).chmod(0o600)
@@ -66,6 +72,14 @@ def prepare(contract: Contract, raw: Path, out: Path, *, limits: Limits | None =
         banded={column.header: column.band for column in export.columns if column.band is not None},
         sha256=sha256_file(out),
     )
+
+
+def _check_target(raw: Path, out: Path) -> None:
+    """Raise BadInputError where writing ``out`` would cost the raw file, or is a folder."""
+    if out.is_dir():
+        raise BadInputError(f"{out} is a folder.", next_step="Name a file to write with --out.")
+    if out.exists() and raw.exists() and out.samefile(raw):
+        raise BadInputError(f"{out} is the raw file itself.", next_step="Name another file to write with --out.")
 
 
 def _write(database: DuckDBPyConnection, contract: Contract, work: Path) -> tuple[int, int, int]:

@@ -75,7 +75,7 @@ def curate(
         else:
             (out / DATA).unlink(missing_ok=True)
         write_atomically(out / REPORT, (report.model_dump_json(indent=2) + "\n").encode())
-    check_usable(validation, raw, out)
+    check_usable(validation, raw, out / REJECTS)
     return report
 
 
@@ -127,13 +127,13 @@ def compile_report(
     )
 
 
-def check_usable(validation: Validation, raw: Path, out: Path) -> None:
-    """Raise BadInputError where no row of the raw file may be used."""
+def check_usable(validation: Validation, raw: Path, rejects: Path) -> None:
+    """Raise BadInputError where no row of the raw file may be used; ``rejects`` is the file that says why."""
     if validation.unusable is not None:
         raise BadInputError(
             validation.unusable,
             where=f"{raw.name}, line 1" if validation.unusable.startswith("The file has") else raw.name,
-            next_step=f"No row was used; what was found is in {out / REJECTS}.",
+            next_step=f"No row was used; what was found is in {rejects}.",
         )
 
 

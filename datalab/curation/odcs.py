@@ -11,10 +11,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datalab.canonical import sha256_hex
 from datalab.errors import BadInputError, NotFoundError, NotInstalledError
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 Key = str | int
 PREFIX = "datalab."
@@ -96,16 +99,36 @@ def read_document(path: Path) -> Document:
         raise BadInputError(
             "The contract is not valid YAML.", where=where, next_step="Correct the indentation or the quotes there."
         ) from None
+    if not isinstance(data, dict):
+        raise BadInputError(
+            "This is not a data contract.", where=path.name, next_step="The contract comes first, then the data file."
+        )
     document = Document(path=path, digest=sha256_hex(content), data=data, _lines=lines)
     validator = jsonschema.Draft201909Validator(_schema())
     worst = jsonschema.exceptions.best_match(validator.iter_errors(data))
     if worst is not None:
         raise BadInputError(
-            f"The contract breaks the Open Data Contract Standard at {_path(worst.absolute_path)}: {worst.message}.",
+            f"The contract breaks the Open Data Contract Standard at {_path(worst.absolute_path)}: {_broken(worst)}.",
             where=document.where(*worst.absolute_path),
             next_step="Correct it as the standard says.",
         )
     return document
+
+
+def _broken(error: ValidationError) -> str:
+    """Say which rule of the schema is broken, and nothing of what was found: it may have been a data file."""
+    match error.validator:
+        case "required":
+            found = error.instance if isinstance(error.instance, dict) else {}
+            required: Any = error.validator_value
+            missing = [str(name) for name in required if name not in found]
+            return f"{', '.join(missing)} is missing"
+        case "additionalProperties" | "unevaluatedProperties":
+            return "it has a property that the standard does not know there"
+        case "enum" | "const" | "type" | "pattern" | "minimum" | "maximum":
+            return f"it is not of the {error.validator} {error.validator_value!r}"
+        case other:
+            return f"it breaks the rule {other!r}"
 
 
 def _schema() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from datalab.errors import BadInputError
 from datalab.home import Home
+from datalab.permits.claims import Purpose
 from datalab.supervisor import Supervisor
 from federation.run import ConfigValue, RunPlace, bad_field
 
@@ -35,7 +36,12 @@ from federation.run import ConfigValue, RunPlace, bad_field
     "--place", "places", multiple=True, required=True, help="NODE=DATASET or NODE=DATASET@VERSION; repeatable."
 )
 @click.option("--permit", type=click.File("r"), required=True, help="File with the signed data permit.")
-@click.option("--purpose", required=True, help="Letter of EHDS Art. 53(1), such as e-ii; the permit must allow it.")
+@click.option(
+    "--purpose",
+    type=click.Choice([purpose.value for purpose in Purpose]),
+    required=True,
+    help="Letter of EHDS Art. 53(1); the permit must allow it.",
+)
 @click.option("--config", "settings", multiple=True, help="KEY=VALUE for the app, VALUE as JSON or text; repeatable.")
 @click.option(
     "--config-file",

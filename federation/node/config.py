@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from datalab.errors import BadInputError, NotFoundError
+from datalab.permits.claims import Purpose
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -62,7 +63,7 @@ class Policy(_Model):
     """
 
     apps: tuple[AllowedApp, ...] = ()
-    purposes: frozenset[str] = frozenset()
+    purposes: frozenset[Purpose] = frozenset()
     permit_keys: tuple[str, ...] = ()
     revocations: str | None = None
     revocations_days: int = Field(default=7, ge=1)

@@ -52,7 +52,7 @@ def _on_site(home: Home, entry: SiteDataset) -> tuple[int, str]:
             raise BadInputError(
                 f"The raw file or the contract of {entry.id} has changed since version {entry.version} was curated.",
                 where=str(home.path / "node.toml"),
-                next_step="Give the dataset its next version number; a version never changes.",
+                next_step=f"Write `version = {entry.version + 1}` under its [[datasets]]: a version never changes.",
             )
     else:
         folder.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from datalab.service import python_module
 from federation.errors import FederationError
 
-APP, DATA, INBOX, OUTBOX = "/app", "/data/data.parquet", "/inbox", "/outbox"
+APP, DATA, INBOX, OUTBOX = (f"/datalab/{name}" for name in ("app", "data.parquet", "inbox", "outbox"))
 SCRATCH_BYTES = 256 << 20
 """Room in the sandbox's /tmp."""
 

@@ -90,7 +90,7 @@ class _Conductor:
             outcome="failed" if failure else COMPLETED,
             reason=str(failure) if failure else None,
         )
-        write_atomically(self._folder.card, json.dumps(card, indent=2).encode())
+        write_atomically(self._folder.card, f"{json.dumps(card, indent=2)}\n".encode())
         try:
             record.finish(self._folder, card, failed=failure is not None)
         except DatalabError as error:

@@ -63,6 +63,7 @@ class Link:
         self._changed = threading.Condition()
         self._decisions: dict[str, pb.Decision] = {}
         self._replies: dict[str, pb.Reply] = {}
+        self._awaited: set[str] = set()
         self._named: set[bytes] = set()
         self._error: FederationError | None = None
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
@@ -115,7 +116,8 @@ class Link:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
-            while not all(one in self._replies for one in task_ids):
+            self._awaited = set(task_ids) - self._replies.keys()
+            while self._awaited:
                 self._check()
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
@@ -229,7 +231,9 @@ class Link:
             reply.error.code, reply.error.message = pb.TASK_ERROR_CODE_BAD_REPLY, "The lab could not keep the reply."
         with self._changed:
             self._replies[reply.task_id] = reply
-            self._changed.notify_all()
+            self._awaited.discard(reply.task_id)
+            if not self._awaited:  # the ServerApp's thread is woken once a batch
+                self._changed.notify_all()
 
     def _piece(self, fetch: pb.Fetch) -> pb.Chunk:
         chunk = pb.Chunk(run_id=fetch.run_id, sha256=fetch.sha256, offset=fetch.offset)

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from datalab.canonical import sha256_file
 from datalab.errors import ExitCode
+from tests.e2e.conftest import Demo
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
@@ -49,7 +51,10 @@ def wait_for(path: Path) -> None:
         time.sleep(0.05)
 
 
-def test_the_first_ten_minutes_work_as_written(tmp_path: Path) -> None:
+def test_the_first_ten_minutes_work_as_written_and_the_same_seed_gives_the_same_model(
+    tmp_path: Path, cancer: Demo
+) -> None:
+    """The README's own demo has the study, rounds and seed of the one before: bit for bit the same parameters."""
     for name in ("pipelines", "federation"):
         (tmp_path / name).symlink_to(ROOT / name)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -84,6 +89,8 @@ def test_the_first_ten_minutes_work_as_written(tmp_path: Path) -> None:
         assert "29 " in next(out for command, out in said.items() if "dataset prepare" in command)
         assert "gbsg-trial-second-copy version 1: 531 rows, 0 rejected" in everything
         assert "round  10" in everything
+        model = sha256_file(tmp_path / "tour" / "lab" / "runs" / "demo-cancer" / "artifacts" / "model.safetensors")
+        assert model == {one["name"]: one["sha256"] for one in cancer[1]["artifacts"]}["model.safetensors"]
         assert background[1].wait(timeout=10) == ExitCode.IDENTITY
         assert "revoked" in (tmp_path / "background-1.log").read_text(encoding="utf-8")
     finally:
@@ -101,3 +108,7 @@ def test_every_link_to_a_file_leads_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         if not target.startswith("http"):
             assert (ROOT / target).exists(), target
+
+
+def test_nothing_is_left_to_be_filled_in() -> None:
+    assert "@@" not in README

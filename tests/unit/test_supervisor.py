@@ -68,6 +68,14 @@ def test_a_service_that_ends_later_is_noticed(home: Home) -> None:
             supervisor.check()
 
 
+def test_what_already_runs_is_not_disturbed(home: Home) -> None:
+    with Supervisor() as first, Supervisor() as second:
+        child = first.start("toy", "toy_service", home)
+        with pytest.raises(DatalabError, match=rf"already running in .* \(process {child.pid}\)"):
+            second.start("toy", "toy_service", home)
+        assert home.address("toy")["pid"] == child.pid
+
+
 def test_services_come_after_what_they_need() -> None:
     names = [service.name for service in installed_services()]
     assert names.index("object-store") < names.index("lab") < names.index("gateway")

@@ -67,7 +67,7 @@ def validated(run: CurationRun) -> Result:
     result = engine.validate(run.load_contract(), run.raw, run.work, prepared=True)
     run.save(result)
     shutil.copyfile(run.work / engine.REJECTS, run.out / engine.REJECTS)
-    engine.check_usable(result, run.raw, run.out)
+    engine.check_usable(result, run.raw, run.out / engine.REJECTS)
     return Result(
         metadata={
             "dagster/row_count": result.rows,

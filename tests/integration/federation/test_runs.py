@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from datalab.audit.log import AuditLog
 from datalab.audit.verification import verify
-from datalab.errors import ExitCode
+from datalab.errors import DatalabError, ExitCode
 from datalab.permits.claims import PermittedDataset, Purpose
 from datalab.permits.keys import generate_key
 from datalab.permits.permit import read_claims_unverified, sign_permit
@@ -122,10 +123,31 @@ def test_a_dataset_with_too_few_rows_is_not_trained_on(federation: Federation) -
         federation.run(["delft"])
 
 
-def test_a_node_that_is_not_there_is_named(federation: Federation) -> None:
+def test_a_node_that_is_not_connected_is_named(federation: Federation) -> None:
+    home = federation.add_node("oslo")
+    federation.wait_for("oslo")
+    federation.processes["oslo"].terminate()
+    federation.supervisor.forget(federation.processes["oslo"])
+    home.withdraw("node")
     with pytest.raises(RunFailedError, match="oslo: The node did not answer in time") as refused:
         federation.run([NODES[0], "oslo"], timeout=3)
     assert refused.value.exit_code == ExitCode.FAILED
+
+
+@pytest.mark.parametrize(
+    ("nodes", "config", "said"),
+    [
+        (["amsterdm"], {}, "no node amsterdm. It has: amsterdam, berlin"),
+        (NODES, {"rounds": 3}, "no setting rounds. It has: bytes, num-server-rounds"),
+        (NODES, {"num-server-rounds": "lots"}, "num-server-rounds is a int"),
+    ],
+    ids=["node", "setting", "type"],
+)
+def test_a_slip_is_said_before_anything_starts(
+    federation: Federation, nodes: Sequence[str], config: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(DatalabError, match=said):
+        federation.run(nodes, config=config)
 
 
 def test_an_exception_at_a_node_leaves_as_a_code_and_stays_as_a_trace(federation: Federation) -> None:

@@ -29,7 +29,9 @@ def test_the_nodes_key_and_raw_data_cannot_be_read(federation: Federation) -> No
     home = federation.node_home(NODES[0]).path
     own = [home / "identity" / "key.pem", home / "export" / "toy.csv", home / "node.toml", home / "audit.jsonl"]
     assert all(path.exists() for path in own)
-    outcomes = attempt(federation, "read", *map(str, own), "/etc/passwd", "/data/rejects.csv", "/data/report.json")
+    outcomes = attempt(
+        federation, "read", *map(str, own), "/etc/passwd", "/datalab/rejects.csv", "/datalab/report.json"
+    )
     assert set(outcomes) == {"refused: FileNotFoundError"}
 
 
@@ -37,7 +39,7 @@ def test_data_app_system_and_kernel_are_read_only(federation: Federation) -> Non
     outcomes = attempt(
         federation,
         "open for writing",
-        *("/data/data.parquet", "/app/pyproject.toml", "/usr/bin/env", "/proc/sys/kernel/core_pattern"),
+        *("/datalab/data.parquet", "/datalab/app/pyproject.toml", "/usr/bin/env", "/proc/sys/kernel/core_pattern"),
     )
     assert set(outcomes) <= {"refused: OSError", "refused: PermissionError"}
     assert attempt(federation, "kernel settings") == ["0"]

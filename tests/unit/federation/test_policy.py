@@ -35,7 +35,7 @@ CLAIMS = PermitClaims(
 )
 CONFIG = NodeConfig(
     datasets=(SiteDataset(id="registry", source="raw.csv", contract="c.yaml"),),
-    policy=Policy(apps=(AllowedApp(sha256=APP),), purposes=frozenset({"e-ii"}), minimum_rows=50),
+    policy=Policy(apps=(AllowedApp(sha256=APP),), purposes=frozenset({Purpose.RESEARCH_ALGORITHMS}), minimum_rows=50),
 )
 HELD = HeldDataset(entry=CONFIG.datasets[0], rows=100, report_json="{}", folder="/data")
 OFFER: dict[str, Any] = {
