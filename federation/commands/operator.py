@@ -78,13 +78,13 @@ def invite(name: str, home: Path, organisation: str, country: str, role: str, da
 @_HOME
 @click.option("--all", "everyone", is_flag=True, help="Also gateways and runners, not only nodes.")
 def list_nodes(home: Path, *, everyone: bool) -> None:
-    """List the members of the federation, and for how long the certificate of each is good."""
+    """List the members of the federation, with the certificate that each has and for how long it is good."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("Name", no_wrap=True, overflow="fold")
-    for heading in ("Organisation", "Country", "Role", "Days left", "State"):
+    for heading in ("Organisation", "Country", "Role", "Certificate", "Days left", "State"):
         table.add_column(heading)
     for member in open_registry(Home(home)).members():
         if everyone or member.role is Role.NODE:
@@ -108,5 +108,6 @@ def _row(member: Member, now: datetime) -> tuple[str, ...]:
         state = f"revoked {member.revoked:%Y-%m-%d %H:%M} UTC"
     else:
         state = "admitted" if latest and latest.expires > now else "expired"
+    serial = f"{latest.serial[:8]}…" if latest else ""
     days = f"{(latest.expires - now).total_seconds() / 86400:.1f}" if latest else ""
-    return (member.name, member.organisation, member.country, member.role.value, days, state)
+    return (member.name, member.organisation, member.country, member.role.value, serial, days, state)

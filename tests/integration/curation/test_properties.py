@@ -56,7 +56,7 @@ def test_each_record_is_a_row_rejected_or_excluded(ward: Contract, rows: list[Ro
 
 
 @settings(max_examples=15, deadline=None)
-@given(rows=st.lists(GOOD_ROW, max_size=40))
+@given(rows=st.lists(GOOD_ROW, min_size=1, max_size=40))
 def test_after_preparing_every_class_has_k_rows(ward: Contract, rows: list[Row]) -> None:
     with TemporaryDirectory() as path:
         folder = Path(path)
