@@ -73,11 +73,12 @@ def test_the_command_line_shows_the_catalog(catalog_home: Home, staging: Staging
         return done.output
 
     table = output("list")
+    assert [line.split()[0] for line in table.splitlines() if "personal" in line] == ["shown", "unseen"]
     assert "none" in table
-    assert "German Breast Cancer Study Group" in table
     listed = json.loads(output("list", "--json"))
     assert [(one["id"], len(one["versions"])) for one in listed] == [("shown", 1), ("unseen", 0)]
     shown = output("show", "shown")
+    assert "German Breast Cancer Study Group" in shown
     assert "every row is accounted for" in shown
     assert "3 rows, 1 rejected; 2 columns" in shown
     assert json.loads(output("show", "shown", "--json"))["versions"][0]["report"]["rows"] == 3
