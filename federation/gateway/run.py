@@ -74,7 +74,7 @@ class Run:
         if task.run_id != self.id or task.node not in self.places or task.task_id in self.pending:
             raise WireError("A task names another run, a node outside it, or an id that is in use.")
         for sha256 in referenced(task.content):
-            self._sources.setdefault(sha256, []).insert(0, RUNNER)
+            self._add_source(sha256, RUNNER)
         self.pending[task.task_id] = task.node
 
     def accept_reply(self, reply: pb.Reply, node: str) -> None:
@@ -86,7 +86,7 @@ class Run:
         if self.pending.get(reply.task_id) != node:
             raise WireError("A reply answers a task that its sender was not given.")
         for sha256 in referenced(reply.content):
-            self._sources.setdefault(sha256, []).append(node)
+            self._add_source(sha256, node)
         del self.pending[reply.task_id]
         reply.node = node
         reply.traffic.CopyFrom(self.places[node].traffic)
@@ -105,9 +105,8 @@ class Run:
         A node gets what the runner has named; what another node produced is not to be had, even by its digest.
         """
         chunk = pb.Chunk(run_id=self.id, sha256=fetch.sha256, offset=fetch.offset)
-        sources = dict.fromkeys(self._sources.get(fetch.sha256, ()))
         length = min(fetch.length, CHUNK_BYTES)
-        for source in sources:
+        for source in tuple(self._sources.get(fetch.sha256, ())):
             if (by_node and source != RUNNER) or (source != RUNNER and source not in nodes):
                 continue
             send = self._send_to(source, nodes)
@@ -123,6 +122,12 @@ class Run:
         """Forget the run's buffers."""
         self.inbox.cut()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _add_source(self, sha256: bytes, source: str) -> None:
+        """Note who has a buffer; the runner, which has it at hand, is asked first."""
+        known = self._sources.setdefault(sha256, [])
+        if source not in known:
+            known.insert(0 if source == RUNNER else len(known), source)
 
     def _send_to(self, node: str, nodes: dict[str, NodeSession]) -> SendFetch:
         async def send(fetch: pb.Fetch) -> None:
