@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -16,7 +15,7 @@ from rich.table import Table
 
 from catalog.client import lab_client
 from catalog.records import Dataset, DatasetDraft, Version
-from datalab.errors import BadInputError
+from datalab.boundary import bad_field, read_toml
 from datalab.home import Home
 
 _HOME = click.option(
@@ -35,13 +34,9 @@ def register(*, draft: Path, home: Path) -> None:
     contract, legal basis and purposes. A field that is missing or wrong is named.
     """
     try:
-        described = DatasetDraft.model_validate(tomllib.loads(draft.read_text(encoding="utf-8")))
-    except tomllib.TOMLDecodeError as error:
-        raise BadInputError(f"The file is not valid TOML: {error}.", where=str(draft)) from error
+        described = DatasetDraft.model_validate(read_toml(draft))
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        field = ".".join(map(str, first["loc"])) or "the dataset"
-        raise BadInputError(f"{field}: {first['msg']}.", where=str(draft)) from error
+        raise bad_field("The dataset", error, where=str(draft)) from error
     with lab_client(Home(home), "operator") as client:
         dataset = client.register_dataset(described)
     click.echo(f"Registered {dataset.id}.")

@@ -12,7 +12,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from datalab.errors import BadInputError
+from datalab.boundary import bad_field
 from datalab.home import Home
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -64,9 +64,9 @@ def load_settings(home: Home, **arguments: Any) -> Settings:
     try:
         return _HomeSettings(**arguments)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInputError(
-            f"The setting {'.'.join(map(str, first['loc']))} is not valid: {first['msg']}.",
+        raise bad_field(
+            "A setting",
+            error,
             where=str(home.path / "datalab.toml"),
             next_step="Correct it in the file, or in the environment variable DATALAB_….",
         ) from error

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from datalab.boundary import bad_field
 from datalab.errors import BadInputError, DatalabError, NotFoundError, error_of_child
 from datalab.home import Home, write_atomically
 from datalab.supervisor import Supervisor
@@ -20,7 +21,7 @@ from federation.bundle import App, digest, pack, read_app
 from federation.errors import RunFailedError
 from federation.pki.identity import Role
 from federation.pki.local import invite, open_registry
-from federation.run import COMPLETED, ConfigValue, RunFolder, RunPlace, RunSpec, bad_field
+from federation.run import COMPLETED, ConfigValue, RunFolder, RunPlace, RunSpec
 
 _POLL = 0.02
 

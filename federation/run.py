@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from datalab.errors import BadInputError
 from datalab.home import write_atomically
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -105,9 +104,3 @@ class RunFolder:
     def write_spec(self, spec: RunSpec) -> None:
         """Write what is asked for."""
         write_atomically(self.spec, spec.model_dump_json(indent=2).encode())
-
-
-def bad_field(what: str, error: ValidationError) -> BadInputError:
-    """Return the first thing that is wrong with a model, in a sentence that names the field and no value."""
-    first = error.errors(include_input=False, include_url=False)[0]
-    return BadInputError(f"{what} is not valid: {'.'.join(map(str, first['loc']))}: {first['msg']}.")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import IO
 
 import click
 from pydantic import ValidationError
 
+from datalab.boundary import bad_field, read_toml
 from datalab.errors import BadInputError
 from datalab.home import Home
 from datalab.permits.claims import Purpose
 from datalab.supervisor import Supervisor
-from federation.run import ConfigValue, RunPlace, bad_field
+from federation.run import ConfigValue, RunPlace
 
 
 @click.command()
@@ -72,7 +72,7 @@ def submit(
         places=[_place(one) for one in places],
         permit=permit.read().strip(),
         purpose=purpose,
-        config={**_settings(config_file), **dict(_setting(one) for one in settings)},
+        config={**(read_toml(config_file) if config_file else {}), **dict(_setting(one) for one in settings)},
         seed=seed,
     )
     click.echo(f"{submitted.path.name} submitted")
@@ -103,15 +103,6 @@ def _place(text: str) -> RunPlace:
         return RunPlace(node=node, dataset=dataset, version=int(version or 1))
     except ValidationError as error:
         raise bad_field(f"--place {text!r}", error) from error
-
-
-def _settings(path: Path | None) -> dict[str, ConfigValue]:
-    if path is None:
-        return {}
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise BadInputError(f"The file is not valid TOML: {error}.", where=str(path)) from error
 
 
 def _setting(text: str) -> tuple[str, ConfigValue]:

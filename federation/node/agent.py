@@ -23,7 +23,8 @@ from federation.node.holdings import hold_datasets
 from federation.node.runs import Runs, Send, announcement
 from federation.pb import federation_pb2 as pb
 from federation.pki.keys import CHAIN_FILE, Credentials
-from federation.wire.protocol import CHANNEL_OPTIONS, NODE_CONNECT, PROTOCOL_MAJOR, PROTOCOL_MINOR
+from federation.wire.channel import mutual_tls_channel
+from federation.wire.protocol import NODE_CONNECT, PROTOCOL_MAJOR, PROTOCOL_MINOR
 
 log = structlog.get_logger()
 
@@ -66,6 +67,7 @@ class _Agent:
         self._home = home
         self._config = load_config(home.path)
         self._credentials = Credentials.load(home.path / "identity")
+        self._gateway = gateway_address(home.path / "identity")
         self._identity = self._credentials.holder.identity
         self._held = hold_datasets(home, self._config)
         self._runs = Runs(
@@ -93,7 +95,7 @@ class _Agent:
         wait = FIRST_WAIT
         while True:
             try:
-                async with self._channel() as channel:
+                async with mutual_tls_channel(self._gateway, self._credentials) as channel:
                     await self._converse(channel)
                 wait = FIRST_WAIT
                 log.info("gateway closed the stream")
@@ -108,13 +110,6 @@ class _Agent:
                 self._runs.cut()
             await asyncio.sleep(wait)
             wait = min(wait * 2, LONGEST_WAIT)
-
-    def _channel(self) -> grpc.aio.Channel:
-        address = gateway_address(self._home.path / "identity")
-        credentials = grpc.ssl_channel_credentials(
-            self._credentials.trust_pem, self._credentials.key_pem, self._credentials.chain_pem
-        )
-        return grpc.aio.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
 
     async def _converse(self, channel: grpc.aio.Channel) -> None:
         call = channel.stream_stream(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from datalab.errors import BadInputError, NotFoundError
+from datalab.boundary import bad_field, read_toml
+from datalab.errors import NotFoundError
 from datalab.permits.claims import Purpose
-
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+from federation.run import Digest, Slug
 
 
 class _Model(BaseModel):
@@ -107,14 +105,10 @@ def load_config(home: Path) -> NodeConfig:
     """
     path = home / "node.toml"
     try:
-        return NodeConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return NodeConfig.model_validate(read_toml(path))
     except FileNotFoundError:
         raise NotFoundError(
             f"There is no {path}.", next_step="Write one: README, “Hospital IT”, shows what belongs in it."
         ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise BadInputError(f"node.toml is not valid TOML: {error}.", where=str(path)) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise BadInputError(f"node.toml: {field}: {first['msg']}.", where=str(path)) from error
+        raise bad_field("node.toml", error, where=str(path)) from error

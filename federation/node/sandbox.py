@@ -7,6 +7,7 @@ agent.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -67,8 +68,9 @@ def worker_environment() -> dict[str, str]:
     }
 
 
+@functools.cache
 def check_sandbox() -> None:
-    """Raise SandboxError unless a sandbox really works here."""
+    """Raise SandboxError unless a sandbox really works here; once it has worked, it is not tried again."""
     command = [*_bubblewrapped([]), sys.executable, "-P", "-c", "import federation"]
     tried = subprocess.run(command, capture_output=True, text=True, check=False)
     if tried.returncode != 0:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 import grpc.aio
 import structlog
 
@@ -22,9 +21,9 @@ from federation.errors import FederationError, RunFailedError, WireError
 from federation.pb import federation_pb2 as pb
 from federation.pki.keys import Credentials
 from federation.wire.buffers import BufferStore
+from federation.wire.channel import mutual_tls_channel
 from federation.wire.exchange import Inbox
 from federation.wire.protocol import (
-    CHANNEL_OPTIONS,
     CHUNK_BYTES,
     FETCH_WINDOW,
     MAX_FETCHES,
@@ -172,13 +171,7 @@ class Link:
         outgoing: asyncio.Queue[pb.ConductRequest | None] = asyncio.Queue()
         outgoing.put_nowait(pb.ConductRequest(open=self._opening))
         self._started.set_result(outgoing)
-        credentials = self._endpoint.credentials
-        channel_credentials = grpc.ssl_channel_credentials(
-            credentials.trust_pem, credentials.key_pem, credentials.chain_pem
-        )
-        async with grpc.aio.secure_channel(
-            self._endpoint.address, channel_credentials, options=CHANNEL_OPTIONS
-        ) as channel:
+        async with mutual_tls_channel(self._endpoint.address, self._endpoint.credentials) as channel:
             call = channel.stream_stream(
                 RUN_CONDUCT,
                 request_serializer=pb.ConductRequest.SerializeToString,

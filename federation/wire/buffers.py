@@ -56,11 +56,8 @@ class BufferStore:
         Raises:
             FileNotFoundError: nothing of it is here.
         """
-        for path in (
-            self.path(sha256),
-            self._part(sha256),
-            self.path(sha256),
-        ):  # it may be renamed in between
+        whole, part = self.path(sha256), self._part(sha256)
+        for path in (whole, part, whole):  # it may get its name in between
             try:
                 with path.open("rb") as file:
                     return os.pread(file.fileno(), length, offset)

@@ -91,9 +91,9 @@ class Inbox:
     async def _fetch(self, sha256: bytes, send: SendFetch, transfer: _Transfer) -> None:
         asked = offset = self._store.received(sha256)
         while transfer.size is None or offset < transfer.size:
-            # Until the size is known, ask for one piece only.
             if transfer.lost:
                 raise WireError(_LOST)
+            # Until the size is known, ask for one piece only.
             while len(transfer.pieces) < FETCH_WINDOW and asked < (transfer.size or offset + 1):
                 transfer.pieces[asked] = asyncio.get_running_loop().create_future()
                 await send(pb.Fetch(run_id=self._run_id, sha256=sha256, offset=asked, length=CHUNK_BYTES))
