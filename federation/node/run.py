@@ -13,6 +13,7 @@ from federation.node.policy import Approval
 from federation.node.sandbox import Places, check_sandbox
 from federation.node.worker import Worker, WorkerLostError
 from federation.pb import federation_pb2 as pb
+from federation.pb import worker_pb2
 from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox, SendFetch
 from federation.wire.protocol import CHUNK_BYTES, referenced
@@ -113,7 +114,7 @@ class NodeRun:
             await asyncio.to_thread(check_sandbox)
         return await Worker.start(
             Places(folder, Path(self.approval.dataset.folder) / "data.parquet", self._received.folder, self._outbox),
-            pb.WorkerStart(
+            worker_pb2.WorkerStart(
                 client_app=app.client_app,
                 run_id=self.offer.run_id,
                 node=self._node,

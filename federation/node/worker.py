@@ -9,6 +9,7 @@ from datalab.service import python_module
 from federation.errors import FederationError, WireError
 from federation.node.sandbox import APP, DATA, INBOX, OUTBOX, Places, sandboxed, worker_environment
 from federation.pb import federation_pb2 as pb
+from federation.pb import worker_pb2
 from federation.wire.pipe import encode_frame, read_frame_async
 from federation.wire.protocol import MAX_FRAME_BYTES
 
@@ -32,7 +33,7 @@ class Worker:
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def start(cls, places: Places, request: pb.WorkerStart, *, sandbox: str, log: Path) -> Worker:
+    async def start(cls, places: Places, request: worker_pb2.WorkerStart, *, sandbox: str, log: Path) -> Worker:
         """Start a worker and wait until it has loaded the app.
 
         Args:
@@ -65,7 +66,7 @@ class Worker:
             )
         worker = cls(process)
         try:
-            answer = await worker._exchange(pb.WorkerRequest(start=request), START_SECONDS)
+            answer = await worker._exchange(worker_pb2.WorkerRequest(start=request), START_SECONDS)
             if answer.WhichOneof("frame") != "ready" or answer.ready.error:
                 raise WorkerLostError("The app could not be loaded; the node's log says why.")
         except BaseException:
@@ -82,7 +83,7 @@ class Worker:
         Raises:
             WorkerLostError: it ended, broke the pipe's protocol, or took longer than ``seconds``; it is stopped.
         """
-        answer = await self._exchange(pb.WorkerRequest(task=task), seconds)
+        answer = await self._exchange(worker_pb2.WorkerRequest(task=task), seconds)
         if answer.WhichOneof("frame") != "reply" or answer.reply.task_id != task.task_id:
             await self.stop()
             raise WorkerLostError("The worker answered something else than it was asked.")
@@ -100,7 +101,7 @@ class Worker:
             self._process.kill()
             await self._process.wait()
 
-    async def _exchange(self, request: pb.WorkerRequest, seconds: float) -> pb.WorkerResponse:
+    async def _exchange(self, request: worker_pb2.WorkerRequest, seconds: float) -> worker_pb2.WorkerResponse:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         async with self._turn:
@@ -108,7 +109,7 @@ class Worker:
                 async with asyncio.timeout(seconds):
                     self._process.stdin.write(encode_frame(request))
                     await self._process.stdin.drain()
-                    answer = await read_frame_async(self._process.stdout, pb.WorkerResponse)
+                    answer = await read_frame_async(self._process.stdout, worker_pb2.WorkerResponse)
             except (TimeoutError, WireError, ConnectionError) as error:
                 await self.stop()
                 raise WorkerLostError("The worker was stopped: it took too long or broke its protocol.") from error

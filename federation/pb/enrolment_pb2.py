@@ -24,17 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%datalab/federation/v1/enrolment.proto\x12\x15\x64\x61talab.federation.v1\"o\n\x0c\x45nrolRequest\x12\x16\n\x0eprotocol_major\x18\x01 \x01(\r\x12\x16\n\x0eprotocol_minor\x18\x02 \x01(\r\x12\x0e\n\x06secret\x18\x03 \x01(\t\x12\x1f\n\x17\x63\x65rtificate_request_pem\x18\x04 \x01(\x0c\"\x91\x01\n\rEnrolResponse\x12\x16\n\x0eprotocol_major\x18\x01 \x01(\r\x12\x16\n\x0eprotocol_minor\x18\x02 \x01(\r\x12\x1d\n\x15\x63\x65rtificate_chain_pem\x18\x03 \x01(\x0c\x12\x18\n\x10trust_bundle_pem\x18\x04 \x01(\x0c\x12\x17\n\x0fgateway_address\x18\x05 \x01(\t2f\n\x10\x45nrolmentService\x12R\n\x05\x45nrol\x12#.datalab.federation.v1.EnrolRequest\x1a$.datalab.federation.v1.EnrolResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%datalab/federation/v1/enrolment.proto\x12\x15\x64\x61talab.federation.v1\"_\n\x0cRenewRequest\x12\x16\n\x0eprotocol_major\x18\x01 \x01(\r\x12\x16\n\x0eprotocol_minor\x18\x02 \x01(\r\x12\x1f\n\x17\x63\x65rtificate_request_pem\x18\x03 \x01(\x0c\"H\n\rRenewResponse\x12\x1d\n\x15\x63\x65rtificate_chain_pem\x18\x01 \x01(\x0c\x12\x18\n\x10trust_bundle_pem\x18\x02 \x01(\x0c\"o\n\x0c\x45nrolRequest\x12\x16\n\x0eprotocol_major\x18\x01 \x01(\r\x12\x16\n\x0eprotocol_minor\x18\x02 \x01(\r\x12\x0e\n\x06secret\x18\x03 \x01(\t\x12\x1f\n\x17\x63\x65rtificate_request_pem\x18\x04 \x01(\x0c\"\xa6\x01\n\rEnrolResponse\x12\x16\n\x0eprotocol_major\x18\x01 \x01(\r\x12\x16\n\x0eprotocol_minor\x18\x02 \x01(\r\x12\x1d\n\x15\x63\x65rtificate_chain_pem\x18\x03 \x01(\x0c\x12\x18\n\x10trust_bundle_pem\x18\x04 \x01(\x0c\x12\x17\n\x0fgateway_address\x18\x05 \x01(\t\x12\x13\n\x0bretry_after\x18\x06 \x01(\r2f\n\x10\x45nrolmentService\x12R\n\x05\x45nrol\x12#.datalab.federation.v1.EnrolRequest\x1a$.datalab.federation.v1.EnrolResponse2d\n\x0eRenewalService\x12R\n\x05Renew\x12#.datalab.federation.v1.RenewRequest\x1a$.datalab.federation.v1.RenewResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'datalab.federation.v1.enrolment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENROLREQUEST']._serialized_start=64
-  _globals['_ENROLREQUEST']._serialized_end=175
-  _globals['_ENROLRESPONSE']._serialized_start=178
-  _globals['_ENROLRESPONSE']._serialized_end=323
-  _globals['_ENROLMENTSERVICE']._serialized_start=325
-  _globals['_ENROLMENTSERVICE']._serialized_end=427
+  _globals['_RENEWREQUEST']._serialized_start=64
+  _globals['_RENEWREQUEST']._serialized_end=159
+  _globals['_RENEWRESPONSE']._serialized_start=161
+  _globals['_RENEWRESPONSE']._serialized_end=233
+  _globals['_ENROLREQUEST']._serialized_start=235
+  _globals['_ENROLREQUEST']._serialized_end=346
+  _globals['_ENROLRESPONSE']._serialized_start=349
+  _globals['_ENROLRESPONSE']._serialized_end=515
+  _globals['_ENROLMENTSERVICE']._serialized_start=517
+  _globals['_ENROLMENTSERVICE']._serialized_end=619
+  _globals['_RENEWALSERVICE']._serialized_start=621
+  _globals['_RENEWALSERVICE']._serialized_end=721
 # @@protoc_insertion_point(module_scope)

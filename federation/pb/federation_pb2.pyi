@@ -37,48 +37,56 @@ TASK_ERROR_CODE_NODE_LOST: TaskErrorCode
 TASK_ERROR_CODE_BAD_REPLY: TaskErrorCode
 
 class ConnectRequest(_message.Message):
-    __slots__ = ("hello", "decision", "reply", "fetch", "chunk")
+    __slots__ = ("hello", "decision", "reply", "fetch", "chunk", "run_closed")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
     REPLY_FIELD_NUMBER: _ClassVar[int]
     FETCH_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
+    RUN_CLOSED_FIELD_NUMBER: _ClassVar[int]
     hello: NodeHello
     decision: Decision
     reply: Reply
     fetch: Fetch
     chunk: Chunk
-    def __init__(self, hello: _Optional[_Union[NodeHello, _Mapping]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ...) -> None: ...
+    run_closed: RunClosed
+    def __init__(self, hello: _Optional[_Union[NodeHello, _Mapping]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_closed: _Optional[_Union[RunClosed, _Mapping]] = ...) -> None: ...
 
 class ConnectResponse(_message.Message):
-    __slots__ = ("welcome", "offer", "task", "fetch", "chunk", "run_end")
+    __slots__ = ("welcome", "offer", "task", "fetch", "chunk", "run_end", "revocations", "reply_refused")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     OFFER_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     FETCH_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     RUN_END_FIELD_NUMBER: _ClassVar[int]
+    REVOCATIONS_FIELD_NUMBER: _ClassVar[int]
+    REPLY_REFUSED_FIELD_NUMBER: _ClassVar[int]
     welcome: NodeWelcome
     offer: Offer
     task: Task
     fetch: Fetch
     chunk: Chunk
     run_end: RunEnd
-    def __init__(self, welcome: _Optional[_Union[NodeWelcome, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ...) -> None: ...
+    revocations: RevocationList
+    reply_refused: ReplyRefused
+    def __init__(self, welcome: _Optional[_Union[NodeWelcome, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ..., revocations: _Optional[_Union[RevocationList, _Mapping]] = ..., reply_refused: _Optional[_Union[ReplyRefused, _Mapping]] = ...) -> None: ...
 
 class ConductRequest(_message.Message):
-    __slots__ = ("open", "task", "fetch", "chunk", "run_end")
+    __slots__ = ("open", "task", "fetch", "chunk", "run_end", "reply_refused")
     OPEN_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     FETCH_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     RUN_END_FIELD_NUMBER: _ClassVar[int]
+    REPLY_REFUSED_FIELD_NUMBER: _ClassVar[int]
     open: RunOpen
     task: Task
     fetch: Fetch
     chunk: Chunk
     run_end: RunEnd
-    def __init__(self, open: _Optional[_Union[RunOpen, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ...) -> None: ...
+    reply_refused: ReplyRefused
+    def __init__(self, open: _Optional[_Union[RunOpen, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ..., reply_refused: _Optional[_Union[ReplyRefused, _Mapping]] = ...) -> None: ...
 
 class ConductResponse(_message.Message):
     __slots__ = ("decision", "reply", "fetch", "chunk")
@@ -93,16 +101,20 @@ class ConductResponse(_message.Message):
     def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ...) -> None: ...
 
 class NodeHello(_message.Message):
-    __slots__ = ("protocol_major", "protocol_minor", "software", "datasets")
+    __slots__ = ("protocol_major", "protocol_minor", "software", "datasets", "nonce", "continues")
     PROTOCOL_MAJOR_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_MINOR_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     DATASETS_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    CONTINUES_FIELD_NUMBER: _ClassVar[int]
     protocol_major: int
     protocol_minor: int
     software: str
     datasets: _containers.RepeatedCompositeFieldContainer[DatasetAnnouncement]
-    def __init__(self, protocol_major: _Optional[int] = ..., protocol_minor: _Optional[int] = ..., software: _Optional[str] = ..., datasets: _Optional[_Iterable[_Union[DatasetAnnouncement, _Mapping]]] = ...) -> None: ...
+    nonce: bytes
+    continues: bool
+    def __init__(self, protocol_major: _Optional[int] = ..., protocol_minor: _Optional[int] = ..., software: _Optional[str] = ..., datasets: _Optional[_Iterable[_Union[DatasetAnnouncement, _Mapping]]] = ..., nonce: _Optional[bytes] = ..., continues: _Optional[bool] = ...) -> None: ...
 
 class DatasetAnnouncement(_message.Message):
     __slots__ = ("id", "version", "report_json", "held_here")
@@ -117,27 +129,51 @@ class DatasetAnnouncement(_message.Message):
     def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., report_json: _Optional[str] = ..., held_here: _Optional[bool] = ...) -> None: ...
 
 class NodeWelcome(_message.Message):
-    __slots__ = ("protocol_major", "protocol_minor", "node", "open_runs")
+    __slots__ = ("protocol_major", "protocol_minor", "node", "open_runs", "gateway_chain_pem", "signature", "time", "revocations")
     PROTOCOL_MAJOR_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_MINOR_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     OPEN_RUNS_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_CHAIN_PEM_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    REVOCATIONS_FIELD_NUMBER: _ClassVar[int]
     protocol_major: int
     protocol_minor: int
     node: str
     open_runs: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, protocol_major: _Optional[int] = ..., protocol_minor: _Optional[int] = ..., node: _Optional[str] = ..., open_runs: _Optional[_Iterable[str]] = ...) -> None: ...
+    gateway_chain_pem: bytes
+    signature: bytes
+    time: float
+    revocations: RevocationList
+    def __init__(self, protocol_major: _Optional[int] = ..., protocol_minor: _Optional[int] = ..., node: _Optional[str] = ..., open_runs: _Optional[_Iterable[str]] = ..., gateway_chain_pem: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., time: _Optional[float] = ..., revocations: _Optional[_Union[RevocationList, _Mapping]] = ...) -> None: ...
+
+class RevocationList(_message.Message):
+    __slots__ = ("crl_der",)
+    CRL_DER_FIELD_NUMBER: _ClassVar[int]
+    crl_der: bytes
+    def __init__(self, crl_der: _Optional[bytes] = ...) -> None: ...
 
 class AuditHead(_message.Message):
-    __slots__ = ("number", "hash")
+    __slots__ = ("number", "hash", "signature")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     HASH_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     number: int
     hash: str
-    def __init__(self, number: _Optional[int] = ..., hash: _Optional[str] = ...) -> None: ...
+    signature: bytes
+    def __init__(self, number: _Optional[int] = ..., hash: _Optional[str] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Countersignature(_message.Message):
+    __slots__ = ("head", "signature")
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    head: AuditHead
+    signature: bytes
+    def __init__(self, head: _Optional[_Union[AuditHead, _Mapping]] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class Offer(_message.Message):
-    __slots__ = ("run_id", "app_sha256", "dataset", "dataset_version", "permit", "purpose", "seed", "config", "audit_head")
+    __slots__ = ("run_id", "app_sha256", "dataset", "dataset_version", "permit", "purpose", "seed", "config", "audit_head", "runner_signature", "runner_chain_pem")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     APP_SHA256_FIELD_NUMBER: _ClassVar[int]
     DATASET_FIELD_NUMBER: _ClassVar[int]
@@ -147,6 +183,8 @@ class Offer(_message.Message):
     SEED_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     AUDIT_HEAD_FIELD_NUMBER: _ClassVar[int]
+    RUNNER_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    RUNNER_CHAIN_PEM_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     app_sha256: bytes
     dataset: str
@@ -156,7 +194,9 @@ class Offer(_message.Message):
     seed: int
     config: _records_pb2.ConfigRecord
     audit_head: AuditHead
-    def __init__(self, run_id: _Optional[str] = ..., app_sha256: _Optional[bytes] = ..., dataset: _Optional[str] = ..., dataset_version: _Optional[int] = ..., permit: _Optional[str] = ..., purpose: _Optional[str] = ..., seed: _Optional[int] = ..., config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ...) -> None: ...
+    runner_signature: bytes
+    runner_chain_pem: bytes
+    def __init__(self, run_id: _Optional[str] = ..., app_sha256: _Optional[bytes] = ..., dataset: _Optional[str] = ..., dataset_version: _Optional[int] = ..., permit: _Optional[str] = ..., purpose: _Optional[str] = ..., seed: _Optional[int] = ..., config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ..., runner_signature: _Optional[bytes] = ..., runner_chain_pem: _Optional[bytes] = ...) -> None: ...
 
 class RunOpen(_message.Message):
     __slots__ = ("run_id", "places", "timeout")
@@ -176,20 +216,22 @@ class RunOpen(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., places: _Optional[_Iterable[_Union[RunOpen.Place, _Mapping]]] = ..., timeout: _Optional[float] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("run_id", "node", "code", "reason", "audit_head", "identity")
+    __slots__ = ("run_id", "node", "code", "reason", "audit_head", "identity", "countersignature")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     AUDIT_HEAD_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    COUNTERSIGNATURE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     node: str
     code: DecisionCode
     reason: str
     audit_head: AuditHead
     identity: str
-    def __init__(self, run_id: _Optional[str] = ..., node: _Optional[str] = ..., code: _Optional[_Union[DecisionCode, str]] = ..., reason: _Optional[str] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ..., identity: _Optional[str] = ...) -> None: ...
+    countersignature: Countersignature
+    def __init__(self, run_id: _Optional[str] = ..., node: _Optional[str] = ..., code: _Optional[_Union[DecisionCode, str]] = ..., reason: _Optional[str] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ..., identity: _Optional[str] = ..., countersignature: _Optional[_Union[Countersignature, _Mapping]] = ...) -> None: ...
 
 class Task(_message.Message):
     __slots__ = ("run_id", "task_id", "node", "message_type", "group_id", "content", "ttl")
@@ -244,85 +286,95 @@ class TaskError(_message.Message):
     def __init__(self, code: _Optional[_Union[TaskErrorCode, str]] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Fetch(_message.Message):
-    __slots__ = ("run_id", "sha256", "offset", "length")
+    __slots__ = ("run_id", "sha256", "offset", "length", "zstd")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
+    ZSTD_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     sha256: bytes
     offset: int
     length: int
-    def __init__(self, run_id: _Optional[str] = ..., sha256: _Optional[bytes] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
+    zstd: bool
+    def __init__(self, run_id: _Optional[str] = ..., sha256: _Optional[bytes] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ..., zstd: _Optional[bool] = ...) -> None: ...
 
 class Chunk(_message.Message):
-    __slots__ = ("run_id", "sha256", "offset", "data", "size", "missing")
+    __slots__ = ("run_id", "sha256", "offset", "data", "size", "missing", "zstd")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
+    ZSTD_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     sha256: bytes
     offset: int
     data: bytes
     size: int
     missing: bool
-    def __init__(self, run_id: _Optional[str] = ..., sha256: _Optional[bytes] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., size: _Optional[int] = ..., missing: _Optional[bool] = ...) -> None: ...
+    zstd: bool
+    def __init__(self, run_id: _Optional[str] = ..., sha256: _Optional[bytes] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., size: _Optional[int] = ..., missing: _Optional[bool] = ..., zstd: _Optional[bool] = ...) -> None: ...
+
+class ReplyRefused(_message.Message):
+    __slots__ = ("run_id", "task_id", "node", "reason")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    task_id: str
+    node: str
+    reason: str
+    def __init__(self, run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., node: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class RunEnd(_message.Message):
-    __slots__ = ("run_id", "outcome", "audit_head")
+    __slots__ = ("run_id", "outcome", "audit_head", "countersignature")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     AUDIT_HEAD_FIELD_NUMBER: _ClassVar[int]
+    COUNTERSIGNATURE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     outcome: str
     audit_head: AuditHead
-    def __init__(self, run_id: _Optional[str] = ..., outcome: _Optional[str] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ...) -> None: ...
+    countersignature: Countersignature
+    def __init__(self, run_id: _Optional[str] = ..., outcome: _Optional[str] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ..., countersignature: _Optional[_Union[Countersignature, _Mapping]] = ...) -> None: ...
 
-class WorkerRequest(_message.Message):
-    __slots__ = ("start", "task")
-    START_FIELD_NUMBER: _ClassVar[int]
-    TASK_FIELD_NUMBER: _ClassVar[int]
-    start: WorkerStart
-    task: Task
-    def __init__(self, start: _Optional[_Union[WorkerStart, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ...) -> None: ...
-
-class WorkerStart(_message.Message):
-    __slots__ = ("app_folder", "client_app", "run_id", "node", "seed", "run_config", "node_config", "inbox", "outbox", "memory_bytes")
-    APP_FOLDER_FIELD_NUMBER: _ClassVar[int]
-    CLIENT_APP_FIELD_NUMBER: _ClassVar[int]
+class RunClosed(_message.Message):
+    __slots__ = ("run_id", "audit_head", "countersignature")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
-    NODE_FIELD_NUMBER: _ClassVar[int]
-    SEED_FIELD_NUMBER: _ClassVar[int]
-    RUN_CONFIG_FIELD_NUMBER: _ClassVar[int]
-    NODE_CONFIG_FIELD_NUMBER: _ClassVar[int]
-    INBOX_FIELD_NUMBER: _ClassVar[int]
-    OUTBOX_FIELD_NUMBER: _ClassVar[int]
-    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
-    app_folder: str
-    client_app: str
+    AUDIT_HEAD_FIELD_NUMBER: _ClassVar[int]
+    COUNTERSIGNATURE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
-    node: str
-    seed: int
-    run_config: _records_pb2.ConfigRecord
-    node_config: _records_pb2.ConfigRecord
-    inbox: str
-    outbox: str
-    memory_bytes: int
-    def __init__(self, app_folder: _Optional[str] = ..., client_app: _Optional[str] = ..., run_id: _Optional[str] = ..., node: _Optional[str] = ..., seed: _Optional[int] = ..., run_config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., node_config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., inbox: _Optional[str] = ..., outbox: _Optional[str] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
+    audit_head: AuditHead
+    countersignature: Countersignature
+    def __init__(self, run_id: _Optional[str] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ..., countersignature: _Optional[_Union[Countersignature, _Mapping]] = ...) -> None: ...
 
-class WorkerResponse(_message.Message):
-    __slots__ = ("ready", "reply")
-    READY_FIELD_NUMBER: _ClassVar[int]
-    REPLY_FIELD_NUMBER: _ClassVar[int]
-    ready: WorkerReady
-    reply: Reply
-    def __init__(self, ready: _Optional[_Union[WorkerReady, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ...) -> None: ...
+class ListSessionsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
-class WorkerReady(_message.Message):
-    __slots__ = ("error",)
-    ERROR_FIELD_NUMBER: _ClassVar[int]
-    error: str
-    def __init__(self, error: _Optional[str] = ...) -> None: ...
+class ListSessionsResponse(_message.Message):
+    __slots__ = ("sessions",)
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    sessions: _containers.RepeatedCompositeFieldContainer[SessionInfo]
+    def __init__(self, sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ...) -> None: ...
+
+class SessionInfo(_message.Message):
+    __slots__ = ("identity", "serial", "connected", "last_seen", "certificate_expires", "software", "runs")
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    SERIAL_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_EXPIRES_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    identity: str
+    serial: str
+    connected: float
+    last_seen: float
+    certificate_expires: float
+    software: str
+    runs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, identity: _Optional[str] = ..., serial: _Optional[str] = ..., connected: _Optional[float] = ..., last_seen: _Optional[float] = ..., certificate_expires: _Optional[float] = ..., software: _Optional[str] = ..., runs: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -111,20 +111,36 @@ class Credentials:
             )
 
 
-def check_chain(chain_pem: bytes, trust_pem: bytes, *, now: datetime) -> Certificate:
+def check_chain(chain_pem: bytes, trust_pem: bytes, *, now: datetime, serves: bool = False) -> Certificate:
     """Return the first certificate of a chain that leads to one of the roots and is valid at ``now``.
 
+    Args:
+        chain_pem: the certificate, then those between it and a root.
+        trust_pem: the roots.
+        now: the time.
+        serves: whether it must be a server's certificate (a gateway's) instead of a client's.
+
     Raises:
-        IdentityError: it does not lead there, is not for a client, or is expired or not yet valid.
+        IdentityError: it does not lead there, is not for this use, or is expired or not yet valid.
     """
     from cryptography import x509
-    from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+    from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
+    purpose = ExtendedKeyUsageOID.SERVER_AUTH if serves else ExtendedKeyUsageOID.CLIENT_AUTH
     try:
         leaf, *others = x509.load_pem_x509_certificates(chain_pem)
-        roots = Store(x509.load_pem_x509_certificates(trust_pem))
-        PolicyBuilder().store(roots).time(now).build_client_verifier().verify(leaf, others)
-    except (ValueError, VerificationError) as error:
+        # A server's DNS names are for TLS to check; here only the chain and the use count, the same way for both kinds.
+        policy = (
+            PolicyBuilder()
+            .store(Store(x509.load_pem_x509_certificates(trust_pem)))
+            .time(now)
+            .extension_policies(ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=ExtensionPolicy.permit_all())
+        )
+        policy.build_client_verifier().verify(leaf, others)
+        if list(leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) != [purpose]:
+            raise ValueError("the certificate is for another use")
+    except (ValueError, VerificationError, x509.ExtensionNotFound) as error:
         raise IdentityError(
             "The certificate was not issued by the federation's authority for this use, or is not valid now.",
             next_step="Check that this machine's clock is right, then enrol again with a new token.",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from federation.pb import federation_pb2 as pb
+from federation.pb import worker_pb2
 from federation.wire.buffers import BufferStore
 from federation.wire.pipe import encode_frame, read_frame
 
@@ -24,7 +25,7 @@ def main() -> None:
     os.dup2(2, 1)  # what the app prints must not mix with frames
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
-    opening = read_frame(requests, pb.WorkerRequest)
+    opening = read_frame(requests, worker_pb2.WorkerRequest)
     if opening is None:
         return
     start = opening.start
@@ -35,10 +36,12 @@ def main() -> None:
         executor = Executor(start, BufferStore(Path(start.inbox)), BufferStore(Path(start.outbox)))
     except Exception:  # noqa: BLE001 - whatever the app's import raises: it is not ours to know, and the agent must be told
         traceback.print_exc()
-        responses.write(encode_frame(pb.WorkerResponse(ready=pb.WorkerReady(error="the app could not be loaded"))))
+        responses.write(
+            encode_frame(worker_pb2.WorkerResponse(ready=worker_pb2.WorkerReady(error="the app could not be loaded")))
+        )
         sys.exit(1)
-    responses.write(encode_frame(pb.WorkerResponse(ready=pb.WorkerReady())))
-    while (request := read_frame(requests, pb.WorkerRequest)) is not None:
+    responses.write(encode_frame(worker_pb2.WorkerResponse(ready=worker_pb2.WorkerReady())))
+    while (request := read_frame(requests, worker_pb2.WorkerRequest)) is not None:
         reply = pb.Reply(run_id=request.task.run_id, task_id=request.task.task_id)
         started = time.perf_counter()
         try:
@@ -47,7 +50,7 @@ def main() -> None:
             traceback.print_exc()
             reply.error.code = pb.TASK_ERROR_CODE_APP_FAILED
         reply.app_seconds = executor.app_seconds or time.perf_counter() - started
-        responses.write(encode_frame(pb.WorkerResponse(reply=reply)))
+        responses.write(encode_frame(worker_pb2.WorkerResponse(reply=reply)))
 
 
 def _limit(memory_bytes: int) -> None:

@@ -11,7 +11,7 @@ from federation.flower import seam
 from federation.flower.apps import load, round_of, seed_everything
 from federation.flower.records import decode_config, decode_records, encode_records
 from federation.pb import federation_pb2 as pb
-from federation.pb import records_pb2
+from federation.pb import records_pb2, worker_pb2
 from federation.wire.buffers import BufferStore
 
 
@@ -27,7 +27,7 @@ class Executor:
         BundleError: the app has no ClientApp where its description says.
     """
 
-    def __init__(self, start: pb.WorkerStart, inbox: BufferStore, outbox: BufferStore) -> None:
+    def __init__(self, start: worker_pb2.WorkerStart, inbox: BufferStore, outbox: BufferStore) -> None:
         self._inbox = inbox
         self._outbox = outbox
         self._run_id = start.run_id

@@ -1,0 +1,60 @@
+"""What is signed of the frames that two sides must later be able to prove to each other, as JSON documents.
+
+Protobuf's bytes are no canonical form, so what is sealed is written out here, field by field.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from federation.pb import federation_pb2 as pb
+from federation.pb import records_pb2
+
+
+def offer_document(offer: pb.Offer, node: str) -> dict[str, Any]:
+    """Return what a runner signs of an offer to ``node``: everything but the lab's audit head."""
+    return {
+        "run": offer.run_id,
+        "node": node,
+        "app": offer.app_sha256.hex(),
+        "dataset": offer.dataset,
+        "version": offer.dataset_version,
+        "permit": offer.permit,
+        "purpose": offer.purpose,
+        "seed": str(offer.seed),
+        "config": _config(offer.config),
+    }
+
+
+def head_document(owner: str, head: pb.AuditHead) -> dict[str, Any]:
+    """Return what is signed of an audit head; ``owner`` is the SPIFFE id of the member whose log it is."""
+    return {"owner": owner, "n": head.number, "hash": head.hash}
+
+
+def welcome_document(node: str, nonce: bytes) -> dict[str, Any]:
+    """Return what a gateway signs in its welcome to the node with the SPIFFE id ``node``."""
+    return {"node": node, "nonce": nonce.hex()}
+
+
+def _config(config: records_pb2.ConfigRecord) -> list[list[Any]]:
+    """Return each setting as its name, its type on the wire, and its value with numbers and bytes as text."""
+    settings: list[list[Any]] = []
+    for entry in config.entries:
+        kind = entry.WhichOneof("value") or ""
+        value = getattr(entry, kind) if kind else None
+        settings.append([entry.key, kind, _text(value)])
+    return settings
+
+
+def _text(value: Any) -> Any:
+    match value:
+        case bool() | str() | None:
+            return value
+        case float():
+            return value.hex()
+        case int():
+            return str(value)
+        case bytes():
+            return value.hex()
+        case _:
+            return [_text(one) for one in value.values]
