@@ -29,6 +29,15 @@ class Ports(BaseModel):
     enrolment: Port = 8444
 
 
+class Certificates(BaseModel):
+    """How long certificates are good for; their holders renew them at two thirds of that."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hours: Annotated[float, Field(gt=0, le=90 * 24)] = 7 * 24
+    """Of a node, a gateway or another part of the lab, and the longest that a runner's is (a run may end sooner)."""
+
+
 class Settings(BaseSettings):
     """What an operator may set for one home. In the environment: ``DATALAB_PORTS__LAB=8440``."""
 
@@ -38,6 +47,7 @@ class Settings(BaseSettings):
     federation: str = "datalab.local"
     """Trust domain of the federation: the host part of every identity, ``spiffe://<federation>/…``."""
     ports: Ports = Ports()
+    certificates: Certificates = Certificates()
 
 
 def load_settings(home: Home, **arguments: Any) -> Settings:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from ssl import DER_cert_to_PEM_cert
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import grpc
 
+from datalab.canonical import sha256_hex
 from datalab.errors import (
     BadInputError,
     DatalabError,
@@ -20,24 +23,46 @@ from datalab.home import write_atomically
 from federation.errors import FederationError, WireError
 from federation.pb import enrolment_pb2 as pb
 from federation.pki.identity import Identity
-from federation.pki.keys import Credentials, certificate_request, key_pem, new_key
+from federation.pki.keys import (
+    Credentials,
+    certificate_request,
+    key_pem,
+    load_key,
+    new_key,
+    public_key_sha256,
+)
 from federation.pki.token import EnrolmentToken, check_address
+from federation.wire.channel import Proxy, proxy_options
 from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 GATEWAY_FILE = "gateway"
 """Beside the credentials: where the gateway listens, "host:port"."""
 TIMEOUT = 20.0
+LONGEST_RETRY = 30.0
+"""Seconds that a gateway can have this side wait before it asks again whether it has been approved."""
 
 
-def enrol(token_text: str, folder: Path) -> Identity:
+def enrol(
+    token_text: str,
+    folder: Path,
+    *,
+    waiting: Callable[[str], None] = lambda _: None,
+    proxy: Proxy | None = None,
+) -> Identity:
     """Enrol with a token; write credentials and the gateway's address into ``folder``.
 
-    The key is made here and stays here. Nothing is written unless the certificate is for this key and this member,
-    and from the authority in the token.
+    The key is made here and stays here. Nothing is used unless the certificate is for this key and this member, and
+    from the authority in the token. Where the operator has to approve the key first, this waits until that is done or
+    the token expires; the key is kept meanwhile, so that a later call goes on waiting.
 
     Args:
         token_text: from ``datalab node invite``; it works once.
         folder: gets the files of ``Credentials`` and ``GATEWAY_FILE``.
+        waiting: called once with the SHA-256 of the key, for people to compare, where approval is waited for.
+        proxy: that lets this machine out.
 
     Raises:
         IdentityError: not a token; used, expired or unknown; or whoever answers is not of this federation.
@@ -47,19 +72,40 @@ def enrol(token_text: str, folder: Path) -> Identity:
     token = EnrolmentToken.decode(token_text)
     identity = token.identity
     pinned = DER_cert_to_PEM_cert(token.ca).encode()
-    key = new_key()
-    answer = _call(token, pinned, certificate_request(key))
+    key = _waiting_key(folder, token) or new_key()
+    told = False
+    while (answer := _call(token, pinned, certificate_request(key), proxy)).retry_after:
+        if not told:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomically(folder / _waiting_file(token), key_pem(key))
+            waiting(public_key_sha256(key))
+            told = True
+        time.sleep(min(answer.retry_after, LONGEST_RETRY))
     try:
         gateway = check_address(answer.gateway_address)
     except ValueError as error:
         raise _wrong_answer("does not say where it listens", token.address) from error
     if pinned.strip() not in answer.trust_bundle_pem:
         raise _wrong_answer("does not hand out the authority that the token names", token.address)
-    Credentials(key_pem(key), answer.certificate_chain_pem, pinned).check(identity)
+    credentials = Credentials(key_pem(key), answer.certificate_chain_pem, answer.trust_bundle_pem)
+    credentials.check(identity)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomically(folder / GATEWAY_FILE, gateway.encode("ascii"))
-    Credentials(key_pem(key), answer.certificate_chain_pem, answer.trust_bundle_pem).store(folder)
+    credentials.store(folder)
+    (folder / _waiting_file(token)).unlink(missing_ok=True)
     return identity
+
+
+def _waiting_file(token: EnrolmentToken) -> str:
+    return f"waiting-{sha256_hex(token.secret.encode())[:16]}.key.pem"
+
+
+def _waiting_key(folder: Path, token: EnrolmentToken) -> EllipticCurvePrivateKey | None:
+    """Return the key that an earlier call with this token has made and left waiting."""
+    try:
+        return load_key((folder / _waiting_file(token)).read_bytes())
+    except FileNotFoundError:
+        return None
 
 
 def gateway_address(folder: Path) -> str:
@@ -72,7 +118,7 @@ def gateway_address(folder: Path) -> str:
         ) from None
 
 
-def _call(token: EnrolmentToken, pinned: bytes, request_pem: bytes) -> pb.EnrolResponse:
+def _call(token: EnrolmentToken, pinned: bytes, request_pem: bytes, proxy: Proxy | None) -> pb.EnrolResponse:
     request = pb.EnrolRequest(
         protocol_major=PROTOCOL_MAJOR,
         protocol_minor=PROTOCOL_MINOR,
@@ -80,7 +126,8 @@ def _call(token: EnrolmentToken, pinned: bytes, request_pem: bytes) -> pb.EnrolR
         certificate_request_pem=request_pem,
     )
     service = pb.DESCRIPTOR.services_by_name["EnrolmentService"].full_name
-    with grpc.secure_channel(token.address, grpc.ssl_channel_credentials(pinned)) as channel:
+    tls = grpc.ssl_channel_credentials(pinned)
+    with grpc.secure_channel(token.address, tls, options=proxy_options(proxy)) as channel:
         method = channel.unary_unary(
             f"/{service}/Enrol",
             request_serializer=pb.EnrolRequest.SerializeToString,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -14,8 +16,8 @@ from datalab.errors import BadInputError, DatalabError, IdentityError
 from federation.enrolment.limit import FailureLimit
 from federation.errors import WireError
 from federation.pb import enrolment_pb2 as pb
-from federation.pki.authority import Authority
-from federation.pki.certificates import requested_key
+from federation.pki.authority import MEMBER_LIFETIME, Authority
+from federation.pki.certificates import key_fingerprint, requested_key
 from federation.pki.identity import Identity, holder_from_pem
 from federation.pki.registry import Registry
 from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR, check_version
@@ -23,6 +25,10 @@ from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR, check_versi
 SERVICE = pb.DESCRIPTOR.services_by_name["EnrolmentService"].full_name
 
 log = structlog.get_logger()
+
+GATEWAY_FAULT = "The gateway has a fault. Ask its operator to look into its log."
+RETRY_SECONDS = 2
+"""How long whoever waits for approval is asked to wait before asking again."""
 
 _REFUSALS: dict[type[DatalabError], grpc.StatusCode] = {
     IdentityError: grpc.StatusCode.PERMISSION_DENIED,
@@ -32,15 +38,18 @@ _REFUSALS: dict[type[DatalabError], grpc.StatusCode] = {
 """What a peer is told the reason of; anything else is the lab's own trouble and stays in its log."""
 
 
-def enrolment_handler(authority: Authority, registry: Registry, *, gateway: str) -> grpc.GenericRpcHandler:
+def enrolment_handler(
+    authority: Callable[[], Authority], registry: Registry, *, gateway: str, lifetime: timedelta = MEMBER_LIFETIME
+) -> grpc.GenericRpcHandler:
     """Return the handler of the enrolment service for a ``grpc.aio`` server with server TLS only.
 
     Args:
-        authority: issues the certificates.
+        authority: returns what issues the certificates now.
         registry: knows the invitations, and enters the certificates.
         gateway: where members connect afterwards, "host:port".
+        lifetime: of the certificates.
     """
-    enrolment = _Enrolment(authority, registry, gateway)
+    enrolment = _Enrolment(authority, registry, gateway, lifetime)
     method: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(
         enrolment.enrol,
         request_deserializer=pb.EnrolRequest.FromString,
@@ -50,10 +59,13 @@ def enrolment_handler(authority: Authority, registry: Registry, *, gateway: str)
 
 
 class _Enrolment:
-    def __init__(self, authority: Authority, registry: Registry, gateway: str) -> None:
+    def __init__(
+        self, authority: Callable[[], Authority], registry: Registry, gateway: str, lifetime: timedelta
+    ) -> None:
         self._authority = authority
         self._registry = registry
         self._gateway = gateway
+        self._lifetime = lifetime
         self._limit = FailureLimit()
 
     async def enrol(self, request: pb.EnrolRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.EnrolResponse:
@@ -70,9 +82,7 @@ class _Enrolment:
             await context.abort(code, " ".join(filter(None, (error.what, error.next_step))))
         except Exception:  # gRPC would show its text to the peer
             log.exception("enrolment failed")
-            await context.abort(
-                grpc.StatusCode.INTERNAL, "The gateway has a fault. Ask its operator to look into its log."
-            )
+            await context.abort(grpc.StatusCode.INTERNAL, GATEWAY_FAULT)
 
     def _issue_or_record(self, request: pb.EnrolRequest, host: str) -> pb.EnrolResponse:
         try:
@@ -83,15 +93,20 @@ class _Enrolment:
 
     def _issue(self, request: pb.EnrolRequest) -> pb.EnrolResponse:
         check_version(request.protocol_major, request.protocol_minor)
-        requested_key(request.certificate_request_pem)  # a bad request must not cost its sender the token
-        invite = self._registry.claim(request.secret)
-        identity = Identity(self._authority.federation, invite.role, invite.name)
-        chain = self._authority.issue(request.certificate_request_pem, identity)
+        key = requested_key(request.certificate_request_pem)  # a bad request must not cost its sender the token
+        invite = self._registry.claim(request.secret, key_fingerprint(key))
+        if invite is None:
+            return pb.EnrolResponse(
+                protocol_major=PROTOCOL_MAJOR, protocol_minor=PROTOCOL_MINOR, retry_after=RETRY_SECONDS
+            )
+        authority = self._authority()
+        identity = Identity(authority.federation, invite.role, invite.name)
+        chain = authority.issue(request.certificate_request_pem, identity, lifetime=self._lifetime)
         self._registry.record_certificate(invite, holder_from_pem(chain))
         return pb.EnrolResponse(
             protocol_major=PROTOCOL_MAJOR,
             protocol_minor=PROTOCOL_MINOR,
             certificate_chain_pem=chain,
-            trust_bundle_pem=self._authority.trust_bundle_pem,
+            trust_bundle_pem=authority.trust_bundle_pem,
             gateway_address=self._gateway,
         )

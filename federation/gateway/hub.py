@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,20 +13,29 @@ import grpc.aio
 import structlog
 
 from datalab.audit.chain import Head
+from datalab.errors import DatalabError
 from federation.errors import WireError
+from federation.gateway.identity import GatewayIdentity
 from federation.gateway.run import NodeSession, Run, RunnerSession
 from federation.gateway.session import Session
 from federation.pb import federation_pb2 as pb
-from federation.pki.identity import Holder
+from federation.pki.identity import Holder, Role
+from federation.pki.registry import expired_error, revoked_error
+from federation.pki.seal import HEAD, HEAD_SEEN, is_sealed_by
 from federation.wire.protocol import (
     MAX_DATASETS,
+    MAX_NONCE,
     MAX_REASON,
     PROTOCOL_MAJOR,
     PROTOCOL_MINOR,
     check_version,
 )
+from federation.wire.sealed import head_document
 
 log = structlog.get_logger()
+
+MAX_CLOSING = 10_000
+"""Last words of nodes on runs that are waited for; the oldest are given up."""
 
 Announce = Callable[[str, pb.DatasetAnnouncement], Awaitable[None]]
 
@@ -44,18 +55,65 @@ class Hub:
         folder: where buffers are relayed through.
         announce: tells the catalog about a dataset that a node announced.
         record: the gateway's audit log.
+        gateway: signs for this gateway, and knows who is revoked.
     """
 
-    def __init__(self, folder: Path, announce: Announce, record: Record) -> None:
+    def __init__(self, folder: Path, announce: Announce, record: Record, gateway: GatewayIdentity) -> None:
         self.nodes: dict[str, NodeSession] = {}
         self.runs: dict[str, Run] = {}
+        # Streams that a newer one of the same node continues; they are read and written to their end.
+        self._former: dict[str, NodeSession] = {}
+        # Nodes whose last word on a run that has ended is still to come, and the head that they were shown.
+        self._closing: OrderedDict[tuple[str, str], pb.AuditHead] = OrderedDict()
         self._folder = folder
         self._announce = announce
         self._record = record
+        self._gateway = gateway
 
     def sessions(self) -> list[Session[Any, Any]]:
         """Return every live stream."""
-        return [*self.nodes.values(), *(run.runner for run in self.runs.values())]
+        return [*self.nodes.values(), *self._former.values(), *(run.runner for run in self.runs.values())]
+
+    def cut_ended(self, now: datetime) -> None:
+        """End the streams of whoever has been revoked, or whose certificate has expired."""
+        for session in self.sessions():
+            holder = session.holder
+            if holder.serial in self._gateway.revoked:
+                revoked = {one.serial: one.revoked for one in self._gateway.revocations.certificates}
+                session.cut(revoked_error(holder.identity, revoked[holder.serial]))
+            elif holder.expires <= now:
+                session.cut(expired_error(holder))
+
+    def cut_all(self, reason: DatalabError) -> None:
+        """End every stream."""
+        for session in self.sessions():
+            session.cut(reason)
+
+    def tell_revocations(self) -> None:
+        """Send every node the new list of revoked certificates."""
+        frame = pb.ConnectResponse(revocations=self._gateway.revocation_list())
+        for session in self.nodes.values():
+            session.send(frame)
+
+    def list_sessions(self) -> pb.ListSessionsResponse:
+        """Return who is connected."""
+        runs: dict[str, list[str]] = {}
+        for run in self.runs.values():
+            for name in run.places:
+                runs.setdefault(name, []).append(run.id)
+        answer = pb.ListSessionsResponse()
+        for session in self.sessions():
+            name = session.identity.name
+            answer.sessions.add(
+                identity=str(session.identity),
+                serial=session.holder.serial,
+                connected=session.connected,
+                last_seen=session.last_seen,
+                certificate_expires=session.holder.expires.timestamp(),
+                software=session.software,
+                runs=sorted(runs.get(name, [])) if session.identity.role is Role.NODE else [name],
+            )
+        return answer
 
     async def connect(
         self,
@@ -74,29 +132,47 @@ class Hub:
         if len(hello.datasets) > MAX_DATASETS:
             raise WireError(f"A node announces at most {MAX_DATASETS} datasets.")
         name, session = holder.identity.name, NodeSession(holder)
+        session.software = hello.software[:64]
+        (session.certificate,) = context.auth_context()["x509_pem_cert"]
+        continues = hello.continues and name in self.nodes
         if (before := self.nodes.get(name)) is not None:
-            before.cut(WireError("The node has connected again."))
-            self._lose(name)
+            self._replace(name, before, continues=continues)
         self.nodes[name] = session
         announcing = asyncio.create_task(self._announce_all(name, list(hello.datasets)))
         try:
-            self._record("node connected", node=name, software=hello.software[:64], datasets=len(hello.datasets))
-            self._welcome(name, session)
+            self._record("node connected", node=name, software=session.software, datasets=len(hello.datasets))
+            self._welcome(name, session, hello.nonce[:MAX_NONCE], continues=continues)
             await session.serve(requests, context, lambda frame: self._from_node(session, frame))
         finally:
             announcing.cancel()
+            if self._former.get(name) is session:
+                del self._former[name]
             if self.nodes.get(name) is session:
                 del self.nodes[name]
                 self._record("node disconnected", node=name)
                 self._lose(name)
 
-    def _welcome(self, name: str, session: NodeSession) -> None:
+    def _replace(self, name: str, before: NodeSession, *, continues: bool) -> None:
+        """Have a node's new stream take the place of the one before.
+
+        One that is continued loses nothing: what waits there is still sent, and the node closes it when it is ready.
+        """
+        if not continues:
+            before.cut(WireError("The node has connected again."))
+            self._lose(name)
+            return
+        if (oldest := self._former.get(name)) is not None:
+            oldest.cut(WireError("The node has continued this stream twice."))
+        self._former[name] = before
+
+    def _welcome(self, name: str, session: NodeSession, nonce: bytes, *, continues: bool) -> None:
         """Greet a node, and offer it the runs that it takes part in (again, if it was away)."""
         welcome = pb.NodeWelcome(protocol_major=PROTOCOL_MAJOR, protocol_minor=PROTOCOL_MINOR, node=name)
         runs = [run for run in self.runs.values() if name in run.places]
         welcome.open_runs.extend(run.id for run in runs)
+        self._gateway.prove(welcome, str(session.identity), nonce)
         session.send(pb.ConnectResponse(welcome=welcome))
-        for run in runs:
+        for run in () if continues else runs:
             run.places[name].decided = False
             session.send(pb.ConnectResponse(offer=run.places[name].offer))
 
@@ -127,8 +203,7 @@ class Hub:
         if run.id != holder.identity.name or run.id in self.runs:
             raise WireError("A runner conducts the one run that its certificate names, once at a time.")
         self.runs[run.id] = run
-        head = self._record("run opened", run=run.id, nodes=sorted(run.places))
-        run.set_head(head)
+        run.set_head(self._sign(self._record("run opened", run=run.id, nodes=sorted(run.places))))
         for name, place in run.places.items():
             if name in self.nodes:
                 self.nodes[name].send(pb.ConnectResponse(offer=place.offer))
@@ -136,16 +211,70 @@ class Hub:
             await session.serve(requests, context, lambda frame: self._from_runner(run, frame))
         finally:
             del self.runs[run.id]
-            head = self._record("run closed", run=run.id, outcome=run.end.outcome[:20])
-            run.end.audit_head.CopyFrom(pb.AuditHead(number=head.n, hash=head.hash))
-            for name in run.places.keys() & self.nodes.keys():
-                self.nodes[name].send(pb.ConnectResponse(run_end=run.end))
-            run.close()
+            self._end(run)
+
+    def _end(self, run: Run) -> None:
+        """Tell a run's nodes that it has ended; each gets a signature over the head that it has shown, to keep."""
+        head = self._sign(self._record("run closed", run=run.id, outcome=run.end.outcome[:20]))
+        for name in sorted(run.places.keys() & self.nodes.keys()):
+            end = pb.RunEnd(run_id=run.id, outcome=run.end.outcome, audit_head=head)
+            if (shown := run.places[name].head) is not None:
+                owner = str(self.nodes[name].identity)
+                end.countersignature.head.CopyFrom(shown)
+                end.countersignature.signature = self._gateway.sealer.seal(HEAD_SEEN, head_document(owner, shown))
+            self.nodes[name].send(pb.ConnectResponse(run_end=end))
+            self._closing[run.id, name] = head
+            while len(self._closing) > MAX_CLOSING:
+                self._closing.popitem(last=False)
+        run.close()
+
+    def _sign(self, at: Head) -> pb.AuditHead:
+        """Return where the gateway's log stands, signed by the gateway."""
+        head = pb.AuditHead(number=at.n, hash=at.hash)
+        head.signature = self._gateway.sealer.seal(HEAD, head_document(self._gateway.identity, head))
+        return head
+
+    def _closed(self, session: NodeSession, closed: pb.RunClosed) -> None:
+        """Write a node's last head of a run, and its signature over the gateway's, into the gateway's log."""
+        shown = self._closing.pop((closed.run_id, session.identity.name), None)
+        if shown is not None:
+            self._record(
+                "node closed run",
+                run=closed.run_id,
+                node=session.identity.name,
+                node_head=self._node_head(session, closed.audit_head),
+                own_head_seen=self._receipt(session, closed.countersignature, shown),
+            )
+
+    def _node_head(self, session: NodeSession, head: pb.AuditHead) -> dict[str, Any]:
+        """Return a node's head for the log; ``genuine`` says whether the node has signed it."""
+        document = head_document(str(session.identity), head)
+        return {
+            "n": head.number,
+            "hash": head.hash[:64],
+            "owner": str(session.identity),
+            "genuine": is_sealed_by(session.certificate, head.signature, HEAD, document),
+            "signature": head.signature[:128].hex(),
+        }
+
+    def _receipt(self, session: NodeSession, receipt: pb.Countersignature, shown: pb.AuditHead) -> dict[str, Any]:
+        """Return a node's signature over the gateway's head for the log."""
+        document = head_document(self._gateway.identity, shown)
+        return {
+            "n": shown.number,
+            "hash": shown.hash,
+            "by": str(session.identity),
+            "genuine": is_sealed_by(session.certificate, receipt.signature, HEAD_SEEN, document),
+            "signature": receipt.signature[:128].hex(),
+        }
 
     async def _from_node(self, session: NodeSession, request: pb.ConnectRequest) -> None:
         kind = request.WhichOneof("frame")
         frame = getattr(request, kind) if kind else None
         name = session.identity.name
+        if isinstance(frame, pb.RunClosed):
+            self._closed(session, frame)
+            return
         run = self.runs.get(getattr(frame, "run_id", ""))
         if run is None or name not in run.places:
             # The run may have ended a moment ago; anything else is refused without a word about other runs.
@@ -156,7 +285,8 @@ class Hub:
             case pb.Decision():
                 if run.places[name].decided:
                     raise WireError("A node decides once on a run, each time that it is offered.")
-                run.places[name].decided = True
+                place = run.places[name]
+                place.decided, place.head = True, frame.audit_head
                 frame.reason = frame.reason[:MAX_REASON]
                 self._record(
                     "node decided",
@@ -164,17 +294,13 @@ class Hub:
                     node=name,
                     decision=pb.DecisionCode.Name(frame.code),
                     reason=frame.reason,
-                    node_head={"n": frame.audit_head.number, "hash": frame.audit_head.hash[:64]},
+                    node_head=self._node_head(session, frame.audit_head),
+                    own_head_seen=self._receipt(session, frame.countersignature, place.offer.audit_head),
                 )
                 frame.node, frame.identity = name, str(session.identity)
                 run.runner.send(pb.ConductResponse(decision=frame))
             case pb.Reply():
-                try:
-                    run.accept_reply(frame, name)
-                except WireError as error:
-                    self._record("reply refused", run=run.id, node=name, reason=str(error))
-                    return
-                run.runner.send(pb.ConductResponse(reply=frame))
+                self._accept_reply(run, frame, name)
             case pb.Fetch():
                 session.answer(frame, lambda fetch: self._chunk_for_node(run, name, fetch))
             case pb.Chunk():
@@ -198,8 +324,29 @@ class Hub:
                 run.inbox.accept(chunk)
             case pb.RunEnd() as end:
                 run.end = end
+            case pb.ReplyRefused() as refused:
+                self._refused(run, refused)
             case _:
                 raise WireError("A runner sends tasks, fetches, chunks and the run's end after its opening.")
+
+    def _accept_reply(self, run: Run, reply: pb.Reply, node: str) -> None:
+        """Pass a reply on; one that is refused is answered for at once, so that nobody waits for it."""
+        try:
+            run.accept_reply(reply, node)
+        except WireError as error:
+            refused = pb.ReplyRefused(run_id=run.id, task_id=reply.task_id[:64], node=node, reason=error.what)
+            self._refused(run, refused)
+            if (instead := run.refuse(reply.task_id, node, error.what)) is not None:
+                run.runner.send(pb.ConductResponse(reply=instead))
+            return
+        run.runner.send(pb.ConductResponse(reply=reply))
+
+    def _refused(self, run: Run, refused: pb.ReplyRefused) -> None:
+        """Write down that a reply was refused, here or by the runner, and let its node know."""
+        reason = refused.reason[:MAX_REASON]
+        self._record("reply refused", run=run.id, node=refused.node[:63], task=refused.task_id[:64], reason=reason)
+        if refused.node in run.places and refused.node in self.nodes:
+            self.nodes[refused.node].send(pb.ConnectResponse(reply_refused=refused))
 
     async def _chunk_for_node(self, run: Run, name: str, fetch: pb.Fetch) -> pb.ConnectResponse:
         frame = pb.ConnectResponse(chunk=await run.read(fetch, self.nodes, by_node=True))

@@ -6,7 +6,6 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datalab.audit.chain import Head
 from federation.errors import WireError
 from federation.gateway.session import Session
 from federation.pb import federation_pb2 as pb
@@ -29,6 +28,7 @@ class Place:
     offer: pb.Offer
     traffic: pb.Traffic = field(default_factory=pb.Traffic)
     decided: bool = False
+    head: pb.AuditHead | None = None
 
 
 class Run:
@@ -60,10 +60,10 @@ class Run:
             self.places[place.node] = Place(place.offer)
             self._sources[check_digest(place.offer.app_sha256)] = [RUNNER]
 
-    def set_head(self, head: Head) -> None:
+    def set_head(self, head: pb.AuditHead) -> None:
         """Give every node the lab's audit head for its own log: neither side can then rewrite its past unseen."""
         for place in self.places.values():
-            place.offer.audit_head.CopyFrom(pb.AuditHead(number=head.n, hash=head.hash))
+            place.offer.audit_head.CopyFrom(head)
 
     def accept_task(self, task: pb.Task) -> None:
         """Note a task from the runner, and that the buffers it names come from there.
@@ -90,6 +90,14 @@ class Run:
         del self.pending[reply.task_id]
         reply.node = node
         reply.traffic.CopyFrom(self.places[node].traffic)
+
+    def refuse(self, task_id: str, node: str, why: str) -> pb.Reply | None:
+        """Return the error that stands for a refused reply, if that node's task is waited for; it no longer is."""
+        if self.pending.get(task_id) != node:
+            return None
+        del self.pending[task_id]
+        error = pb.TaskError(code=pb.TASK_ERROR_CODE_BAD_REPLY, message=why)
+        return pb.Reply(run_id=self.id, task_id=task_id, node=node, error=error)
 
     def lose(self, node: str) -> None:
         """Answer the node's waiting tasks with a typed error, and end transfers from it: it is gone."""

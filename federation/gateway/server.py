@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -23,45 +24,19 @@ from datalab.settings import load_settings
 from federation.enrolment.server import enrolment_handler
 from federation.errors import VersionError, WireError
 from federation.gateway.announce import announcer
+from federation.gateway.guard import Guard
 from federation.gateway.hub import Hub
+from federation.gateway.identity import GatewayIdentity
+from federation.gateway.renewal import Renewal
+from federation.pb import enrolment_pb2
 from federation.pb import federation_pb2 as pb
-from federation.pki.authority import Authority
-from federation.pki.identity import Holder, Role, holder_from_pem
-from federation.pki.local import create_federation, issue_gateway_certificate, open_authority, open_registry
-from federation.pki.registry import Registry
-from federation.wire.protocol import CHANNEL_OPTIONS, NODE_CONNECT, RUN_CONDUCT
+from federation.pki.local import create_federation, member_lifetime, open_authority, open_registry
+from federation.wire.protocol import CHANNEL_OPTIONS, LIST_SESSIONS, NODE_CONNECT, RENEW, RUN_CONDUCT
 
 log = structlog.get_logger()
 
 REVOCATION_POLL = 0.25
-"""Seconds between two looks at the registry, which the operator's commands change on disk."""
-
-
-class Guard:
-    """Says who a peer is, from the certificate that TLS has verified, and whether its role may call a method."""
-
-    def __init__(self, registry: Registry, federation: str) -> None:
-        self._registry = registry
-        self._federation = federation
-
-    async def admit(self, context: grpc.aio.ServicerContext[Any, Any], role: Role) -> Holder:
-        """Return who the peer is, or end the call: another role, another federation, not or no longer a member."""
-        (pem,) = context.auth_context()["x509_pem_cert"]
-        try:
-            holder = holder_from_pem(pem)
-        except IdentityError as error:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
-        identity = holder.identity
-        if identity.federation != self._federation or identity.role != role:
-            await context.abort(
-                grpc.StatusCode.PERMISSION_DENIED,
-                f"This method is for a {role} of {self._federation}, not {identity}.",
-            )
-        try:
-            self._registry.check_admitted(holder)
-        except IdentityError as error:
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
-        return holder
+"""Seconds between two looks at what the operator's commands change on disk."""
 
 
 def main(home: Home) -> None:
@@ -78,22 +53,24 @@ async def _serve(home: Home) -> None:
     ports = settings.ports
     check_port("gateway", settings.bind, ports.gateway)
     check_port("enrolment", settings.bind, ports.enrolment)
-    authority, registry = _authority(home), open_registry(home)
-    credentials = issue_gateway_certificate(home)
+    _make_authority(home)
+    registry = open_registry(home)
     audit = AuditLog(home.folder("gateway") / "audit.jsonl")
-    hub = Hub(home.folder("gateway", "buffers"), announcer(home), audit.append)
+    identity = GatewayIdentity(home, audit)
+    hub = Hub(home.folder("gateway", "buffers"), announcer(home), audit.append, identity)
     guard = Guard(registry, settings.federation)
+    renewal = Renewal(identity, registry, guard, member_lifetime(home))
 
-    pair = [(credentials.key_pem, credentials.chain_pem)]
     server = grpc.aio.server(options=CHANNEL_OPTIONS)
-    server.add_generic_rpc_handlers((_Streams(hub, guard),))
-    mutual = grpc.ssl_server_credentials(pair, credentials.trust_pem, require_client_auth=True)
-    port = server.add_secure_port(f"{settings.bind}:{ports.gateway}", mutual)
+    server.add_generic_rpc_handlers((_Members(hub, guard, renewal),))
+    port = server.add_secure_port(f"{settings.bind}:{ports.gateway}", identity.server_credentials())
 
     enrolment = grpc.aio.server()
-    enrolment_port = enrolment.add_secure_port(f"{settings.bind}:{ports.enrolment}", grpc.ssl_server_credentials(pair))
-    address = f"{settings.bind}:{port}"
-    enrolment.add_generic_rpc_handlers((enrolment_handler(authority, registry, gateway=address),))
+    enrolment_port = enrolment.add_secure_port(f"{settings.bind}:{ports.enrolment}", identity.enrolment_credentials())
+    handler = enrolment_handler(
+        lambda: identity.authority, registry, gateway=f"{settings.bind}:{port}", lifetime=member_lifetime(home)
+    )
+    enrolment.add_generic_rpc_handlers((handler,))
     await server.start()
     await enrolment.start()
     home.announce("gateway", host=settings.bind, port=port, enrolment_port=enrolment_port)
@@ -101,7 +78,7 @@ async def _serve(home: Home) -> None:
 
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    watcher = asyncio.create_task(_cut_revoked(hub, registry))
+    watcher = asyncio.create_task(_watch(hub, identity))
     await asyncio.wait({watcher, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
     home.withdraw("gateway")
     if watcher.done():
@@ -110,35 +87,37 @@ async def _serve(home: Home) -> None:
     await asyncio.gather(server.stop(1.0), enrolment.stop(1.0))
 
 
-def _authority(home: Home) -> Authority:
-    """Open the federation's authority; on a lab's very first start, make it."""
+def _make_authority(home: Home) -> None:
+    """Make the federation's authority on a lab's very first start."""
     try:
-        return open_authority(home)
+        open_authority(home)
     except NotFoundError:
         log.info("making a certificate authority; keep its root folder apart from this machine", home=str(home.path))
-        return create_federation(home)
+        create_federation(home)
 
 
-async def _cut_revoked(hub: Hub, registry: Registry) -> None:
-    """End the streams of whoever has been revoked, as soon as that is seen."""
+async def _watch(hub: Hub, identity: GatewayIdentity) -> None:
+    """Keep the gateway's identity current, and end the streams of whoever is revoked or expires."""
     while True:
         await asyncio.sleep(REVOCATION_POLL)
-        for session in hub.sessions():
-            try:
-                registry.check_admitted(session.holder)
-            except IdentityError as error:
-                session.cut(error)
-            except Exception as error:
-                log.error("the register cannot be read", member=str(session.identity), exc_info=error)
-                session.cut(IdentityError("The gateway cannot read its register of members."))
+        try:
+            changed = identity.refresh()
+        except Exception as error:
+            log.error("the register or the authority cannot be read", exc_info=error)
+            hub.cut_all(IdentityError("The gateway cannot read its register of members."))
+            continue
+        if changed:
+            hub.tell_revocations()
+        hub.cut_ended(datetime.now(UTC))
 
 
-class _Streams(grpc.GenericRpcHandler):
-    """Routes the two streaming methods; each admits one role only."""
+class _Members(grpc.GenericRpcHandler):
+    """Routes the methods of the listener for members; ``federation.gateway.guard.ROLES`` says who may call which."""
 
-    def __init__(self, hub: Hub, guard: Guard) -> None:
+    def __init__(self, hub: Hub, guard: Guard, renewal: Renewal) -> None:
         self._hub = hub
         self._guard = guard
+        self._renewal = renewal
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Return the handler of a method, or None for one that does not exist."""
@@ -151,12 +130,22 @@ class _Streams(grpc.GenericRpcHandler):
                 return grpc.stream_stream_rpc_method_handler(
                     self._conduct, pb.ConductRequest.FromString, pb.ConductResponse.SerializeToString
                 )
+            case path if path == RENEW:
+                return grpc.unary_unary_rpc_method_handler(
+                    self._renewal.renew,
+                    enrolment_pb2.RenewRequest.FromString,
+                    enrolment_pb2.RenewResponse.SerializeToString,
+                )
+            case path if path == LIST_SESSIONS:
+                return grpc.unary_unary_rpc_method_handler(
+                    self._list_sessions, pb.ListSessionsRequest.FromString, pb.ListSessionsResponse.SerializeToString
+                )
         return None
 
     async def _connect(
         self, requests: AsyncIterator[pb.ConnectRequest], context: grpc.aio.ServicerContext[Any, Any]
     ) -> None:
-        holder = await self._guard.admit(context, Role.NODE)
+        holder = await self._guard.admit(context, NODE_CONNECT)
         try:
             await self._hub.connect(holder, requests, context)
         except VersionError as error:
@@ -167,11 +156,18 @@ class _Streams(grpc.GenericRpcHandler):
     async def _conduct(
         self, requests: AsyncIterator[pb.ConductRequest], context: grpc.aio.ServicerContext[Any, Any]
     ) -> None:
-        holder = await self._guard.admit(context, Role.RUNNER)
+        holder = await self._guard.admit(context, RUN_CONDUCT)
         try:
             await self._hub.conduct(holder, requests, context)
         except (WireError, StopAsyncIteration) as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error) or "The stream had no first frame.")
+
+    async def _list_sessions(
+        self, request: pb.ListSessionsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListSessionsResponse:
+        del request
+        await self._guard.admit(context, LIST_SESSIONS)
+        return self._hub.list_sessions()
 
 
 if __name__ == "__main__":

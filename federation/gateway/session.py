@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +24,9 @@ Outgoing = TypeVar("Outgoing", bound=Message)
 
 log = structlog.get_logger()
 
+DRAIN_SECONDS = 10.0
+"""How long a stream whose peer has closed its side is kept for what still waits to be sent."""
+
 
 class Session(Generic[Incoming, Outgoing]):
     """A connected node or runner.
@@ -33,6 +38,9 @@ class Session(Generic[Incoming, Outgoing]):
     def __init__(self, holder: Holder) -> None:
         self.holder = holder
         self.identity = holder.identity
+        self.software = ""
+        self.certificate = b""
+        self.connected = self.last_seen = time.time()
         self._queue: asyncio.Queue[Outgoing] = asyncio.Queue()
         self._cut: asyncio.Future[DatalabError] = asyncio.get_running_loop().create_future()
         self._answers: set[asyncio.Task[None]] = set()
@@ -69,7 +77,7 @@ class Session(Generic[Incoming, Outgoing]):
         handle: Callable[[Incoming], Awaitable[None]],
     ) -> None:
         """Read and write until the peer closes, breaks the protocol, or is cut."""
-        reader = asyncio.create_task(_read(requests, handle))
+        reader = asyncio.create_task(self._read(requests, handle))
         writer = asyncio.create_task(self._write(context))
         try:
             waiting: set[asyncio.Future[Any]] = {reader, writer, self._cut}
@@ -81,20 +89,30 @@ class Session(Generic[Incoming, Outgoing]):
                     raise error
                 log.warning("stream refused", peer=str(self.identity), reason=str(error))
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            if reader.done() and not writer.done():
+                await self._drain()
         finally:
             for task in (reader, writer, *self._answers):
                 task.cancel()
 
+    async def _drain(self) -> None:
+        """Send what still waits for a peer that has closed its own side."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await asyncio.gather(*self._answers)
+                await self._queue.join()
+
     async def _write(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         while True:
             await context.write(await self._queue.get())
+            self._queue.task_done()
+
+    async def _read(self, requests: AsyncIterator[Incoming], handle: Callable[[Incoming], Awaitable[None]]) -> None:
+        async for request in requests:
+            self.last_seen = time.time()
+            await handle(request)
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._answers.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("fetch failed", peer=str(self.identity), exc_info=error)
-
-
-async def _read(requests: AsyncIterator[Incoming], handle: Callable[[Incoming], Awaitable[None]]) -> None:
-    async for request in requests:
-        await handle(request)

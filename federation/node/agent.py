@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import signal
-from collections.abc import AsyncIterator, Coroutine
+import time
+from collections.abc import Coroutine
 from typing import Any
 
 import grpc
@@ -13,22 +16,33 @@ import structlog
 
 from datalab import __version__
 from datalab.audit.log import AuditLog
-from datalab.errors import IdentityError
+from datalab.errors import DatalabError, IdentityError
 from datalab.home import Home
 from datalab.permits.keys import load_public_key
 from datalab.service import run_service
 from federation.enrolment.client import enrol, gateway_address
-from federation.node.config import load_config
+from federation.enrolment.renewal import renew
+from federation.errors import VersionError, WireError
+from federation.node.config import NodeConfig, load_config, load_proxy
+from federation.node.connection import Stream
+from federation.node.control import RENEW_SIGNAL, check_may_start
+from federation.node.diagnosis import Cause, diagnose
 from federation.node.holdings import hold_datasets
-from federation.node.runs import Runs, Send, announcement
+from federation.node.runs import Runs, announcement
+from federation.node.status import StatusFile
+from federation.node.trust import GatewayTrust, UntrustedError
 from federation.pb import federation_pb2 as pb
-from federation.pki.keys import CHAIN_FILE, Credentials
+from federation.pki.keys import Credentials
 from federation.wire.channel import mutual_tls_channel
-from federation.wire.protocol import NODE_CONNECT, PROTOCOL_MAJOR, PROTOCOL_MINOR
+from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR
 
 log = structlog.get_logger()
 
 FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0
+RENEWAL_RETRY = 60.0
+"""Seconds between two attempts to renew a certificate; there is a third of its life for them."""
+STOP_SECONDS = 30.0
+"""How long tasks under way may still take once the agent has been told to stop."""
 _FINAL = {
     grpc.StatusCode.PERMISSION_DENIED: "The gateway refuses this node",
     grpc.StatusCode.FAILED_PRECONDITION: "The gateway does not understand this node",
@@ -41,113 +55,257 @@ def main(home: Home) -> None:
     """Run the agent until SIGTERM.
 
     Raises:
-        DatalabError: the configuration, a dataset or the identity is not usable, or the gateway refuses this node.
+        DatalabError: the configuration, a dataset or the identity is not usable, the gateway refuses this node, or the
+            node was stopped with its kill switch.
     """
-    _enrol_once(home)
-    asyncio.run(_Agent(home).run())
+    check_may_start(home)
+    status = StatusFile(home)
+    try:
+        status.update()
+        config = load_config(home.path)
+        _enrol_once(home, config)
+        asyncio.run(_Agent(home, config, status).run())
+    except DatalabError as error:
+        status.update(state="ended", reason=str(error))
+        raise
+    except SystemExit:
+        status.update(state="ended", reason="The agent was told to stop.")
+        raise
+    status.update(state="ended", reason="The agent was told to stop.")
 
 
-def _enrol_once(home: Home) -> None:
+def _enrol_once(home: Home, config: NodeConfig) -> None:
     """Enrol with the token laid into the home, unless that was done before; the token is spent and removed."""
     token = home.path / "token"
     if token.exists():
         folder = home.folder("identity")
         try:
-            log.info("enrolled", identity=str(enrol(token.read_text(encoding="ascii"), folder)))
+            proxy = load_proxy(home.path, config.gateway)
+            identity = enrol(token.read_text(encoding="ascii"), folder, waiting=_say_waiting, proxy=proxy)
+            log.info("enrolled", identity=str(identity))
         except IdentityError as error:
-            if not (folder / CHAIN_FILE).exists():
+            if not Credentials.exist(folder):
                 raise
             # A stop between enrolling and removing the token, for one.
             log.warning("the token is of no use; going on with the identity that is here", error=str(error))
         token.unlink()
 
 
+def _say_waiting(key_sha256: str) -> None:
+    log.info("waiting until the federation's operator has approved this node's key", key_sha256=key_sha256)
+
+
 class _Agent:
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, config: NodeConfig, status: StatusFile) -> None:
         self._home = home
-        self._config = load_config(home.path)
-        self._credentials = Credentials.load(home.path / "identity")
-        self._gateway = gateway_address(home.path / "identity")
-        self._identity = self._credentials.holder.identity
-        self._held = hold_datasets(home, self._config)
+        self._status = status
+        self._folder = home.path / "identity"
+        self._credentials = Credentials.load(self._folder)
+        self._gateway = gateway_address(self._folder)
+        self._proxy = load_proxy(home.path, config.gateway)
+        self._trust = GatewayTrust(self._folder)
+        self._trust.load(self._credentials)
+        self._held = hold_datasets(home, config)
         self._runs = Runs(
-            self._identity.name,
+            self._credentials.holder.identity.name,
             home,
-            self._config,
+            config,
             self._held,
-            [load_public_key(home.path / key) for key in self._config.policy.permit_keys],
+            [load_public_key(home.path / key) for key in config.policy.permit_keys],
             AuditLog(home.path / "audit.jsonl"),
+            self._trust,
+            lambda: self._credentials,
         )
+        self._stream: Stream | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._renew_now = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Stay connected until told to stop; what can pass by itself is tried again, what cannot ends the agent."""
-        stopping = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: stopping.set_result(None))
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, stopping.set)
+        loop.add_signal_handler(RENEW_SIGNAL, self._renew_now.set)
         staying = asyncio.create_task(self._stay_connected())
-        await asyncio.wait({staying, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        staying.cancel()
+        renewing = asyncio.create_task(self._keep_renewed())
+        told = asyncio.create_task(stopping.wait())
+        await asyncio.wait({staying, renewing, told}, return_when=asyncio.FIRST_COMPLETED)
+        if told.done():
+            self._status.update(state="stopping")
+            self._runs.stop()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+        for task in (staying, renewing, told):
+            task.cancel()
         await self._runs.close()
-        if not stopping.done():
-            staying.result()
+        for task in (staying, renewing):
+            if task.done() and not task.cancelled():
+                task.result()
 
     async def _stay_connected(self) -> None:
         wait = FIRST_WAIT
         while True:
             try:
-                async with mutual_tls_channel(self._gateway, self._credentials) as channel:
-                    await self._converse(channel)
+                self._take(await self._open(self._credentials, continues=False))
                 wait = FIRST_WAIT
+                await self._read_to_the_end()
                 log.info("gateway closed the stream")
+                reason = "The gateway closed the stream."
             except grpc.aio.AioRpcError as error:
                 if error.code() in _FINAL:
                     raise IdentityError(f"{_FINAL[error.code()]}: {error.details()}") from error
-                log.warning("not connected", code=error.code().name, details=error.details())
-            except Exception as error:
-                log.error("the connection failed", exc_info=error)
+                reason = await self._explain(error)
+            except VersionError:
+                raise
+            except (WireError, UntrustedError) as error:  # another gateway may stand there next time
+                reason = str(error)
+                log.warning("not connected", reason=reason)
             finally:
-                self._home.withdraw("node")
-                self._runs.cut()
+                await self._leave()
+            self._status.update(state="connecting", reason=reason, runs=self._runs.names())
             await asyncio.sleep(wait)
             wait = min(wait * 2, LONGEST_WAIT)
 
-    async def _converse(self, channel: grpc.aio.Channel) -> None:
-        call = channel.stream_stream(
-            NODE_CONNECT,
-            request_serializer=pb.ConnectRequest.SerializeToString,
-            response_deserializer=pb.ConnectResponse.FromString,
-        )()
-        writing = asyncio.Lock()
+    async def _explain(self, error: grpc.aio.AioRpcError) -> str:
+        """Say why the gateway cannot be reached.
 
-        async def send(frame: pb.ConnectRequest) -> None:
-            async with writing:
-                await call.write(frame)
+        Raises:
+            IdentityError: this node's certificate has expired, so trying again is of no use.
+        """
+        found = await asyncio.to_thread(diagnose, self._gateway, self._credentials, self._proxy)
+        if found.cause is Cause.EXPIRED:
+            raise IdentityError(found.what, next_step=found.remedy) from error
+        log.warning("not connected", reason=str(found), code=error.code().name, details=error.details())
+        return str(found)
 
-        hello = pb.NodeHello(protocol_major=PROTOCOL_MAJOR, protocol_minor=PROTOCOL_MINOR, software=__version__)
-        hello.datasets.extend(announcement(dataset) for dataset in self._held)
-        await send(pb.ConnectRequest(hello=hello))
-        frames: AsyncIterator[pb.ConnectResponse] = aiter(call)
-        async for frame in frames:
-            await self._handle(frame, send)
+    async def _open(self, credentials: Credentials, *, continues: bool) -> Stream:
+        """Connect, and check that it is the gateway.
 
-    async def _handle(self, frame: pb.ConnectResponse, send: Send) -> None:
+        Raises:
+            UntrustedError: it is not, or is revoked.
+            VersionError: it speaks another protocol.
+        """
+        nonce = self._trust.nonce()
+        hello = pb.NodeHello(
+            protocol_major=PROTOCOL_MAJOR,
+            protocol_minor=PROTOCOL_MINOR,
+            software=__version__,
+            datasets=[announcement(dataset) for dataset in self._held],
+            nonce=nonce,
+            continues=continues,
+        )
+        channel = mutual_tls_channel(self._gateway, credentials, self._proxy)
+        stream, welcome = await Stream.open(channel, credentials, hello)
+        try:
+            self._trust.check_welcome(welcome, nonce, credentials)
+            await self._runs.end_revoked(self._trust.revoked)
+            if not continues:
+                await self._runs.keep_only(welcome.open_runs)
+        except BaseException:
+            await stream.close()
+            raise
+        self._home.announce("node", node=welcome.node)
+        log.info("connected", node=welcome.node, gateway=self._trust.gateway)
+        return stream
+
+    def _take(self, stream: Stream) -> None:
+        """Send on ``stream`` from now on, and read it."""
+        self._stream = stream
+        self._reading = asyncio.create_task(self._read(stream))
+        holder = stream.credentials.holder
+        made = self._trust.revocations.made.timestamp() if self._trust.revocations else None
+        self._status.update(
+            state="connected",
+            reason="",
+            node=str(holder.identity),
+            gateway=self._gateway,
+            certificate_expires=holder.expires.timestamp(),
+            renewal_due=holder.renewal_due.timestamp(),
+            clock_skew=self._trust.skew.total_seconds(),
+            revocations_made=made,
+            runs=self._runs.names(),
+        )
+
+    async def _read_to_the_end(self) -> None:
+        """Wait until the stream ends that is in use; one that has been replaced ends by itself."""
+        reading = None
+        while reading is not self._reading:
+            reading = self._reading
+            assert reading is not None
+            await asyncio.wait({reading})
+        assert reading is not None
+        reading.result()
+
+    async def _leave(self) -> None:
+        self._home.withdraw("node")
+        self._runs.cut()
+        stream, reading, self._stream, self._reading = self._stream, self._reading, None, None
+        if reading is not None:
+            reading.cancel()
+        if stream is not None:
+            await stream.close()
+
+    async def _read(self, stream: Stream) -> None:
+        try:
+            async for frame in stream.frames:
+                await self._handle(frame)
+        finally:
+            if stream is not self._stream:
+                await stream.close()
+
+    async def _keep_renewed(self) -> None:
+        """Renew the certificate when it is due, or at once when asked, and go over to it without a gap."""
+        while True:
+            due = self._credentials.holder.renewal_due.timestamp() - time.time()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._renew_now.wait(), max(0.0, due) * random.uniform(0.95, 1.0))  # noqa: S311
+            self._renew_now.clear()
+            try:
+                await self._renew()
+            except (grpc.aio.AioRpcError, WireError, UntrustedError, OSError) as error:
+                log.warning("the certificate could not be renewed; trying again", error=str(error))
+            else:
+                continue
+            left = self._credentials.holder.expires.timestamp() - time.time()
+            await asyncio.sleep(min(RENEWAL_RETRY, max(1.0, left / 10)))
+
+    async def _renew(self) -> None:
+        renewed = await renew(
+            self._credentials, lambda present: mutual_tls_channel(self._gateway, present, self._proxy)
+        )
+        former = self._stream
+        if former is not None:  # make before break
+            self._take(await self._open(renewed, continues=True))
+            await former.finish()
+        renewed.store(self._folder)
+        self._credentials = renewed
+        log.info("certificate renewed", expires=renewed.holder.expires.isoformat(timespec="seconds"))
+
+    async def _send(self, frame: pb.ConnectRequest) -> None:
+        if self._stream is None:
+            raise WireError("This node is not connected.")
+        await self._stream.send(frame)
+
+    async def _handle(self, frame: pb.ConnectResponse) -> None:
         match getattr(frame, frame.WhichOneof("frame") or "", None):
             case pb.Task() as task:
-                self._start(self._runs.carry_out(task, send))
+                self._start(self._runs.carry_out(task, self._send))
             case pb.Offer() as offer:
-                self._start(self._runs.consider(offer, send))
+                self._start(self._runs.consider(offer, self._send))
             case pb.Fetch() as fetch:
                 if (run := self._runs.get(fetch.run_id)) is not None:
-                    await send(pb.ConnectRequest(chunk=run.serve(fetch)))
+                    await self._send(pb.ConnectRequest(chunk=run.serve(fetch)))
             case pb.Chunk() as chunk:
                 if (run := self._runs.get(chunk.run_id)) is not None:
                     run.inbox.accept(chunk)
             case pb.RunEnd() as end:
-                self._start(self._runs.end(end))
-            case pb.NodeWelcome() as welcome:
-                await self._runs.keep_only(welcome.open_runs)
-                self._home.announce("node", node=welcome.node)
-                log.info("connected", node=welcome.node)
+                self._start(self._runs.end(end, self._send))
+            case pb.RevocationList() as revocations:
+                self._trust.take_list(revocations, self._credentials)
+                await self._runs.end_revoked(self._trust.revoked)
+            case pb.ReplyRefused() as refused:
+                self._runs.note_refused(refused)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

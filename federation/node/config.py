@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from datalab.boundary import bad_field, read_toml
-from datalab.errors import NotFoundError
+from datalab.errors import BadInputError, NotFoundError
 from datalab.permits.claims import Purpose
 from federation.run import Digest, Slug
+from federation.wire.channel import Proxy
 
 
 class _Model(BaseModel):
@@ -83,16 +84,30 @@ class Resources(_Model):
     concurrent_runs: int = Field(default=4, ge=1)
 
 
+class Gateway(_Model):
+    """The way to the gateway, whose address the node learned when it enrolled.
+
+    Attributes:
+        proxy: an HTTP proxy that lets the node out, ``http://host:port``.
+        proxy_credentials: file below the home, readable by its owner only, with ``user:password`` for the proxy.
+    """
+
+    proxy: Annotated[str, Field(pattern=r"^http://[A-Za-z0-9.-]+:[0-9]{1,5}/?$")] | None = None
+    proxy_credentials: str | None = None
+
+
 class NodeConfig(_Model):
     """The whole of ``node.toml``.
 
     Attributes:
+        gateway: the way to the gateway.
         lab_home: on a compute node of the lab, the lab's home, through which it reads published data.
     """
 
     lab_home: str | None = None
     datasets: tuple[SiteDataset, ...] = ()
     policy: Policy = Policy()
+    gateway: Gateway = Gateway()
     resources: Resources = Resources()
 
 
@@ -112,3 +127,33 @@ def load_config(home: Path) -> NodeConfig:
         ) from None
     except ValidationError as error:
         raise bad_field("node.toml", error, where=str(path)) from error
+
+
+def load_proxy(home: Path, gateway: Gateway) -> Proxy | None:
+    """Return the proxy of ``node.toml`` with its credentials, or None.
+
+    Raises:
+        NotFoundError: the file with the credentials cannot be read.
+        BadInputError: it is readable by others than its owner, or does not hold user and password.
+    """
+    if gateway.proxy is None:
+        return None
+    host, _, port = gateway.proxy.removeprefix("http://").rstrip("/").rpartition(":")
+    if gateway.proxy_credentials is None:
+        return Proxy(host, int(port))
+    path = home / gateway.proxy_credentials
+    try:
+        mode, text = path.stat().st_mode, path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise NotFoundError(
+            f"The proxy's credentials cannot be read: {error.strerror}.",
+            where=str(path),
+            next_step="Correct gateway.proxy_credentials in node.toml.",
+        ) from error
+    if mode & 0o077:
+        raise BadInputError(
+            "Others than its owner can read the proxy's credentials.", where=str(path), next_step=f"chmod 600 {path}"
+        )
+    if ":" not in text or "\n" in text:
+        raise BadInputError("The proxy's credentials must be one line, user:password.", where=str(path))
+    return Proxy(host, int(port), text)

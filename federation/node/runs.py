@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from datalab.audit.log import AuditLog
-from datalab.errors import DatalabError, RefusedError
+from datalab.errors import DatalabError, IdentityError, RefusedError
 from datalab.home import Home
 from federation.errors import FederationError, WireError
 from federation.node.config import NodeConfig
 from federation.node.policy import HeldDataset, check_action, check_still_permitted, decide
 from federation.node.run import NodeRun
+from federation.node.trust import GatewayTrust
 from federation.node.worker import WorkerLostError
 from federation.pb import federation_pb2 as pb
+from federation.pki.identity import Holder, Role
+from federation.pki.keys import Credentials
+from federation.pki.seal import HEAD, HEAD_SEEN, OFFER, Sealer, check_seal
 from federation.wire.protocol import MAX_REASON, check_run_id
+from federation.wire.sealed import head_document, offer_document
 
 if TYPE_CHECKING:
     from joserfc.jwk import OKPKey
@@ -38,6 +43,8 @@ class Runs:
         held: its datasets.
         keys: public keys whose permits count here.
         audit: the node's own audit log.
+        trust: what is known of the gateway, and who is revoked.
+        credentials: returns the node's present credentials.
     """
 
     def __init__(
@@ -48,6 +55,8 @@ class Runs:
         held: Sequence[HeldDataset],
         keys: Sequence[OKPKey],
         audit: AuditLog,
+        trust: GatewayTrust,
+        credentials: Callable[[], Credentials],
     ) -> None:
         self._node = node
         self._home = home
@@ -55,11 +64,24 @@ class Runs:
         self._held = held
         self._keys = keys
         self._audit = audit
+        self._trust = trust
+        self._credentials = credentials
         self._runs: dict[str, NodeRun] = {}
+        # Serial numbers of the certificates with which the runners of these runs have signed.
+        self._runners: dict[str, str] = {}
+        self._stopping = False
 
     def get(self, run_id: str) -> NodeRun | None:
         """Return an accepted run."""
         return self._runs.get(run_id)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the ids of the accepted runs."""
+        return tuple(sorted(self._runs))
+
+    def stop(self) -> None:
+        """Take nothing new from now on."""
+        self._stopping = True
 
     async def consider(self, offer: pb.Offer, send: Send) -> None:
         """Decide on an offered run, and start its worker if it is allowed; the lab is told which it was, and why.
@@ -85,8 +107,8 @@ class Runs:
             decision.code, decision.reason = pb.DECISION_CODE_FAILED, said[:MAX_REASON]
             self._record_decision(decision, offer)
             await self._drop(offer.run_id)
-        head = self._audit.head()
-        decision.audit_head.number, decision.audit_head.hash = head.n, head.hash
+        self._countersign(decision.countersignature, offer.audit_head)
+        decision.audit_head.CopyFrom(self._signed_head())
         await send(pb.ConnectRequest(decision=decision))
 
     async def carry_out(self, task: pb.Task, send: Send) -> None:
@@ -110,20 +132,42 @@ class Runs:
         )
         await send(pb.ConnectRequest(reply=reply))
 
-    async def end(self, end: pb.RunEnd) -> None:
-        """End a run's worker, forget its buffers, and write the lab's last audit head into this node's log."""
-        if await self._drop(end.run_id):
+    async def end(self, end: pb.RunEnd, send: Send) -> None:
+        """End a run's worker, forget its buffers, and exchange last audit heads with the lab."""
+        if not await self._drop(end.run_id):
+            return
+        self._audit.append(
+            "run ended",
+            run=end.run_id,
+            outcome=end.outcome[:20],
+            lab_head=self._checked_head(end.audit_head),
+            own_head_seen=self._receipt(end.countersignature),
+        )
+        closed = pb.RunClosed(run_id=end.run_id, audit_head=self._signed_head())
+        self._countersign(closed.countersignature, end.audit_head)
+        await send(pb.ConnectRequest(run_closed=closed))
+
+    async def end_revoked(self, revoked: Collection[str]) -> None:
+        """End every run whose runner's certificate has been revoked."""
+        for run_id in [run_id for run_id, serial in self._runners.items() if serial in revoked]:
+            if await self._drop(run_id):
+                self._audit.append("run ended", run=run_id, outcome="runner revoked")
+
+    def note_refused(self, refused: pb.ReplyRefused) -> None:
+        """Write down that the lab refused a reply of this node."""
+        if refused.run_id in self._runs:
             self._audit.append(
-                "run ended",
-                run=end.run_id,
-                outcome=end.outcome[:20],
-                lab_head={"n": end.audit_head.number, "hash": end.audit_head.hash},
+                "reply refused by the lab",
+                run=refused.run_id,
+                task=refused.task_id[:64],
+                reason=refused.reason[:MAX_REASON],
             )
 
     async def keep_only(self, open_runs: Collection[str]) -> None:
         """End every run that the gateway no longer knows: it ended while this node was not connected."""
         for run_id in self._runs.keys() - set(open_runs):
-            await self.end(pb.RunEnd(run_id=run_id, outcome="lost"))
+            if await self._drop(run_id):
+                self._audit.append("run ended", run=run_id, outcome="lost")
 
     def cut(self) -> None:
         """Stop transfers: the connection is gone; what has arrived stays."""
@@ -136,11 +180,36 @@ class Runs:
             await self._drop(run_id)
 
     def _approve(self, offer: pb.Offer) -> NodeRun:
+        if self._stopping:
+            raise FederationError("This node is being stopped.")
         if len(self._runs) >= self._config.resources.concurrent_runs:
             raise FederationError("This node is busy: as many runs as its configuration allows are open.")
+        runner = self._check_runner(offer)
         revocations = self._revocations()
         approval = decide(offer, self._config, self._held, self._keys, datetime.now(UTC), revocations)
+        self._runners[offer.run_id] = runner.serial
         return NodeRun(self._node, offer, approval, self._config, self._home)
+
+    def _check_runner(self, offer: pb.Offer) -> Holder:
+        """Return the runner that has signed this very offer; a gateway cannot make one up."""
+        if not offer.runner_signature:
+            raise RefusedError("The offer is not signed by the run's runner.", next_step="Upgrade the lab.")
+        try:
+            runner = check_seal(
+                offer.runner_signature,
+                OFFER,
+                offer_document(offer, self._node),
+                chain_pem=offer.runner_chain_pem,
+                trust_pem=self._credentials().trust_pem,
+                role=Role.RUNNER,
+                now=datetime.now(UTC),
+                revoked=self._trust.revoked,
+            )
+        except IdentityError as error:
+            raise RefusedError(f"The offer is not by a runner of this federation: {error.what}") from error
+        if runner.identity.name != offer.run_id:
+            raise RefusedError("The offer is signed by the runner of another run.")
+        return runner
 
     def _revocations(self) -> str | None:
         """Read the list of revoked permits, anew each time: it is replaced while the agent runs."""
@@ -154,12 +223,15 @@ class Runs:
         run = self._runs.get(task.run_id)
         if run is None or not run.started:
             raise RefusedError("This node does not take part in that run.")
+        if self._stopping:
+            raise RefusedError("This node is being stopped.")
         check_action(run.approval, task.message_type)
         check_still_permitted(run.approval, datetime.now(UTC))
         seconds = min(task.ttl, self._config.resources.task_seconds)
         return await run.carry_out(task, seconds, lambda fetch: send(pb.ConnectRequest(fetch=fetch)))
 
     async def _drop(self, run_id: str) -> bool:
+        self._runners.pop(run_id, None)
         run = self._runs.pop(run_id, None)
         if run is not None:
             await run.close()
@@ -175,8 +247,63 @@ class Runs:
             dataset=offer.dataset,
             version=offer.dataset_version,
             purpose=offer.purpose,
-            lab_head={"n": offer.audit_head.number, "hash": offer.audit_head.hash},
+            runner=self._runners.get(offer.run_id, ""),
+            lab_head=self._checked_head(offer.audit_head),
         )
+
+    def _owner(self) -> str:
+        return str(self._credentials().holder.identity)
+
+    def _signed_head(self) -> pb.AuditHead:
+        """Return where this node's log stands, signed by the node."""
+        at = self._audit.head()
+        head = pb.AuditHead(number=at.n, hash=at.hash)
+        head.signature = Sealer(self._credentials()).seal(HEAD, head_document(self._owner(), head))
+        return head
+
+    def _countersign(self, receipt: pb.Countersignature, head: pb.AuditHead) -> None:
+        """Sign that this node has been shown the lab's head."""
+        if head.hash and self._trust.gateway:
+            receipt.head.CopyFrom(head)
+            receipt.signature = Sealer(self._credentials()).seal(HEAD_SEEN, head_document(self._trust.gateway, head))
+
+    def _checked_head(self, head: pb.AuditHead) -> dict[str, Any]:
+        """Return the lab's head for this node's log; ``genuine`` says whether the gateway has signed it."""
+        genuine = self._by_gateway(head.signature, HEAD, head_document(self._trust.gateway, head))
+        return {
+            "n": head.number,
+            "hash": head.hash[:64],
+            "owner": self._trust.gateway,
+            "genuine": genuine,
+            "signature": head.signature[:128].hex(),
+        }
+
+    def _receipt(self, receipt: pb.Countersignature) -> dict[str, Any]:
+        """Return the lab's signature over a head of this node, for this node's log."""
+        genuine = self._by_gateway(receipt.signature, HEAD_SEEN, head_document(self._owner(), receipt.head))
+        return {
+            "n": receipt.head.number,
+            "hash": receipt.head.hash[:64],
+            "by": self._trust.gateway,
+            "genuine": genuine,
+            "signature": receipt.signature[:128].hex(),
+        }
+
+    def _by_gateway(self, signature: bytes, context: str, document: dict[str, Any]) -> bool:
+        try:
+            check_seal(
+                signature,
+                context,
+                document,
+                chain_pem=self._trust.gateway_chain,
+                trust_pem=self._credentials().trust_pem,
+                role=Role.GATEWAY,
+                now=datetime.now(UTC),
+                revoked=self._trust.revoked,
+            )
+        except IdentityError:
+            return False
+        return True
 
 
 def announcement(dataset: HeldDataset) -> pb.DatasetAnnouncement:

@@ -149,10 +149,12 @@ class NodeWelcome(_message.Message):
     def __init__(self, protocol_major: _Optional[int] = ..., protocol_minor: _Optional[int] = ..., node: _Optional[str] = ..., open_runs: _Optional[_Iterable[str]] = ..., gateway_chain_pem: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., time: _Optional[float] = ..., revocations: _Optional[_Union[RevocationList, _Mapping]] = ...) -> None: ...
 
 class RevocationList(_message.Message):
-    __slots__ = ("crl_der",)
+    __slots__ = ("crl_der", "issuer_pem")
     CRL_DER_FIELD_NUMBER: _ClassVar[int]
+    ISSUER_PEM_FIELD_NUMBER: _ClassVar[int]
     crl_der: bytes
-    def __init__(self, crl_der: _Optional[bytes] = ...) -> None: ...
+    issuer_pem: bytes
+    def __init__(self, crl_der: _Optional[bytes] = ..., issuer_pem: _Optional[bytes] = ...) -> None: ...
 
 class AuditHead(_message.Message):
     __slots__ = ("number", "hash", "signature")

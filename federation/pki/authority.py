@@ -35,9 +35,9 @@ from federation.pki.keys import new_key
 
 ROOT_LIFETIME = timedelta(days=20 * 365)
 ISSUING_LIFETIME = timedelta(days=5 * 365)
-MEMBER_LIFETIME = timedelta(days=30)
+MEMBER_LIFETIME = timedelta(days=7)
 
-_ROOT_KEY, _ROOT = "root.key.pem", "root.pem"
+_ROOT_KEY, ROOT_FILE = "root.key.pem", "root.pem"
 _ISSUING_KEY, _ISSUING = "issuing.key.pem", "issuing.pem"
 
 
@@ -50,22 +50,29 @@ class Authority:
         root: the certificate that members trust.
         certificate: the issuing certificate, signed by the root.
         key: the issuing key.
+        other_roots: what members trust besides: during a rollover, the root before or after this one.
     """
 
     federation: str
     root: x509.Certificate
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey = field(repr=False)
+    other_roots: tuple[x509.Certificate, ...] = ()
 
     @classmethod
-    def load(cls, issuing_folder: Path, passphrase: str) -> Self:
+    def load(cls, issuing_folder: Path, passphrase: str, other_roots: Sequence[x509.Certificate] = ()) -> Self:
         """Read an issuing authority.
+
+        Args:
+            issuing_folder: as ``create_authority`` has written it.
+            passphrase: of its key.
+            other_roots: what members trust besides its own root.
 
         Raises:
             NotFoundError: there is none in ``issuing_folder``.
             IdentityError: the passphrase is wrong, or the files are damaged.
         """
-        names = (_ISSUING_KEY, _ISSUING, _ROOT)
+        names = (_ISSUING_KEY, _ISSUING, ROOT_FILE)
         try:
             key_data, issuing_data, root_data = ((issuing_folder / name).read_bytes() for name in names)
         except OSError as error:
@@ -80,7 +87,7 @@ class Authority:
             key = load_pem_private_key(key_data, passphrase.encode())
             if not isinstance(key, ec.EllipticCurvePrivateKey):
                 raise TypeError("not an EC key")
-            return cls(federation_of(certificate), root, certificate, key)
+            return cls(federation_of(certificate), root, certificate, key, tuple(other_roots))
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise IdentityError(
                 "The certificate authority cannot be opened: wrong passphrase, or a damaged file.",
@@ -90,8 +97,13 @@ class Authority:
 
     @property
     def trust_bundle_pem(self) -> bytes:
-        """The roots that members trust."""
-        return self.root.public_bytes(Encoding.PEM)
+        """The roots that members trust, this authority's own first."""
+        return b"".join(root.public_bytes(Encoding.PEM) for root in (self.root, *self.other_roots))
+
+    @property
+    def issuer_pem(self) -> bytes:
+        """The issuing certificate, by which its signatures are checked."""
+        return self.certificate.public_bytes(Encoding.PEM)
 
     def issue(
         self,
@@ -161,8 +173,7 @@ def create_authority(root_folder: Path, issuing_folder: Path, *, federation: str
                 where=str(path),
                 next_step="Use it; to start a new federation, name other folders.",
             )
-    root = Issuer(authority_name("Datalab root", federation), new_key())
-    issuing = Issuer(authority_name("Datalab issuing", federation), new_key())
+    root, issuing = _issuer("Datalab root", federation), _issuer("Datalab issuing", federation)
     root_certificate = authority_certificate(root, root, lifetime=ROOT_LIFETIME, depth=1)
     certificate = authority_certificate(issuing, root, lifetime=ISSUING_LIFETIME, depth=0)
     for folder in (root_folder, issuing_folder):
@@ -170,13 +181,20 @@ def create_authority(root_folder: Path, issuing_folder: Path, *, federation: str
     encrypted = BestAvailableEncryption(passphrase.encode())
     for path, data in (
         (root_folder / _ROOT_KEY, root.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())),
-        (root_folder / _ROOT, root_certificate.public_bytes(Encoding.PEM)),
+        (root_folder / ROOT_FILE, root_certificate.public_bytes(Encoding.PEM)),
         (
             issuing_folder / _ISSUING_KEY,
             issuing.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encrypted),
         ),
         (issuing_folder / _ISSUING, certificate.public_bytes(Encoding.PEM)),
-        (issuing_folder / _ROOT, root_certificate.public_bytes(Encoding.PEM)),
+        (issuing_folder / ROOT_FILE, root_certificate.public_bytes(Encoding.PEM)),
     ):
         write_atomically(path, data)
     return Authority(federation, root_certificate, certificate, issuing.key)
+
+
+def _issuer(title: str, federation: str) -> Issuer:
+    """Return a new key under a name of its own: of two authorities by one name, a verifier may pick the wrong one."""
+    key = new_key()
+    digest = x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest.hex()
+    return Issuer(authority_name(f"{title} {digest[:8]}", federation), key)

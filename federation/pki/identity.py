@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 # 63 characters: the length of a DNS label, and less than X.509 allows in a name (64).
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _FEDERATION = re.compile(r"(?=.{1,63}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
+BACKDATED = timedelta(minutes=5)
+"""Certificates are valid a little before they are made, for members whose clock is slow."""
+RENEWED_AT = 2 / 3
+"""Share of a certificate's life after which its holder renews it."""
+
 _URI = re.compile(r"spiffe://(?P<federation>[^/]+)/(?P<role>[^/]+)/(?P<name>[^/]+)")
 
 
@@ -91,6 +96,12 @@ class Holder:
     serial: str
     not_before: datetime
     expires: datetime
+
+    @property
+    def renewal_due(self) -> datetime:
+        """When it is to be renewed, UTC."""
+        issued = self.not_before + BACKDATED
+        return issued + (self.expires - issued) * RENEWED_AT
 
 
 def holder_of(certificate: Certificate) -> Holder:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from datalab.canonical import sha256_hex
 from datalab.errors import IdentityError, NotFoundError
 from datalab.home import write_atomically
 from federation.pki.identity import Holder, Identity, holder_from_pem, holder_of
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.x509 import Certificate
 
-KEY_FILE = "key.pem"
-CHAIN_FILE = "chain.pem"
+IDENTITY_FILE = "identity.pem"
+"""Private key and certificate chain in one file, so that a crash never leaves the one without the other."""
 TRUST_FILE = "trust.pem"
+_FORMERLY = ("key.pem", "chain.pem")
+"""Where releases before 0.2 kept the two."""
+_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 
 
 def new_key() -> EllipticCurvePrivateKey:
@@ -33,6 +37,31 @@ def key_pem(key: EllipticCurvePrivateKey) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def load_key(pem: bytes) -> EllipticCurvePrivateKey:
+    """Read what ``key_pem`` wrote.
+
+    Raises:
+        IdentityError: it is not such a key.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(pem, None)
+    except (ValueError, TypeError) as error:
+        raise IdentityError("The private key is damaged.", next_step="Enrol again with a new token.") from error
+    if not isinstance(key, EllipticCurvePrivateKey):
+        raise IdentityError("The private key is not an EC key.", next_step="Enrol again with a new token.")
+    return key
+
+
+def public_key_sha256(key: EllipticCurvePrivateKey) -> str:
+    """Return the SHA-256 of the public half (its SubjectPublicKeyInfo), 64 hexadecimal characters."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return sha256_hex(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def certificate_request(key: EllipticCurvePrivateKey) -> bytes:
@@ -67,7 +96,12 @@ class Credentials:
             NotFoundError: a file cannot be read; the node has not enrolled.
         """
         try:
-            return cls(*((folder / name).read_bytes() for name in (KEY_FILE, CHAIN_FILE, TRUST_FILE)))
+            if (folder / IDENTITY_FILE).exists():
+                key, mark, chain = (folder / IDENTITY_FILE).read_bytes().partition(_CERTIFICATE)
+                chain = mark + chain
+            else:
+                key, chain = ((folder / name).read_bytes() for name in _FORMERLY)
+            return cls(key, chain, (folder / TRUST_FILE).read_bytes())
         except OSError as error:
             raise NotFoundError(
                 f"There are no credentials in {folder}: {error.strerror}.",
@@ -75,14 +109,18 @@ class Credentials:
             ) from error
 
     def store(self, folder: Path) -> None:
-        """Write three files into ``folder``, readable by their owner only."""
+        """Write two files into ``folder``, readable by their owner only; they replace former credentials."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name, data in (
-            (KEY_FILE, self.key_pem),
-            (TRUST_FILE, self.trust_pem),
-            (CHAIN_FILE, self.chain_pem),
-        ):
-            write_atomically(folder / name, data)
+        # New roots first: a certificate is of no use to somebody who does not trust its gateway.
+        write_atomically(folder / TRUST_FILE, self.trust_pem)
+        write_atomically(folder / IDENTITY_FILE, self.key_pem + self.chain_pem)
+        for name in _FORMERLY:
+            (folder / name).unlink(missing_ok=True)
+
+    @staticmethod
+    def exist(folder: Path) -> bool:
+        """Whether there are credentials in ``folder``."""
+        return any((folder / name).exists() for name in (IDENTITY_FILE, _FORMERLY[1]))
 
     @cached_property
     def holder(self) -> Holder:
@@ -99,10 +137,8 @@ class Credentials:
         Raises:
             IdentityError: the certificate is another's, not by a trusted root, or not valid now.
         """
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
         leaf = check_chain(self.chain_pem, self.trust_pem, now=now or datetime.now(UTC))
-        if leaf.public_key() != load_pem_private_key(self.key_pem, None).public_key():
+        if leaf.public_key() != load_key(self.key_pem).public_key():
             raise IdentityError("The certificate is for another key.", next_step="Enrol again with a new token.")
         if holder_of(leaf).identity != identity:
             raise IdentityError(

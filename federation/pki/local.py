@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from datalab.home import Home
 from datalab.settings import load_settings
-from federation.pki.authority import MEMBER_LIFETIME, Authority, create_authority
+from federation.pki.authority import ROOT_FILE, Authority, create_authority
 from federation.pki.certificates import fingerprint
 from federation.pki.identity import Identity, Role, holder_from_pem
 from federation.pki.keys import Credentials, certificate_request, key_pem, new_key
@@ -18,6 +19,9 @@ from federation.pki.members import Invite
 from federation.pki.registry import INVITE_LIFETIME, Registry
 from federation.pki.token import EnrolmentToken
 
+NEXT, FORMER = "next-ca", "former-ca"
+"""The authority that is to take over, and the one that it has taken over from (see ``federation.pki.rollover``)."""
+ISSUING_SECRET = "issuing-ca"  # noqa: S105 - a secret's name
 _COUNTRY = "EU"
 
 
@@ -33,9 +37,9 @@ def create_federation(home: Home, root_folder: Path | None = None) -> Authority:
     """
     authority = create_authority(
         root_folder or home.folder("root-ca"),
-        _issuing_folder(home),
+        issuing_folder(home),
         federation=load_settings(home).federation,
-        passphrase=home.secret("issuing-ca"),
+        passphrase=home.secret(ISSUING_SECRET),
     )
     open_registry(home).audit.append(
         "authority.created", federation=authority.federation, root_sha256=fingerprint(authority.root)
@@ -50,7 +54,12 @@ def open_authority(home: Home) -> Authority:
         NotFoundError: there is none yet (``datalab pki init``).
         IdentityError: it cannot be opened.
     """
-    return Authority.load(_issuing_folder(home), home.secret("issuing-ca"))
+    others = [
+        x509.load_pem_x509_certificate(root.read_bytes())
+        for root in (issuing_folder(home, kind) / ROOT_FILE for kind in (NEXT, FORMER))
+        if root.exists()
+    ]
+    return Authority.load(issuing_folder(home), home.secret(ISSUING_SECRET), others)
 
 
 def open_registry(home: Home) -> Registry:
@@ -65,6 +74,7 @@ def invite(
     *,
     organisation: str | None = None,
     country: str = _COUNTRY,
+    approved: bool = True,
     lifetime: timedelta = INVITE_LIFETIME,
 ) -> str:
     """Invite a member; return its enrolment token as text, which is a secret.
@@ -78,7 +88,12 @@ def invite(
     authority = open_authority(home)
     gateway = home.address("gateway")
     secret = open_registry(home).invite(
-        role, name, organisation=organisation or authority.federation, country=country, lifetime=lifetime
+        role,
+        name,
+        organisation=organisation or authority.federation,
+        country=country,
+        approved=approved,
+        lifetime=lifetime,
     )
     return EnrolmentToken(
         address=f"{gateway['host']}:{gateway['enrolment_port']}",
@@ -104,11 +119,27 @@ def issue_gateway_certificate(home: Home, name: str = "gateway") -> Credentials:
     return _issue_here(home, Role.GATEWAY, name, dns_names=sorted(names), ips=sorted(addresses, key=str))
 
 
+def issue_lab_certificate(home: Home) -> Credentials:
+    """Make a key and a certificate for a process of the lab that asks the gateway something; good for an hour."""
+    return _issue_here(home, Role.LAB, "lab", lifetime=timedelta(hours=1))
+
+
+def member_lifetime(home: Home) -> timedelta:
+    """Return for how long certificates are issued in this home."""
+    return timedelta(hours=load_settings(home).certificates.hours)
+
+
+def issuing_folder(home: Home, kind: str = "issuing-ca") -> Path:
+    """Return the folder of the issuing authority, or of the ``NEXT`` or the ``FORMER`` one during a rollover."""
+    return home.path / "federation" / kind
+
+
 def _issue_here(
     home: Home,
     role: Role,
     name: str,
     *,
+    lifetime: timedelta | None = None,
     dns_names: list[str] | None = None,
     ips: list[IPv4Address | IPv6Address] | None = None,
 ) -> Credentials:
@@ -117,21 +148,11 @@ def _issue_here(
     chain = authority.issue(
         certificate_request(key),
         Identity(authority.federation, role, name),
+        lifetime=lifetime or member_lifetime(home),
         dns_names=dns_names or (),
         ips=ips or (),
     )
     now = datetime.now(UTC)
-    here = Invite(
-        role=role,
-        name=name,
-        organisation=authority.federation,
-        country=_COUNTRY,
-        created=now,
-        expires=now + MEMBER_LIFETIME,
-    )
+    here = Invite(role=role, name=name, organisation=authority.federation, country=_COUNTRY, created=now, expires=now)
     open_registry(home).record_certificate(here, holder_from_pem(chain))
     return Credentials(key_pem(key), chain, authority.trust_bundle_pem)
-
-
-def _issuing_folder(home: Home) -> Path:
-    return home.folder("federation", "issuing-ca")

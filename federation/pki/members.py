@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
@@ -14,7 +16,19 @@ Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 
 
 class Invite(BaseModel):
-    """Who may enrol with a token, and until when."""
+    """Who may enrol with a token, and until when.
+
+    Attributes:
+        role: what the member will be.
+        name: its name, unique in its role.
+        organisation: who runs it.
+        country: where.
+        created: when it was invited.
+        expires: until when the token works.
+        approved: when the operator approved the key that came in with the token, or the token before any key had come;
+            None as long as that has not been done.
+        key_sha256: SHA-256 of the public key that first came in with the token; no other key is taken from then on.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,6 +38,13 @@ class Invite(BaseModel):
     country: Country
     created: AwareDatetime
     expires: AwareDatetime
+    approved: AwareDatetime | None = None
+    key_sha256: str | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a key has come in that the operator has not approved yet."""
+        return self.key_sha256 is not None and self.approved is None
 
 
 class IssuedCertificate(BaseModel):
@@ -35,6 +56,31 @@ class IssuedCertificate(BaseModel):
     issued: AwareDatetime
     expires: AwareDatetime
     revoked: AwareDatetime | None = None
+
+
+class Revoked(BaseModel):
+    """A certificate that no longer counts although it has not expired."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    serial: str
+    member: str
+    revoked: AwareDatetime
+    expires: AwareDatetime
+
+
+class Revocations(BaseModel):
+    """All of them; ``number`` grows with every change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int = 0
+    certificates: tuple[Revoked, ...] = ()
+
+    def with_revoked(self, new: Iterable[Revoked], now: datetime) -> Revocations:
+        """Return the list with ``new`` in it and without those that have expired since."""
+        kept = [one for one in self.certificates if one.expires > now]
+        return Revocations(number=self.number + 1, certificates=(*kept, *new))
 
 
 class Member(BaseModel):

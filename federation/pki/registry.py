@@ -20,7 +20,7 @@ from datalab.canonical import sha256_hex
 from datalab.errors import BadInputError, IdentityError, NotFoundError
 from datalab.home import write_atomically
 from federation.pki.identity import Holder, Identity, Role
-from federation.pki.members import Invite, IssuedCertificate, Member
+from federation.pki.members import Invite, IssuedCertificate, Member, Revocations, Revoked
 
 INVITE_LIFETIME = timedelta(days=7)
 
@@ -39,6 +39,7 @@ class Registry:
         self._claimed = _folder(folder / "invites" / "claimed")
         self._members = _folder(folder / "members")
         self._lock = folder / ".lock"
+        self.revocations_file = folder / "revoked.json"
         self.audit = AuditLog(folder / "audit.jsonl")
 
     def invite(
@@ -48,6 +49,7 @@ class Registry:
         *,
         organisation: str,
         country: str,
+        approved: bool,
         lifetime: timedelta = INVITE_LIFETIME,
     ) -> str:
         """Invite a member; return the secret for its token, of which only a hash is kept.
@@ -57,6 +59,7 @@ class Registry:
             name: of the member; an enrolled one may be invited again, such as when it has lost its key.
             organisation: who runs it.
             country: where, ISO 3166-1 alpha-2.
+            approved: whether whatever key comes with the token is approved already, or ``approve`` has to be asked.
             lifetime: for how long the secret can be used.
 
         Raises:
@@ -75,6 +78,7 @@ class Registry:
                 country=country,
                 created=now,
                 expires=now + lifetime,
+                approved=now if approved else None,
             )
         except ValidationError as error:
             raise BadInputError(
@@ -82,31 +86,71 @@ class Registry:
                 next_step="For example: --organisation 'Erasmus MC' --country NL",
             ) from error
         secret = secrets.token_urlsafe(32)
-        self.audit.append("member.invited", member=str(identity), expires=invite.expires.isoformat())
-        path = self._invites / f"{identity.role}.{name}.{_hash(secret)}.json"
-        write_atomically(path, invite.model_dump_json().encode())
+        self.audit.append("member.invited", member=str(identity), expires=invite.expires.isoformat(), approved=approved)
+        _write(self._invites / f"{identity.role}.{name}.{_hash(secret)}.json", invite)
         return secret
 
-    def claim(self, secret: str) -> Invite:
+    def claim(self, secret: str, key_sha256: str) -> Invite | None:
         """Take the invitation that belongs to a token's secret; of all who try, one gets it.
 
+        Args:
+            secret: from the token.
+            key_sha256: SHA-256 of the public key that is to be certified.
+
+        Returns:
+            The invitation, or None while the operator has not approved this key.
+
         Raises:
-            IdentityError: it is unknown, used already, or expired.
+            IdentityError: it is unknown, used already, or expired; or another key came with it before.
         """
         pattern = f"*.{_hash(secret)}.json"
-        path = next(self._invites.glob(pattern), None)
-        if path is None:
-            used = next(self._claimed.glob(pattern), None)
-            raise _unusable("has been used already" if used else "is not known here")
-        try:
+        with self._locked():
+            path = next(self._invites.glob(pattern), None)
+            if path is None:
+                used = next(self._claimed.glob(pattern), None)
+                raise _unusable("has been used already" if used else "is not known here")
             invite = Invite.model_validate_json(path.read_bytes())
+            identity = Identity(self.federation, invite.role, invite.name)
             if invite.expires <= datetime.now(UTC):
                 raise _unusable("has expired")
+            if invite.key_sha256 not in (None, key_sha256):
+                raise _unusable("came with another key before")
+            if invite.key_sha256 is None:
+                invite = invite.model_copy(update={"key_sha256": key_sha256})
+                _write(path, invite)
+                if invite.waiting:
+                    self.audit.append("approval.asked", member=str(identity), key_sha256=key_sha256)
+            if invite.waiting:
+                return None
             path.rename(self._claimed / path.name)
-        except FileNotFoundError:  # another was faster, or it was revoked in this moment
-            raise _unusable("has been used already") from None
-        self.audit.append("invitation.claimed", member=str(Identity(self.federation, invite.role, invite.name)))
+        self.audit.append("invitation.claimed", member=str(identity), key_sha256=key_sha256)
         return invite
+
+    def waiting(self) -> list[Invite]:
+        """Return the invitations whose key waits for approval, the oldest first."""
+        invites = [Invite.model_validate_json(path.read_bytes()) for path in self._invites.glob("*.json")]
+        now = datetime.now(UTC)
+        return sorted((one for one in invites if one.waiting and one.expires > now), key=lambda one: one.created)
+
+    def approve(self, role: Role, name: str, key_sha256: str) -> Invite:
+        """Approve the key that came in with a member's token; its next call gets the certificate.
+
+        Raises:
+            NotFoundError: no such key waits.
+        """
+        identity = Identity(self.federation, role, name)
+        with self._locked():
+            for path in self._invites.glob(f"{identity.role}.{identity.name}.*.json"):
+                invite = Invite.model_validate_json(path.read_bytes())
+                if invite.waiting and invite.key_sha256 == key_sha256:
+                    invite = invite.model_copy(update={"approved": datetime.now(UTC)})
+                    _write(path, invite)
+                    self.audit.append("key.approved", member=str(identity), key_sha256=key_sha256)
+                    return invite
+        raise NotFoundError(
+            f"No key of the {identity.role} {name} waits for approval.",
+            next_step="It waits from the moment in which `datalab node enrol` is started there.",
+        )
 
     def record_certificate(self, invite: Invite, holder: Holder) -> Member:
         """Enter a certificate that was issued for an invitation; only then may it be handed out.
@@ -115,28 +159,27 @@ class Registry:
             IdentityError: the member was revoked after it was invited.
         """
         with self._locked():
-            now = datetime.now(UTC)
             known = self._find(holder.identity)
-            certificates = known.certificates if known else ()
             if known is not None and known.revoked is not None and known.revoked >= invite.created:
                 raise _unusable("was revoked")
-            new = IssuedCertificate(serial=holder.serial, issued=now, expires=holder.expires)
             member = Member(
                 role=invite.role,
                 name=invite.name,
                 organisation=invite.organisation,
                 country=invite.country,
-                enrolled=now,
-                certificates=(*(one for one in certificates if one.expires > now), new),
+                enrolled=datetime.now(UTC),
+                certificates=known.certificates if known else (),
             )
-            self.audit.append(
-                "certificate.issued",
-                member=str(holder.identity),
-                serial=holder.serial,
-                expires=holder.expires.isoformat(),
-            )
-            self._write(member)
-        return member
+            return self._enter(member, holder)
+
+    def record_renewal(self, former: Holder, holder: Holder) -> Member:
+        """Enter a certificate that was issued to a member on the strength of its former one.
+
+        Raises:
+            IdentityError: the former one is not in the register, or was revoked in this moment.
+        """
+        with self._locked():
+            return self._enter(self.check_admitted(former), holder)
 
     def revoke(self, role: Role, name: str) -> Member:
         """Withdraw all certificates of a member, and every invitation that it has not yet enrolled with.
@@ -153,16 +196,30 @@ class Registry:
                     f"There is no {identity.role} called {name}.",
                     next_step="List the members: datalab node list",
                 )
+            new = [
+                Revoked(serial=one.serial, member=str(identity), revoked=now, expires=one.expires)
+                for one in member.certificates
+                if one.revoked is None and one.expires > now
+            ]
+            # First of all what cuts live streams; a crash after it leaves a member that can be revoked again.
+            _write(self.revocations_file, self.revocations().with_revoked(new, now))
             certificates = tuple(
                 one if one.revoked else one.model_copy(update={"revoked": now}) for one in member.certificates
             )
             # Written even if it never enrolled: an enrolment under way finds it in record_certificate.
             member = member.model_copy(update={"revoked": now, "certificates": certificates})
-            self._write(member)
+            _write(self._member_file(member.role, member.name), member)
             for path in self._invitations_of(identity):
                 path.unlink(missing_ok=True)
             self.audit.append("member.revoked", member=str(identity), serials=[one.serial for one in certificates])
         return member
+
+    def revocations(self) -> Revocations:
+        """Return the certificates that no longer count although they have not expired."""
+        try:
+            return Revocations.model_validate_json(self.revocations_file.read_bytes())
+        except FileNotFoundError:
+            return Revocations()
 
     def members(self) -> list[Member]:
         """Return all members, by role and name."""
@@ -182,10 +239,22 @@ class Registry:
                 next_step="Enrol with a new token from the federation's operator.",
             )
         if issued.revoked is not None:
-            raise IdentityError(
-                f"The certificate of {holder.identity} was revoked at {issued.revoked:%Y-%m-%d %H:%M} UTC.",
-                next_step="Ask the federation's operator why; a new invitation is needed to come back.",
-            )
+            raise revoked_error(holder.identity, issued.revoked)
+        return member
+
+    def _enter(self, member: Member, holder: Holder) -> Member:
+        """Add a certificate to a member's record, which is under the lock; those that have expired leave it."""
+        now = datetime.now(UTC)
+        new = IssuedCertificate(serial=holder.serial, issued=now, expires=holder.expires)
+        kept = (one for one in member.certificates if one.expires > now)
+        member = member.model_copy(update={"certificates": (*kept, new)})
+        self.audit.append(
+            "certificate.issued",
+            member=str(holder.identity),
+            serial=holder.serial,
+            expires=holder.expires.isoformat(),
+        )
+        _write(self._member_file(member.role, member.name), member)
         return member
 
     def _find(self, identity: Identity) -> Member | None:
@@ -193,9 +262,6 @@ class Registry:
             return Member.model_validate_json(self._member_file(identity.role, identity.name).read_bytes())
         except FileNotFoundError:
             return None
-
-    def _write(self, member: Member) -> None:
-        write_atomically(self._member_file(member.role, member.name), member.model_dump_json().encode())
 
     def _member_file(self, role: Role, name: str) -> Path:
         return self._members / f"{role}.{name}.json"
@@ -223,6 +289,26 @@ class Registry:
         with self._lock.open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def revoked_error(identity: Identity, when: datetime) -> IdentityError:
+    """Return what a member is told whose certificate was revoked."""
+    return IdentityError(
+        f"The certificate of {identity} was revoked at {when:%Y-%m-%d %H:%M} UTC.",
+        next_step="Ask the federation's operator why; a new invitation is needed to come back.",
+    )
+
+
+def expired_error(holder: Holder) -> IdentityError:
+    """Return what a member is told whose certificate ended while it was connected."""
+    return IdentityError(
+        f"The certificate of {holder.identity} expired at {holder.expires:%Y-%m-%d %H:%M} UTC.",
+        next_step="It should have been renewed before: see the member's log. Enrol with a new token.",
+    )
+
+
+def _write(path: Path, record: Invite | Member | Revocations) -> None:
+    write_atomically(path, record.model_dump_json().encode())
 
 
 def _hash(secret: str) -> str:

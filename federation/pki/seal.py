@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from datalab.canonical import canonical_json
 from datalab.errors import IdentityError
 from federation.pki.identity import Holder, Role, holder_of
-from federation.pki.keys import Credentials, check_chain
+from federation.pki.keys import Credentials, check_chain, load_key
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -45,12 +45,23 @@ class Sealer:
 
     @cached_property
     def _key(self) -> EllipticCurvePrivateKey:
-        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+        return load_key(self.credentials.key_pem)
 
-        key = load_pem_private_key(self.credentials.key_pem, None)
-        assert isinstance(key, EllipticCurvePrivateKey)
-        return key
+
+def is_sealed_by(certificate_pem: bytes, signature: bytes, context: str, document: Mapping[str, Any]) -> bool:
+    """Whether the key of a certificate that TLS has verified has signed ``document``."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.x509 import load_pem_x509_certificate
+
+    key = load_pem_x509_certificate(certificate_pem).public_key()
+    try:
+        assert isinstance(key, EllipticCurvePublicKey)
+        key.verify(signature, _statement(context, document), ECDSA(SHA256()))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def check_seal(
@@ -80,9 +91,7 @@ def check_seal(
         IdentityError: the certificate is not of this federation, of another role, revoked or not valid now; or the
             signature is not by its key over this document.
     """
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import Encoding
 
     certificate = check_chain(chain_pem, trust_pem, now=now, serves=role is Role.GATEWAY)
     holder = holder_of(certificate)
@@ -90,14 +99,8 @@ def check_seal(
         raise IdentityError(f"This must be signed by a {role}, and is signed by {holder.identity}.")
     if holder.serial in revoked:
         raise IdentityError(f"The certificate of {holder.identity} has been revoked.")
-    key = certificate.public_key()
-    assert isinstance(key, EllipticCurvePublicKey)
-    try:
-        key.verify(signature, _statement(context, document), ECDSA(SHA256()))
-    except InvalidSignature:
-        raise IdentityError(
-            f"The signature of {holder.identity} does not fit what it is said to have signed."
-        ) from None
+    if not is_sealed_by(certificate.public_bytes(Encoding.PEM), signature, context, document):
+        raise IdentityError(f"{holder.identity} has not signed this: the signature does not fit it.")
     return holder
 
 

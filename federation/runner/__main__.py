@@ -23,12 +23,14 @@ from federation.flower.apps import load, seed_everything
 from federation.flower.records import encode_config
 from federation.pb import federation_pb2 as pb
 from federation.pki.keys import Credentials
+from federation.pki.seal import OFFER, Sealer
 from federation.run import COMPLETED, RunFolder, RunSpec
 from federation.runner.card import list_artifacts, run_card
 from federation.runner.grid import DatalabGrid
 from federation.runner.link import Endpoint, Link
 from federation.runner.record import LabRecord
 from federation.runner.watch import Watch
+from federation.wire.sealed import offer_document
 
 log = structlog.get_logger()
 
@@ -100,7 +102,13 @@ class _Conductor:
             raise failure
 
     def _train(self) -> None:
-        link = Link(self._endpoint(), self._opening(), self._folder.bundle.read_bytes(), self._folder.path / "buffers")
+        endpoint = self._endpoint()
+        link = Link(
+            endpoint,
+            self._opening(endpoint.credentials),
+            self._folder.bundle.read_bytes(),
+            self._folder.path / "buffers",
+        )
         outcome = "failed"
         try:
             self._decisions = link.open()
@@ -146,7 +154,9 @@ class _Conductor:
         self._folder.token.unlink()
         return Endpoint(gateway_address(identity), Credentials.load(identity))
 
-    def _opening(self) -> pb.RunOpen:
+    def _opening(self, credentials: Credentials) -> pb.RunOpen:
+        """Return what opens the run; each offer is signed, so that its node need not take the gateway's word for it."""
+        sealer = Sealer(credentials)
         opening = pb.RunOpen(run_id=self._spec.id, timeout=self._spec.timeout)
         config = encode_config(self._config)
         for place in self._spec.places:
@@ -160,6 +170,8 @@ class _Conductor:
                 seed=self._spec.seed,
                 config=config,
             )
+            offer.runner_signature = sealer.seal(OFFER, offer_document(offer, place.node))
+            offer.runner_chain_pem = credentials.chain_pem
             opening.places.add(node=place.node, offer=offer)
         return opening
 

@@ -9,8 +9,10 @@ from federation.errors import VersionError, WireError
 from federation.pb import records_pb2
 
 PROTOCOL_MAJOR = 1
-PROTOCOL_MINOR = 0
+PROTOCOL_MINOR = 1
 
+RENEW = "/datalab.federation.v1.RenewalService/Renew"
+LIST_SESSIONS = "/datalab.federation.v1.LabService/ListSessions"
 NODE_CONNECT = "/datalab.federation.v1.NodeService/Connect"
 RUN_CONDUCT = "/datalab.federation.v1.RunService/Conduct"
 
@@ -30,6 +32,8 @@ MAX_BUFFER_BYTES = 16 << 30
 """Largest buffer that is fetched."""
 MAX_ARRAYS = 100_000
 MAX_DATASETS = 1_000
+MAX_NONCE = 64
+"""Bytes of a nonce that a gateway signs."""
 MAX_REASON = 500
 """Characters of a reason that a peer gives."""
 

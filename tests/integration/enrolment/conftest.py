@@ -61,7 +61,7 @@ def lab(tmp_path: Path) -> Iterator[Home]:
 
     async def start() -> tuple[grpc.aio.Server, int]:
         server = grpc.aio.server()
-        handler = enrolment_handler(open_authority(home), open_registry(home), gateway=GATEWAY)
+        handler = enrolment_handler(lambda: open_authority(home), open_registry(home), gateway=GATEWAY)
         server.add_generic_rpc_handlers((handler,))
         tls = grpc.ssl_server_credentials([(credentials.key_pem, credentials.chain_pem)])
         port = server.add_secure_port("127.0.0.1:0", tls)

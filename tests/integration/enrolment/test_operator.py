@@ -55,7 +55,7 @@ def test_from_invitation_to_revocation(lab: Home, tmp_path: Path) -> None:
     enrol(token_file.read_text(), tmp_path / "node")
     holder = Credentials.load(tmp_path / "node").holder
     listed = run(list_nodes, "--home", lab.path).output
-    for word in ("rotterdam", "Erasmus MC", "NL", holder.serial[:8], "30.0", "admitted"):
+    for word in ("rotterdam", "Erasmus MC", "NL", holder.serial[:8], "7.0", "admitted"):
         assert word in listed
     assert "gateway" not in listed
     assert "gateway" in run(list_nodes, "--home", lab.path, "--all").output

@@ -27,7 +27,7 @@ def test_there_is_no_network_not_even_to_the_gateway(federation: Federation) -> 
 
 def test_the_nodes_key_and_raw_data_cannot_be_read(federation: Federation) -> None:
     home = federation.node_home(NODES[0]).path
-    own = [home / "identity" / "key.pem", home / "export" / "toy.csv", home / "node.toml", home / "audit.jsonl"]
+    own = [home / "identity" / "identity.pem", home / "export" / "toy.csv", home / "node.toml", home / "audit.jsonl"]
     assert all(path.exists() for path in own)
     outcomes = attempt(
         federation, "read", *map(str, own), "/etc/passwd", "/datalab/rejects.csv", "/datalab/report.json"

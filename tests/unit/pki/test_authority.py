@@ -172,7 +172,7 @@ class TestCredentials:
 
     def test_they_know_how_long_they_last(self, authority: Authority) -> None:
         credentials = enrolled(authority)
-        assert 29.9 < credentials.days_left() <= 30
+        assert 6.9 < credentials.days_left() <= 7
         assert credentials.days_left(datetime.now(UTC) + timedelta(days=31)) < 0
 
     def test_a_certificate_for_another_member_or_key_is_refused(self, authority: Authority) -> None:

@@ -24,8 +24,17 @@ def registry(tmp_path: Path) -> Registry:
     return Registry(tmp_path, FEDERATION)
 
 
-def invited(registry: Registry, name: str = NODE.name, **how: timedelta) -> str:
-    return registry.invite(Role.NODE, name, organisation="Erasmus MC", country="NL", **how)
+KEY = "a" * 64
+
+
+def invited(registry: Registry, name: str = NODE.name, *, approved: bool = True, **how: timedelta) -> str:
+    return registry.invite(Role.NODE, name, organisation="Erasmus MC", country="NL", approved=approved, **how)
+
+
+def claimed(registry: Registry, secret: str) -> Invite:
+    invite = registry.claim(secret, KEY)
+    assert invite is not None
+    return invite
 
 
 def enrol(registry: Registry, authority: Authority, invite: Invite) -> Holder:
@@ -37,10 +46,10 @@ def enrol(registry: Registry, authority: Authority, invite: Invite) -> Holder:
 
 def test_an_invitation_works_once(registry: Registry) -> None:
     secret = invited(registry)
-    invite = registry.claim(secret)
+    invite = claimed(registry, secret)
     assert (invite.name, invite.organisation, invite.country) == ("rotterdam", "Erasmus MC", "NL")
     with pytest.raises(IdentityError, match="used already"):
-        registry.claim(secret)
+        claimed(registry, secret)
 
 
 def test_of_many_who_try_at_once_one_gets_it(registry: Registry) -> None:
@@ -48,7 +57,7 @@ def test_of_many_who_try_at_once_one_gets_it(registry: Registry) -> None:
 
     def attempt(_: int) -> bool:
         try:
-            registry.claim(secret)
+            claimed(registry, secret)
         except IdentityError:
             return False
         return True
@@ -60,10 +69,10 @@ def test_of_many_who_try_at_once_one_gets_it(registry: Registry) -> None:
 def test_an_expired_or_unknown_invitation_does_not_work(registry: Registry) -> None:
     secret = invited(registry, lifetime=timedelta(0))
     with pytest.raises(IdentityError, match="has expired"):
-        registry.claim(secret)
+        claimed(registry, secret)
     for unknown in ("x" * 43, "*", ""):
         with pytest.raises(IdentityError, match="not known"):
-            registry.claim(unknown)
+            claimed(registry, unknown)
 
 
 def test_the_secret_is_not_kept(registry: Registry, tmp_path: Path) -> None:
@@ -86,11 +95,11 @@ def test_who_cannot_be_invited(
     registry: Registry, role: Role, name: str, organisation: str, country: str, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        registry.invite(role, name, organisation=organisation, country=country)
+        registry.invite(role, name, organisation=organisation, country=country, approved=True)
 
 
 def test_a_member_is_admitted_by_a_certificate_that_was_entered(registry: Registry, authority: Authority) -> None:
-    holder = enrol(registry, authority, registry.claim(invited(registry)))
+    holder = enrol(registry, authority, claimed(registry, invited(registry)))
     assert registry.check_admitted(holder).organisation == "Erasmus MC"
     assert [(one.name, len(one.certificates)) for one in registry.members()] == [("rotterdam", 1)]
     with pytest.raises(IdentityError, match="not in the register"):
@@ -100,7 +109,7 @@ def test_a_member_is_admitted_by_a_certificate_that_was_entered(registry: Regist
 def test_revocation_is_seen_by_whoever_has_the_register_open(
     registry: Registry, authority: Authority, tmp_path: Path
 ) -> None:
-    holder = enrol(registry, authority, registry.claim(invited(registry)))
+    holder = enrol(registry, authority, claimed(registry, invited(registry)))
     registry.check_admitted(holder)
     Registry(tmp_path, FEDERATION).revoke(Role.NODE, NODE.name)
     with pytest.raises(IdentityError, match="was revoked"):
@@ -111,12 +120,12 @@ def test_revocation_withdraws_open_invitations_too(registry: Registry) -> None:
     secret, other = invited(registry), invited(registry, "utrecht")
     registry.revoke(Role.NODE, NODE.name)
     with pytest.raises(IdentityError, match="not known"):
-        registry.claim(secret)
-    registry.claim(other)
+        claimed(registry, secret)
+    claimed(registry, other)
 
 
 def test_revocation_catches_an_enrolment_under_way(registry: Registry, authority: Authority) -> None:
-    invite = registry.claim(invited(registry))
+    invite = claimed(registry, invited(registry))
     registry.revoke(Role.NODE, NODE.name)
     with pytest.raises(IdentityError, match="was revoked"):
         enrol(registry, authority, invite)
@@ -126,9 +135,9 @@ def test_revocation_catches_an_enrolment_under_way(registry: Registry, authority
 def test_a_revoked_member_can_be_invited_again_and_its_old_certificate_stays_out(
     registry: Registry, authority: Authority
 ) -> None:
-    old = enrol(registry, authority, registry.claim(invited(registry)))
+    old = enrol(registry, authority, claimed(registry, invited(registry)))
     registry.revoke(Role.NODE, NODE.name)
-    new = enrol(registry, authority, registry.claim(invited(registry)))
+    new = enrol(registry, authority, claimed(registry, invited(registry)))
     assert registry.check_admitted(new).revoked is None
     with pytest.raises(IdentityError, match="was revoked"):
         registry.check_admitted(old)
@@ -139,8 +148,32 @@ def test_nobody_is_nobody(registry: Registry) -> None:
         registry.revoke(Role.NODE, "nobody")
 
 
+def test_a_key_waits_for_approval_and_no_other_key_will_do(registry: Registry) -> None:
+    secret = invited(registry, approved=False)
+    assert registry.waiting() == []
+    assert registry.claim(secret, KEY) is None
+    assert [(one.name, one.key_sha256) for one in registry.waiting()] == [(NODE.name, KEY)]
+    with pytest.raises(IdentityError, match="another key"):
+        registry.claim(secret, "b" * 64)
+    with pytest.raises(NotFoundError):
+        registry.approve(Role.NODE, NODE.name, "b" * 64)
+    registry.approve(Role.NODE, NODE.name, KEY)
+    assert registry.waiting() == []
+    assert claimed(registry, secret).name == NODE.name
+
+
+def test_a_member_renews_until_it_is_revoked(registry: Registry, authority: Authority) -> None:
+    first = enrol(registry, authority, claimed(registry, invited(registry)))
+    second = enrolled(authority).holder
+    assert len(registry.record_renewal(first, second).certificates) == 2
+    registry.revoke(Role.NODE, NODE.name)
+    assert {one.serial for one in registry.revocations().certificates} == {first.serial, second.serial}
+    with pytest.raises(IdentityError, match="was revoked"):
+        registry.record_renewal(second, enrolled(authority).holder)
+
+
 def test_every_change_is_in_the_audit_log(registry: Registry, authority: Authority) -> None:
-    enrol(registry, authority, registry.claim(invited(registry)))
+    enrol(registry, authority, claimed(registry, invited(registry)))
     registry.revoke(Role.NODE, NODE.name)
     assert verify(registry.audit.path).intact
     entries = [json.loads(line) for line in registry.audit.path.read_bytes().splitlines()]

@@ -1,0 +1,154 @@
+"""Who the gateway is: its authority, its own certificate, and the list of revoked certificates, each kept current."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import grpc
+import structlog
+
+from datalab.audit.log import AuditLog
+from datalab.home import Home
+from federation.pb import federation_pb2 as pb
+from federation.pki.authority import ROOT_FILE, Authority
+from federation.pki.crl import build_crl
+from federation.pki.keys import Credentials
+from federation.pki.local import FORMER, NEXT, issue_gateway_certificate, issuing_folder, open_authority, open_registry
+from federation.pki.members import Revocations
+from federation.pki.seal import WELCOME, Sealer
+from federation.wire.sealed import welcome_document
+
+log = structlog.get_logger()
+
+SIGNED_ANEW = timedelta(hours=1)
+"""How often the list of revoked certificates is signed again, so that nodes see that it is fresh."""
+
+
+class GatewayIdentity:
+    """What the gateway signs and shows, current on every use.
+
+    The operator's commands change the files below it: ``refresh`` looks at them. New TLS connections are then made with
+    the new certificate and the new roots; those that are open stay.
+
+    Args:
+        home: of the lab.
+        audit: the gateway's audit log, which gets every certificate that is taken into use.
+
+    Raises:
+        DatalabError: there is no authority, or it cannot be opened.
+    """
+
+    def __init__(self, home: Home, audit: AuditLog) -> None:
+        self._home = home
+        self._audit = audit
+        self._registry = open_registry(home)
+        self._seen: tuple[int, ...] = ()
+        self._revoked_seen = 0
+        self.authority: Authority = open_authority(home)
+        self.revocations = Revocations()
+        self.revoked: frozenset[str] = frozenset()
+        self._list = (datetime.min.replace(tzinfo=UTC), pb.RevocationList())
+        self._take_certificate()
+        self.refresh()
+
+    @property
+    def sealer(self) -> Sealer:
+        """Signs as this gateway."""
+        return self._sealer
+
+    @property
+    def identity(self) -> str:
+        """The SPIFFE id of this gateway."""
+        return str(self.credentials.holder.identity)
+
+    def refresh(self) -> bool:
+        """Look at the files again; return whether the list of revoked certificates has changed.
+
+        Raises:
+            DatalabError: they cannot be read.
+        """
+        seen = tuple(_changed(issuing_folder(self._home, kind) / ROOT_FILE) for kind in ("issuing-ca", NEXT, FORMER))
+        if seen != self._seen:
+            self.authority = open_authority(self._home)
+            if self._seen:
+                self._take_certificate()
+            self._seen = seen
+        changed = self._read_revocations()
+        now, holder = datetime.now(UTC), self.credentials.holder
+        if holder.serial in self.revoked:
+            log.error("this gateway's certificate was revoked; taking a new key and certificate", serial=holder.serial)
+            self._take_certificate()
+        elif now > holder.renewal_due:
+            self._take_certificate()
+        return changed
+
+    def revocation_list(self) -> pb.RevocationList:
+        """Return the signed list of revoked certificates."""
+        now = datetime.now(UTC)
+        if now - self._list[0] > SIGNED_ANEW:
+            crl = build_crl(self.authority, self.revocations, now)
+            self._list = (now, pb.RevocationList(crl_der=crl, issuer_pem=self.authority.issuer_pem))
+        return self._list[1]
+
+    def prove(self, welcome: pb.NodeWelcome, node: str, nonce: bytes) -> None:
+        """Put into a welcome for ``node`` (a SPIFFE id) the proof that this gateway is not revoked."""
+        welcome.time = time.time()
+        welcome.revocations.CopyFrom(self.revocation_list())
+        if nonce:
+            welcome.gateway_chain_pem = self.credentials.chain_pem
+            welcome.signature = self._sealer.seal(WELCOME, welcome_document(node, nonce))
+
+    def server_credentials(self) -> grpc.ServerCredentials:
+        """Return credentials for the listener of members, who must show a certificate.
+
+        Each new connection is made with what is current then.
+        """
+        return grpc.dynamic_ssl_server_credentials(
+            self._configuration(clients=True), lambda: self._configuration(clients=True), True
+        )
+
+    def enrolment_credentials(self) -> grpc.ServerCredentials:
+        """Return credentials for the listener of enrolment: without client certificates."""
+        return grpc.dynamic_ssl_server_credentials(
+            self._configuration(clients=False), lambda: self._configuration(clients=False), False
+        )
+
+    def _configuration(self, *, clients: bool) -> grpc.ServerCertificateConfiguration:
+        pair = [(self.credentials.key_pem, self.credentials.chain_pem)]
+        return grpc.ssl_server_certificate_configuration(pair, self.authority.trust_bundle_pem if clients else None)
+
+    def _take_certificate(self) -> None:
+        self.credentials: Credentials = issue_gateway_certificate(self._home)
+        self._sealer = Sealer(self.credentials)
+        self._list = (datetime.min.replace(tzinfo=UTC), self._list[1])
+        holder = self.credentials.holder
+        self._audit.append(
+            "certificate taken",
+            member=str(holder.identity),
+            serial=holder.serial,
+            chain=self.credentials.chain_pem.decode("ascii"),
+        )
+
+    def _read_revocations(self) -> bool:
+        seen = _changed(self._registry.revocations_file)
+        # A file that has just been written may be written again without its time changing.
+        if seen == self._revoked_seen and time.time_ns() - seen > 10**8:
+            return False
+        self._revoked_seen = seen
+        before = self.revocations.number
+        self.revocations = self._registry.revocations()
+        self.revoked = frozenset(one.serial for one in self.revocations.certificates)
+        if before == self.revocations.number:
+            return False
+        self._list = (datetime.min.replace(tzinfo=UTC), self._list[1])
+        return True
+
+
+def _changed(path: Path) -> int:
+    """Return when a file was last changed, in nanoseconds; 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0

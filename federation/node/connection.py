@@ -1,0 +1,83 @@
+"""One stream of a node to its gateway, from the hello to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import grpc.aio
+
+from federation.errors import WireError
+from federation.pb import federation_pb2 as pb
+from federation.pki.keys import Credentials
+from federation.wire.protocol import NODE_CONNECT
+
+WELCOME_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An open stream.
+
+    Attributes:
+        credentials: with which it was opened.
+        frames: what the gateway sends after its welcome.
+    """
+
+    credentials: Credentials
+    frames: AsyncIterator[pb.ConnectResponse]
+    _channel: grpc.aio.Channel
+    _call: grpc.aio.StreamStreamCall[Any, pb.ConnectResponse]
+    _writing: asyncio.Lock
+
+    @classmethod
+    async def open(
+        cls, channel: grpc.aio.Channel, credentials: Credentials, hello: pb.NodeHello
+    ) -> tuple[Self, pb.NodeWelcome]:
+        """Send the hello and return the stream and the gateway's welcome.
+
+        Raises:
+            grpc.aio.AioRpcError: the gateway is not there, or refuses.
+            WireError: it answers with something else, or not in time.
+        """
+        call = channel.stream_stream(
+            NODE_CONNECT,
+            request_serializer=pb.ConnectRequest.SerializeToString,
+            response_deserializer=pb.ConnectResponse.FromString,
+        )()
+        try:
+            frames = aiter(call)
+            async with asyncio.timeout(WELCOME_SECONDS):
+                await call.write(pb.ConnectRequest(hello=hello))
+                first = await anext(frames)
+            if first.WhichOneof("frame") != "welcome":
+                raise WireError("The gateway's first frame is not a welcome.")
+        except asyncio.InvalidStateError:  # the call ended while the hello was being written: say why
+            await anext(frames)
+            raise
+        except StopAsyncIteration:
+            await channel.close()
+            raise WireError("The gateway closed the stream before its welcome.") from None
+        except TimeoutError:
+            await channel.close()
+            raise WireError("The gateway does not answer.") from None
+        except BaseException:
+            await channel.close()
+            raise
+        return cls(credentials, frames, channel, call, asyncio.Lock()), first.welcome
+
+    async def send(self, frame: pb.ConnectRequest) -> None:
+        """Send a frame; one at a time, in the order of calls."""
+        async with self._writing:
+            await self._call.write(frame)
+
+    async def finish(self) -> None:
+        """Say that nothing more will be sent; what the gateway still has for this node comes yet."""
+        async with self._writing:
+            await self._call.done_writing()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._channel.close()

@@ -1,0 +1,100 @@
+"""What a node's agent says of itself to whoever looks at its home: one small file, kept up to date."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from datalab.errors import NotFoundError
+from datalab.home import Home, write_atomically
+
+
+class Status(BaseModel):
+    """The state of an agent; times are seconds since 1970.
+
+    Attributes:
+        state: what it is doing, or that it has ended.
+        since: when that began.
+        reason: why it is not connected, or why it has ended: one sentence.
+        pid: of the agent.
+        started: ticks since the machine's start at which that process began, by which it is told from a later one with
+            the same id.
+        node: its SPIFFE id.
+        gateway: address of the gateway.
+        certificate_expires: of the node's certificate.
+        renewal_due: when it is to be renewed.
+        clock_skew: seconds by which this machine's clock is ahead of the gateway's.
+        revocations_made: when the list of revoked certificates was signed.
+        runs: runs that it takes part in.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    state: Literal["connecting", "connected", "stopping", "ended"]
+    since: float
+    reason: str = ""
+    pid: int = 0
+    started: int = 0
+    node: str = ""
+    gateway: str = ""
+    certificate_expires: float = 0.0
+    renewal_due: float = 0.0
+    clock_skew: float = 0.0
+    revocations_made: float | None = None
+    runs: tuple[str, ...] = ()
+
+
+class StatusFile:
+    """Writes the status of this process."""
+
+    def __init__(self, home: Home) -> None:
+        self._path = _path(home)
+        self._now = Status(state="connecting", since=time.time(), pid=os.getpid(), started=start_ticks(os.getpid()))
+
+    def update(self, **changes: object) -> None:
+        """Write what has changed; a new ``state`` begins now."""
+        if changes.get("state", self._now.state) != self._now.state:
+            changes["since"] = time.time()
+        new = self._now.model_copy(update=changes)
+        if new != self._now or not self._path.exists():
+            self._now = new
+            write_atomically(self._path, new.model_dump_json().encode())
+
+
+def read_status(home: Home) -> Status:
+    """Return the last status of a node's agent; one whose process is gone has ended, whatever it said last.
+
+    Raises:
+        NotFoundError: no agent has ever run in this home.
+    """
+    try:
+        status = Status.model_validate_json(_path(home).read_bytes())
+    except (OSError, ValidationError):
+        raise NotFoundError(
+            f"No agent has run in {home.path}.", next_step=f"Start it with: datalab node start --home {home.path}"
+        ) from None
+    if status.state != "ended" and not runs_still(status):
+        return status.model_copy(update={"state": "ended", "reason": status.reason or "The agent was killed."})
+    return status
+
+
+def runs_still(status: Status) -> bool:
+    """Whether the process that wrote the status is there."""
+    try:
+        return start_ticks(status.pid) == status.started
+    except OSError:
+        return False
+
+
+def start_ticks(pid: int) -> int:
+    """Return when a process began, in clock ticks since the machine's start (proc(5), field 22)."""
+    text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    return int(text.rpartition(")")[2].split()[19])
+
+
+def _path(home: Home) -> Path:
+    return home.folder("run") / "status.json"
