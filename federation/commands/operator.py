@@ -13,10 +13,11 @@ import click
 from datalab.errors import NotWritableError
 from datalab.home import Home, write_atomically
 from federation.pki.certificates import fingerprint
-from federation.pki.identity import Role
+from federation.pki.identity import Identity, Role
 from federation.pki.local import create_federation, open_authority, open_registry
 from federation.pki.local import invite as make_token
 from federation.pki.members import Member
+from federation.sessions import sessions
 
 _PATH = click.Path(path_type=Path)
 _HOME = click.option("--home", type=_PATH, required=True, help="The lab's home.")
@@ -49,9 +50,23 @@ def init(home: Path, root: Path | None) -> None:
 @click.option("--country", required=True, metavar="CC", help="Where: two capital letters (ISO 3166-1).")
 @_ROLE
 @click.option("--days", type=click.IntRange(1, 30), default=7, show_default=True, help="How long the token works.")
+@click.option("--pre-approved", is_flag=True, help="Certify whatever key comes with the token, without asking again.")
 @click.option("--out", type=_PATH, help="File for the token; without it, to standard output.")
-def invite(name: str, home: Path, organisation: str, country: str, role: str, days: int, out: Path | None) -> None:
-    """Invite the member NAME: makes a token that works once. Give it to nobody else."""
+def invite(
+    name: str,
+    home: Path,
+    organisation: str,
+    country: str,
+    role: str,
+    days: int,
+    *,
+    pre_approved: bool,
+    out: Path | None,
+) -> None:
+    """Invite the member NAME: makes a token that works once. Give it to nobody else.
+
+    The key that comes in with it waits until `datalab node approve NAME` has approved it.
+    """
     place = Home(home)
     token = make_token(
         place,
@@ -59,6 +74,7 @@ def invite(name: str, home: Path, organisation: str, country: str, role: str, da
         name,
         organisation=organisation,
         country=country,
+        approved=pre_approved,
         lifetime=timedelta(days=days),
     )
     if out is None:
@@ -74,22 +90,75 @@ def invite(name: str, home: Path, organisation: str, country: str, role: str, da
     click.echo(f"It pins the authority with the SHA-256 {fingerprint(open_authority(place).root)}", err=True)
 
 
+@click.command()
+@click.argument("name")
+@_HOME
+@_ROLE
+@click.option("--key", metavar="SHA256", help="The fingerprint that the member has told you; asked for if left out.")
+def approve(name: str, home: Path, role: str, key: str | None) -> None:
+    """Approve the key that came in with the token of the member NAME.
+
+    Compare its fingerprint with the one that `datalab node enrol` shows over there: whoever intercepted the token has
+    another key.
+    """
+    registry = open_registry(Home(home))
+    waiting = [one for one in registry.waiting() if (one.role, one.name) == (Role(role), name)]
+    if key is None:
+        for one in waiting:
+            click.echo(f"{one.role} {one.name} of {one.organisation} ({one.country}) waits with the key")
+            click.echo(f"  {one.key_sha256}")
+        key = click.prompt("Fingerprint that the member has told you") if waiting else ""
+    invite = registry.approve(Role(role), name, key.strip().lower())
+    click.echo(f"Approved the {invite.role} {invite.name} of {invite.organisation}.")
+
+
 @click.command("list")
 @_HOME
 @click.option("--all", "everyone", is_flag=True, help="Also gateways and runners, not only nodes.")
 def list_nodes(home: Path, *, everyone: bool) -> None:
-    """List the members of the federation, with the certificate that each has and for how long it is good."""
+    """List the federation's members: certificate, days left, who is connected, and whose key waits for approval."""
     from rich.console import Console
     from rich.table import Table
 
+    place = Home(home)
+    registry = open_registry(place)
+    connected = sessions(place)
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("Name", no_wrap=True, overflow="fold")
     for heading in ("Organisation", "Country", "Role", "Certificate", "Days left", "State"):
         table.add_column(heading)
-    for member in open_registry(Home(home)).members():
+    for member in registry.members():
         if everyone or member.role is Role.NODE:
-            table.add_row(*_row(member, datetime.now(UTC)))
+            since = connected.get(str(Identity(registry.federation, member.role, member.name)))
+            table.add_row(*_row(member, datetime.now(UTC), since))
+    for one in registry.waiting():
+        state = f"waits for approval: {one.key_sha256}"
+        table.add_row(one.name, one.organisation, one.country, one.role.value, "", "", state)
     Console(markup=False, highlight=False).print(table)
+
+
+@click.command()
+@_HOME
+@click.argument("step", type=click.Choice(["start", "switch", "finish"]))
+@click.option("--root", type=_PATH, metavar="FOLDER", help="With start: where the new root goes.")
+def rollover(home: Path, step: str, root: Path | None) -> None:
+    """Replace the federation's certificate authority, in three steps, while its members stay connected.
+
+    start: a new root is made, and members that renew trust it as well. switch: the new authority issues. finish: the
+    old root counts no longer. A step that would leave a member behind is refused, and says which.
+    """
+    from federation.pki import rollover as steps
+
+    place = Home(home)
+    match step:
+        case "start":
+            made = steps.start(place, root)
+        case "switch":
+            made = steps.switch(place)
+        case _:
+            made = steps.finish(place)
+    what = {"start": "is trusted from now on", "switch": "issues from now on", "finish": "is the only one"}[step]
+    click.echo(f"The root with the SHA-256 {fingerprint(made.root)} {what}.")
 
 
 @click.command()
@@ -102,12 +171,14 @@ def revoke(name: str, home: Path, role: str) -> None:
     click.echo(f"Revoked the {member.role} {member.name} of {member.organisation}.")
 
 
-def _row(member: Member, now: datetime) -> tuple[str, ...]:
+def _row(member: Member, now: datetime, connected: float | None) -> tuple[str, ...]:
     latest = member.certificates[-1] if member.certificates else None
     if member.revoked:
         state = f"revoked {member.revoked:%Y-%m-%d %H:%M} UTC"
     else:
         state = "admitted" if latest and latest.expires > now else "expired"
+        if connected is not None:
+            state = f"connected since {datetime.fromtimestamp(connected, UTC):%Y-%m-%d %H:%M} UTC"
     serial = f"{latest.serial[:8]}…" if latest else ""
     days = f"{(latest.expires - now).total_seconds() / 86400:.1f}" if latest else ""
     return (member.name, member.organisation, member.country, member.role.value, serial, days, state)

@@ -280,6 +280,9 @@ class _Agent:
             await former.finish()
         renewed.store(self._folder)
         self._credentials = renewed
+        self._status.update(
+            certificate_expires=renewed.holder.expires.timestamp(), renewal_due=renewed.holder.renewal_due.timestamp()
+        )
         log.info("certificate renewed", expires=renewed.holder.expires.isoformat(timespec="seconds"))
 
     async def _send(self, frame: pb.ConnectRequest) -> None:

@@ -20,6 +20,7 @@ MARK = "stopped"
 RENEW_SIGNAL = signal.SIGUSR1
 STOP_SECONDS = 45.0
 KILL_SECONDS = 10.0
+RENEW_SECONDS = 30.0
 
 
 def check_may_start(home: Home) -> None:
@@ -91,13 +92,29 @@ def stop_now(home: Home) -> int:
     return killed
 
 
-def ask_to_renew(home: Home) -> None:
-    """Have the agent renew its certificate now; raises NotFoundError if none runs."""
-    handle = _open(_running(home))
+def renew_now(home: Home) -> None:
+    """Have the agent renew its certificate, and wait until it has.
+
+    Raises:
+        NotFoundError: no agent runs in this home.
+        ServiceFailedError: it could not renew it in time; its log says why.
+    """
+    before = _running(home)
+    handle = _open(before)
     try:
         signal.pidfd_send_signal(handle, RENEW_SIGNAL)
+        deadline = time.monotonic() + RENEW_SECONDS
+        while time.monotonic() < deadline:
+            if read_status(home).certificate_expires > before.certificate_expires:
+                return
+            time.sleep(0.1)
     finally:
         os.close(handle)
+    raise ServiceFailedError(
+        f"The certificate was not renewed within {RENEW_SECONDS:.0f} seconds.",
+        where=str(home.log_file("node")),
+        next_step="See `datalab node status`, and the agent's log.",
+    )
 
 
 def _running(home: Home) -> Status:

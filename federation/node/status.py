@@ -82,6 +82,33 @@ def read_status(home: Home) -> Status:
     return status
 
 
+def describe(status: Status) -> list[tuple[str, str]]:
+    """Return the status for people: names and values."""
+    now = time.time()
+    lines = [("State", f"{status.state} for {_span(now - status.since)}")]
+    if status.reason:
+        lines.append(("Why", status.reason))
+    if status.node:
+        lines += [
+            ("Node", status.node),
+            ("Gateway", status.gateway),
+            ("Certificate", f"good for {_span(status.certificate_expires - now)}"),
+            ("Renewal", f"due in {_span(status.renewal_due - now)}"),
+            ("Clock", f"{status.clock_skew:+.1f} s against the gateway's"),
+        ]
+    if status.revocations_made is not None:
+        lines.append(("Revocation list", f"signed {_span(now - status.revocations_made)} ago"))
+    lines.append(("Runs", ", ".join(status.runs) or "none"))
+    return lines
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if abs(seconds) >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
 def runs_still(status: Status) -> bool:
     """Whether the process that wrote the status is there."""
     try:

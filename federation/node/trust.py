@@ -79,6 +79,7 @@ class GatewayTrust:
             )
         if welcome.time:
             self.note_clock(datetime.fromtimestamp(welcome.time, UTC))
+        self.gateway_serial = ""  # whoever was connected before may be on the list that comes now
         if welcome.HasField("revocations"):
             self.take_list(welcome.revocations, credentials)
         if not welcome.signature and self.revocations is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from datalab.errors import BadInputError, IdentityError, NotFoundError
 from datalab.home import Home
-from federation.commands.operator import init, invite, list_nodes, revoke
+from federation.commands.operator import approve, init, invite, list_nodes, revoke
 from federation.enrolment.client import enrol
 from federation.pki.certificates import fingerprint
 from federation.pki.keys import Credentials
@@ -46,7 +48,7 @@ def test_without_a_federation_or_gateway_nobody_is_invited(tmp_path: Path) -> No
 def test_from_invitation_to_revocation(lab: Home, tmp_path: Path) -> None:
     token_file = tmp_path / "token"
     arguments = ("rotterdam", "--home", lab.path, "--organisation", "Erasmus MC", "--country", "NL")
-    invited = run(invite, *arguments, "--out", token_file)
+    invited = run(invite, *arguments, "--pre-approved", "--out", token_file)
     assert invited.exit_code == 0, invited.exception
     assert fingerprint(open_authority(lab).root) in invited.output
     assert token_file.stat().st_mode & 0o777 == 0o600
@@ -66,3 +68,21 @@ def test_from_invitation_to_revocation(lab: Home, tmp_path: Path) -> None:
         open_registry(lab).check_admitted(holder)
     assert "revoked" in run(list_nodes, "--home", lab.path).output
     assert isinstance(run(revoke, "utrecht", "--home", lab.path).exception, NotFoundError)
+
+
+def test_a_key_waits_until_the_operator_has_compared_it(lab: Home, tmp_path: Path) -> None:
+    token_file = tmp_path / "token"
+    arguments = ("utrecht", "--home", lab.path, "--organisation", "UMC", "--country", "NL", "--out", token_file)
+    assert run(invite, *arguments).exit_code == 0
+    told: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        enrolling = pool.submit(enrol, token_file.read_text(), tmp_path / "node", waiting=told.append)
+        while not told:
+            time.sleep(0.05)
+        assert told[0] in run(list_nodes, "--home", lab.path).output.replace("\n", "")
+        wrong = run(approve, "utrecht", "--home", lab.path, "--key", "0" * 64)
+        assert isinstance(wrong.exception, NotFoundError)
+        assert not enrolling.done()
+        assert run(approve, "utrecht", "--home", lab.path, "--key", told[0]).exit_code == 0
+        assert str(enrolling.result(timeout=30)) == "spiffe://datalab.local/node/utrecht"
+    assert not list((tmp_path / "node").glob("waiting-*"))

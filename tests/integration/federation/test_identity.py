@@ -1,0 +1,231 @@
+"""What keeps a federation's identities current: renewal, rollover, revocation; and the hospital's own switch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datalab.audit.verification import verify
+from datalab.errors import BadInputError, ExitCode, RefusedError
+from datalab.home import Home
+from datalab.supervisor import Supervisor
+from federation.node import control
+from federation.node.status import read_status
+from federation.pki import rollover
+from federation.pki.identity import Role
+from federation.pki.keys import Credentials
+from federation.pki.local import invite, open_registry
+from federation.sessions import sessions
+from tests.support.federation import Federation
+
+PATIENCE = 30.0
+
+
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.05)
+
+
+def events(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_bytes().splitlines()]
+
+
+def serial(home: Home) -> str:
+    return Credentials.load(home.path / "identity").holder.serial
+
+
+@pytest.fixture
+def alone(tmp_path: Path, supervisor: Supervisor) -> Federation:
+    """A federation whose certificates last some 25 seconds, with one node."""
+    federation = Federation(tmp_path, supervisor, start=False)
+    toml = federation.lab.path / "datalab.toml"
+    toml.write_text(toml.read_text() + "[certificates]\nhours = 0.007\n", encoding="utf-8")
+    federation.start_gateway()
+    federation.add_node("oslo")
+    federation.wait_for("oslo")
+    return federation
+
+
+def test_a_certificate_is_renewed_without_a_gap_while_a_run_goes_on(alone: Federation) -> None:
+    home = alone.node_home("oslo")
+    first, agent = serial(home), alone.processes["oslo"]
+
+    def renew_in_the_middle(runner: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
+        del runner
+        if event["event"] == "round" and event["number"] == 2:
+            control.renew_now(home)
+
+    alone.run(["oslo"], config={"num-server-rounds": 6}, while_running=renew_in_the_middle)
+    assert serial(home) != first
+    second = serial(home)
+    wait_until(lambda: serial(home) != second, "the agent had renewed by itself")
+    assert agent.poll() is None
+    gateway = events(alone.lab.path / "gateway" / "audit.jsonl")
+    assert [one for one in gateway if one["event"] == "node disconnected"] == []
+    assert list(sessions(alone.lab)) == ["spiffe://datalab.local/node/oslo"]
+
+
+def test_both_sides_hold_each_others_signed_heads(alone: Federation) -> None:
+    alone.run(["oslo"])
+    node, lab = alone.node_home("oslo").path / "audit.jsonl", alone.lab.path / "gateway" / "audit.jsonl"
+    wait_until(lambda: any(one["event"] == "node closed run" for one in events(lab)), "the node had its last word")
+    of_node, of_lab = events(node), events(lab)
+    hashes = {one["n"]: one["hash"] for one in of_node}, {one["n"]: one["hash"] for one in of_lab}
+    held_by_lab = [one["details"]["node_head"] for one in of_lab if "node_head" in one["details"]]
+    held_by_node = [one["details"]["lab_head"] for one in of_node if "lab_head" in one["details"]]
+    assert len(held_by_lab) == len(held_by_node) == 2
+    for head, own in [(one, hashes[0]) for one in held_by_lab] + [(one, hashes[1]) for one in held_by_node]:
+        assert head["genuine"]
+        assert own[head["n"]] == head["hash"]
+    receipts = [one["details"]["own_head_seen"] for one in of_node + of_lab if "own_head_seen" in one["details"]]
+    assert len(receipts) == 3
+    assert all(one["genuine"] for one in receipts)
+    assert verify(node).intact
+    assert verify(lab).intact
+
+
+def test_the_authority_is_replaced_while_the_node_stays(alone: Federation) -> None:
+    home, lab = alone.node_home("oslo"), alone.lab
+    agent = alone.processes["oslo"]
+    old = Credentials.load(home.path / "identity").trust_pem
+    rollover.start(lab)
+    with pytest.raises(BadInputError, match="do not trust the new root"):
+        rollover.switch(lab)
+    renewed_after_start = open_registry(lab).members
+    control.renew_now(home)
+    assert renewed_after_start()
+    wait_until(lambda: _goes(lambda: rollover.switch(lab)), "everybody trusted the new root")
+    with pytest.raises(BadInputError, match="old authority"):
+        rollover.finish(lab)
+    control.renew_now(home)
+    wait_until(lambda: _goes(lambda: rollover.finish(lab)), "everybody had a certificate of the new authority")
+    time.sleep(1.0)  # the gateway looks four times a second
+    control.renew_now(home)
+    now = Credentials.load(home.path / "identity").trust_pem
+    assert now.count(b"BEGIN CERTIFICATE") == 1
+    assert now != old
+    assert agent.poll() is None
+    alone.run(["oslo"])
+
+
+def _goes(step: Callable[[], object]) -> bool:
+    try:
+        step()
+    except BadInputError:
+        return False
+    return True
+
+
+def test_a_revoked_gateway_takes_a_new_certificate_and_nodes_learn_of_the_old_one(alone: Federation) -> None:
+    home = alone.node_home("oslo")
+    open_registry(alone.lab).revoke(Role.GATEWAY, "gateway")
+    log = home.log_file("node")
+    wait_until(lambda: "The certificate of the gateway has been revoked" in log.read_text(), "the node knew")
+    wait_until(lambda: read_status(home).state == "connected", "the node had found the gateway's new certificate")
+    alone.run(["oslo"])
+
+
+def test_the_kill_switch_needs_nobody_and_holds(alone: Federation) -> None:
+    home, agent = alone.node_home("oslo"), alone.processes["oslo"]
+    agent.send_signal(signal.SIGSTOP)  # it does not even have to answer
+    assert control.stop_now(home) >= 1
+    assert agent.wait(timeout=10) == -signal.SIGKILL
+    alone.supervisor.forget(agent)
+    assert read_status(home).state == "ended"
+    with pytest.raises(RefusedError, match="stopped for good"):
+        control.check_may_start(home)
+    again = subprocess.run(
+        [sys.executable, "-m", "datalab", "node", "start", "--home", home.path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == ExitCode.REFUSED
+    assert "--resume" in again.stderr
+    control.release(home)
+    alone.start_node("oslo")
+    alone.wait_for("oslo")
+    control.stop(home)
+    assert read_status(home).state == "ended"
+    assert verify(home.path / "audit.jsonl").intact
+    named = [one["event"] for one in events(home.path / "audit.jsonl")]
+    assert named[-2:] == ["node stopped at once", "node released"]
+
+
+@contextmanager
+def tinyproxy(folder: Path, login: str, ports: list[int]) -> Iterator[int]:
+    """A real proxy that asks for ``login`` and lets CONNECT through to ``ports``."""
+    program = shutil.which("tinyproxy")
+    if program is None:
+        pytest.skip("tinyproxy is not installed (Debian package tinyproxy)")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    allowed = "\n".join(f"ConnectPort {one}" for one in ports)
+    config = folder / "tinyproxy.conf"
+    config.write_text(
+        f"Port {port}\nListen 127.0.0.1\nTimeout 600\nMaxClients 20\nBasicAuth {login.replace(':', ' ')}\n{allowed}\n",
+        encoding="utf-8",
+    )
+    process = subprocess.Popen([program, "-d", "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: _listens(port), "the proxy listened")
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_node_goes_out_through_a_proxy_and_says_what_the_proxy_says(alone: Federation, tmp_path: Path) -> None:
+    gateway = alone.lab.address("gateway")
+    home = alone.node_home("oslo")
+    control.stop(home)
+    alone.supervisor.forget(alone.processes["oslo"])
+    with tinyproxy(tmp_path, "clinic:secret-word", [gateway["port"], gateway["enrolment_port"]]) as port:
+        login = home.path / "proxy-login"
+        login.touch(mode=0o600)
+        login.write_text("clinic:wrong\n")
+        toml = home.path / "node.toml"
+        written = toml.read_text()
+        proxied = f'[gateway]\nproxy = "http://127.0.0.1:{port}"\nproxy_credentials = "proxy-login"\n'
+        toml.write_text(written + proxied)
+        (home.path / "token").write_text(invite(alone.lab, Role.NODE, "oslo", organisation="oslo", country="NL"))
+        (home.path / "token").unlink()
+        alone.start_node("oslo")
+        wait_until(lambda: "refuses the user name or password" in read_status(home).reason, "the refusal was said")
+        login.write_text("clinic:secret-word\n")
+        agent = alone.processes["oslo"]
+        control.stop(home)
+        alone.supervisor.forget(agent)
+        alone.start_node("oslo")
+        alone.wait_for("oslo")
+        alone.run(["oslo"])
+        text = home.log_file("node").read_text()
+        assert "secret-word" not in text
+        control.stop(home)
+        alone.supervisor.forget(alone.processes["oslo"])
+    with tinyproxy(tmp_path, "clinic:secret-word", [1]) as port:
+        toml.write_text(written + proxied.replace(proxied.split(":")[2].split('"', maxsplit=1)[0], str(port)))
+        alone.start_node("oslo")
+        wait_until(lambda: "does not let this machine through" in read_status(home).reason, "the closed port was said")
