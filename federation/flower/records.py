@@ -119,6 +119,29 @@ def decode_config(message: pb.ConfigRecord) -> dict[str, Any]:
     return _values(message.entries)
 
 
+def check_reply(sent: RecordDict, reply: RecordDict) -> None:
+    """Check that a strategy can add a reply up: its numbers are finite, and its tensors are those that were sent.
+
+    A floating-point array must be finite; if the task had one by the same name in a record by the same name, it must be
+    of the same dtype and shape. Arrays of other types (trees as bytes, counts) may be of any shape.
+
+    Raises:
+        WireError: one of them is not so; the message names the array, and no value.
+    """
+    for record_name, record in reply.array_records.items():
+        asked = sent.array_records.get(record_name, ArrayRecord())
+        for name, array in record.items():
+            if not array.dtype.startswith("float"):
+                continue
+            before = asked.get(name)
+            same = before is None or (before.dtype, tuple(before.shape)) == (array.dtype, tuple(array.shape))
+            if not same and before is not None and before.dtype.startswith("float"):
+                raise WireError(f"The array {name[:100]!r} has another shape or type than the one that was sent.")
+            values = _npy_view(array.data)
+            if values.size and not (np.isfinite(values.min()) and np.isfinite(values.max())):
+                raise WireError(f"The array {name[:100]!r} holds a number that is not finite.")
+
+
 def _raw(name: str, array: Array, sent: pb.Array) -> memoryview:
     """Set dtype and shape of ``sent`` and return the raw little-endian elements of ``array`` in C order."""
     if array.stype != NUMPY_STYPE:

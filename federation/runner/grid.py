@@ -11,7 +11,7 @@ from flwr.serverapp import Grid
 
 from federation.errors import RunFailedError, WireError
 from federation.flower import seam
-from federation.flower.records import Encoder, decode_records
+from federation.flower.records import Encoder, check_reply, decode_records
 from federation.pb import federation_pb2 as pb
 from federation.runner.link import Link
 
@@ -103,11 +103,12 @@ class DatalabGrid(Grid):
             if task_id not in replies:
                 self._sent.pop(task_id)
         in_order = sorted(replies.values(), key=lambda reply: seam.flower_id(reply.node))
+        messages = self._messages(replies)
         self._observe(sent=sent, replies=in_order, seconds=time.perf_counter() - started)
-        if replies and all(reply.WhichOneof("result") == "error" for reply in in_order):
-            reasons = sorted({f"{reply.node}: {reply.error.message}" for reply in in_order})
+        if messages and all(message.has_error() for message in messages):
+            reasons = sorted({message.error.reason or "" for message in messages})
             raise RunFailedError("Every node answered with an error.", where="; ".join(reasons)[:2000])
-        return self._messages(replies)
+        return messages
 
     def _task(self, task_id: str, message: Message, encoder: Encoder) -> pb.Task:
         metadata = message.metadata
@@ -129,14 +130,19 @@ class DatalabGrid(Grid):
 
     def _messages(self, replies: dict[str, pb.Reply]) -> list[Message]:
         in_order = sorted(replies.values(), key=lambda reply: (seam.flower_id(reply.node), reply.task_id))
-        return [seam.reply_to(self._sent.pop(reply.task_id), self._content(reply)) for reply in in_order]
+        answered = [(reply, self._sent.pop(reply.task_id)) for reply in in_order]
+        return [seam.reply_to(sent, self._content(reply, sent.content)) for reply, sent in answered]
 
-    def _content(self, reply: pb.Reply) -> RecordDict | Error:
+    def _content(self, reply: pb.Reply, sent: RecordDict) -> RecordDict | Error:
+        """Return what a node has replied; what no strategy could use is refused, and the run goes on without it."""
         if reply.WhichOneof("result") == "content":
             try:
-                return decode_records(reply.content, self._link.read)
+                content = decode_records(reply.content, self._link.read)
+                check_reply(sent, content)
+                return content
             except WireError as error:
-                return Error(code=int(pb.TASK_ERROR_CODE_BAD_REPLY), reason=f"{reply.node}: {error.what}")
+                self._link.refuse(reply, error.what)
+                reply.error.CopyFrom(pb.TaskError(code=pb.TASK_ERROR_CODE_BAD_REPLY, message=error.what))
         return Error(code=int(reply.error.code), reason=f"{reply.node}: {reply.error.message}")
 
 

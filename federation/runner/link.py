@@ -124,6 +124,11 @@ class Link:
                 self._changed.wait(left)
         return self.pull(task_ids)
 
+    def refuse(self, reply: pb.Reply, why: str) -> None:
+        """Have the gateway write down that a reply was refused, and its node told."""
+        refused = pb.ReplyRefused(run_id=self._opening.run_id, task_id=reply.task_id, node=reply.node, reason=why)
+        self._send(pb.ConductRequest(reply_refused=refused))
+
     def read(self, sha256: bytes) -> bytes:
         """Return a received buffer."""
         return self._store.path(sha256).read_bytes()

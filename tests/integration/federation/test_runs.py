@@ -18,6 +18,7 @@ from datalab.permits.claims import PermittedDataset, Purpose
 from datalab.permits.keys import generate_key
 from datalab.permits.permit import read_claims_unverified, sign_permit
 from federation.errors import RunFailedError
+from federation.flower.seam import flower_id
 from federation.wire.protocol import CHUNK_BYTES, INLINE_ARRAY_BYTES
 from tests.integration.federation.conftest import HOSTILE, NODES
 from tests.support.federation import Federation
@@ -40,6 +41,26 @@ def test_a_run_completes_and_its_card_says_everything(federation: Federation) ->
     assert [one["name"] for one in card["artifacts"]] == ["model.npy"]
     np.testing.assert_array_equal(model(run), np.full(250, 3.0, np.float32))
     assert not run.token.exists()
+
+
+@pytest.mark.parametrize(("spoil", "why"), [("nan", "not finite"), ("shape", "another shape")])
+def test_a_reply_that_no_strategy_could_use_is_refused_and_the_run_goes_on(
+    federation: Federation, spoil: str, why: str
+) -> None:
+    bad = NODES[0]
+    spoilt = str(flower_id(bad))
+    run = federation.run(NODES, config={"num-server-rounds": 2, "spoil": spoil, "spoil-node": spoilt})
+    np.testing.assert_array_equal(model(run), np.full(250, 2.0, np.float32))
+    logs = federation.lab.path / "gateway" / "audit.jsonl", federation.node_home(bad).path / "audit.jsonl"
+    for log, event in zip(logs, ("reply refused", "reply refused by the lab"), strict=True):
+        entries = [json.loads(line) for line in log.read_bytes().splitlines()]
+        reasons = [
+            entry["details"]["reason"]
+            for entry in entries
+            if entry["event"] == event and entry["details"]["run"] == run.read_card()["run"]
+        ]
+        assert len(reasons) == 2
+        assert all(why in reason for reason in reasons)
 
 
 def test_a_large_model_moves_once_each_way(federation: Federation) -> None:

@@ -10,8 +10,10 @@ app = ClientApp()
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    """Return the model plus one."""
+    """Return the model plus one; on the node that is to be spoilt, something that no strategy can use."""
     model = message.content.array_records["arrays"]["model"].numpy()
+    if context.run_config["spoil-node"] == str(context.node_id):
+        model = model[:-1] if context.run_config["spoil"] == "shape" else model * float("nan")
     reply = RecordDict(
         {
             "arrays": ArrayRecord({"model": Array(model + 1)}),
