@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -99,10 +99,11 @@ class _Enrolment:
             return pb.EnrolResponse(
                 protocol_major=PROTOCOL_MAJOR, protocol_minor=PROTOCOL_MINOR, retry_after=RETRY_SECONDS
             )
+        asked = datetime.now(UTC)
         authority = self._authority()
         identity = Identity(authority.federation, invite.role, invite.name)
         chain = authority.issue(request.certificate_request_pem, identity, lifetime=self._lifetime)
-        self._registry.record_certificate(invite, holder_from_pem(chain))
+        self._registry.record_certificate(invite, holder_from_pem(chain), issued=asked)
         return pb.EnrolResponse(
             protocol_major=PROTOCOL_MAJOR,
             protocol_minor=PROTOCOL_MINOR,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,12 +47,23 @@ class GatewayIdentity:
         self._registry = open_registry(home)
         self._seen: tuple[int, ...] = ()
         self._revoked_seen = 0
-        self.authority: Authority = open_authority(home)
+        self._lock = threading.Lock()
+        self._authority: Authority | None = None
+        self._certified_by: Authority | None = None
         self.revocations = Revocations()
         self.revoked: frozenset[str] = frozenset()
         self._list = (datetime.min.replace(tzinfo=UTC), pb.RevocationList())
         self._take_certificate()
         self.refresh()
+
+    @property
+    def authority(self) -> Authority:
+        """The issuing authority as it is on disk at this moment; a rollover replaces it."""
+        with self._lock:
+            seen = tuple(_changed(issuing_folder(self._home, one) / ROOT_FILE) for one in ("issuing-ca", NEXT, FORMER))
+            if self._authority is None or seen != self._seen:
+                self._authority, self._seen = open_authority(self._home), seen
+            return self._authority
 
     @property
     def sealer(self) -> Sealer:
@@ -69,12 +81,8 @@ class GatewayIdentity:
         Raises:
             DatalabError: they cannot be read.
         """
-        seen = tuple(_changed(issuing_folder(self._home, kind) / ROOT_FILE) for kind in ("issuing-ca", NEXT, FORMER))
-        if seen != self._seen:
-            self.authority = open_authority(self._home)
-            if self._seen:
-                self._take_certificate()
-            self._seen = seen
+        if self.authority is not self._certified_by:
+            self._take_certificate()
         changed = self._read_revocations()
         now, holder = datetime.now(UTC), self.credentials.holder
         if holder.serial in self.revoked:
@@ -120,6 +128,7 @@ class GatewayIdentity:
         return grpc.ssl_server_certificate_configuration(pair, self.authority.trust_bundle_pem if clients else None)
 
     def _take_certificate(self) -> None:
+        self._certified_by = self.authority
         self.credentials: Credentials = issue_gateway_certificate(self._home)
         self._sealer = Sealer(self.credentials)
         self._list = (datetime.min.replace(tzinfo=UTC), self._list[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -56,7 +56,8 @@ class Renewal:
             await context.abort(grpc.StatusCode.INTERNAL, GATEWAY_FAULT)
 
     def _issue(self, request: pb.RenewRequest, holder: Holder) -> pb.RenewResponse:
+        asked = datetime.now(UTC)
         authority = self._gateway.authority
         chain = authority.issue(request.certificate_request_pem, holder.identity, lifetime=self._lifetime)
-        self._registry.record_renewal(holder, holder_from_pem(chain))
+        self._registry.record_renewal(holder, holder_from_pem(chain), issued=asked)
         return pb.RenewResponse(certificate_chain_pem=chain, trust_bundle_pem=authority.trust_bundle_pem)

@@ -220,6 +220,7 @@ class _Agent:
             reason="",
             node=str(holder.identity),
             gateway=self._gateway,
+            serial=self._credentials.holder.serial,
             certificate_expires=holder.expires.timestamp(),
             renewal_due=holder.renewal_due.timestamp(),
             clock_skew=self._trust.skew.total_seconds(),
@@ -281,7 +282,9 @@ class _Agent:
         renewed.store(self._folder)
         self._credentials = renewed
         self._status.update(
-            certificate_expires=renewed.holder.expires.timestamp(), renewal_due=renewed.holder.renewal_due.timestamp()
+            serial=renewed.holder.serial,
+            certificate_expires=renewed.holder.expires.timestamp(),
+            renewal_due=renewed.holder.renewal_due.timestamp(),
         )
         log.info("certificate renewed", expires=renewed.holder.expires.isoformat(timespec="seconds"))
 

@@ -105,7 +105,7 @@ def renew_now(home: Home) -> None:
         signal.pidfd_send_signal(handle, RENEW_SIGNAL)
         deadline = time.monotonic() + RENEW_SECONDS
         while time.monotonic() < deadline:
-            if read_status(home).certificate_expires > before.certificate_expires:
+            if read_status(home).serial != before.serial:
                 return
             time.sleep(0.1)
     finally:

@@ -25,7 +25,8 @@ class Status(BaseModel):
             the same id.
         node: its SPIFFE id.
         gateway: address of the gateway.
-        certificate_expires: of the node's certificate.
+        serial: of the node's certificate.
+        certificate_expires: of the same.
         renewal_due: when it is to be renewed.
         clock_skew: seconds by which this machine's clock is ahead of the gateway's.
         revocations_made: when the list of revoked certificates was signed.
@@ -41,6 +42,7 @@ class Status(BaseModel):
     started: int = 0
     node: str = ""
     gateway: str = ""
+    serial: str = ""
     certificate_expires: float = 0.0
     renewal_due: float = 0.0
     clock_skew: float = 0.0

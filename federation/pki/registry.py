@@ -152,8 +152,14 @@ class Registry:
             next_step="It waits from the moment in which `datalab node enrol` is started there.",
         )
 
-    def record_certificate(self, invite: Invite, holder: Holder) -> Member:
+    def record_certificate(self, invite: Invite, holder: Holder, *, issued: datetime | None = None) -> Member:
         """Enter a certificate that was issued for an invitation; only then may it be handed out.
+
+        Args:
+            invite: what it was issued for.
+            holder: what it says.
+            issued: a moment before the authority was chosen that issued it, by which a rollover judges it; now, if left
+                out.
 
         Raises:
             IdentityError: the member was revoked after it was invited.
@@ -170,16 +176,16 @@ class Registry:
                 enrolled=datetime.now(UTC),
                 certificates=known.certificates if known else (),
             )
-            return self._enter(member, holder)
+            return self._enter(member, holder, issued)
 
-    def record_renewal(self, former: Holder, holder: Holder) -> Member:
-        """Enter a certificate that was issued to a member on the strength of its former one.
+    def record_renewal(self, former: Holder, holder: Holder, *, issued: datetime | None = None) -> Member:
+        """Enter a certificate that was issued to a member on the strength of its former one; as ``record_certificate``.
 
         Raises:
             IdentityError: the former one is not in the register, or was revoked in this moment.
         """
         with self._locked():
-            return self._enter(self.check_admitted(former), holder)
+            return self._enter(self.check_admitted(former), holder, issued)
 
     def revoke(self, role: Role, name: str) -> Member:
         """Withdraw all certificates of a member, and every invitation that it has not yet enrolled with.
@@ -242,10 +248,10 @@ class Registry:
             raise revoked_error(holder.identity, issued.revoked)
         return member
 
-    def _enter(self, member: Member, holder: Holder) -> Member:
+    def _enter(self, member: Member, holder: Holder, issued: datetime | None) -> Member:
         """Add a certificate to a member's record, which is under the lock; those that have expired leave it."""
         now = datetime.now(UTC)
-        new = IssuedCertificate(serial=holder.serial, issued=now, expires=holder.expires)
+        new = IssuedCertificate(serial=holder.serial, issued=issued or now, expires=holder.expires)
         kept = (one for one in member.certificates if one.expires > now)
         member = member.model_copy(update={"certificates": (*kept, new)})
         self.audit.append(

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
+from datalab.audit.log import AuditLog
 from datalab.audit.verification import verify
 from datalab.errors import BadInputError, ExitCode, RefusedError
 from datalab.home import Home
 from datalab.supervisor import Supervisor
 from federation.node import control
+from federation.node.doctor import examine
 from federation.node.status import read_status
 from federation.pki import rollover
 from federation.pki.identity import Role
-from federation.pki.keys import Credentials
+from federation.pki.keys import Credentials, key_pem
 from federation.pki.local import invite, open_registry
 from federation.sessions import sessions
 from tests.support.federation import Federation
@@ -48,17 +59,18 @@ def serial(home: Home) -> str:
 
 
 @pytest.fixture
-def alone(tmp_path: Path, supervisor: Supervisor) -> Federation:
-    """A federation whose certificates last some 25 seconds, with one node."""
+def alone(tmp_path: Path, supervisor: Supervisor, request: pytest.FixtureRequest) -> Federation:
+    """A federation with one node; its certificates last a week, or as many hours as the test says."""
     federation = Federation(tmp_path, supervisor, start=False)
     toml = federation.lab.path / "datalab.toml"
-    toml.write_text(toml.read_text() + "[certificates]\nhours = 0.007\n", encoding="utf-8")
+    toml.write_text(toml.read_text() + f"[certificates]\nhours = {getattr(request, 'param', 168)}\n", encoding="utf-8")
     federation.start_gateway()
     federation.add_node("oslo")
     federation.wait_for("oslo")
     return federation
 
 
+@pytest.mark.parametrize("alone", [0.007], indirect=True)
 def test_a_certificate_is_renewed_without_a_gap_while_a_run_goes_on(alone: Federation) -> None:
     home = alone.node_home("oslo")
     first, agent = serial(home), alone.processes["oslo"]
@@ -229,3 +241,73 @@ def test_a_node_goes_out_through_a_proxy_and_says_what_the_proxy_says(alone: Fed
         toml.write_text(written + proxied.replace(proxied.split(":")[2].split('"', maxsplit=1)[0], str(port)))
         alone.start_node("oslo")
         wait_until(lambda: "does not let this machine through" in read_status(home).reason, "the closed port was said")
+
+
+def test_the_doctor_names_what_is_wrong_and_what_to_do(alone: Federation, tmp_path: Path) -> None:
+    home = alone.node_home("oslo")
+
+    def failed() -> dict[str, str]:
+        return {one.name: one.what for one in examine(home) if one.state == "failed"}
+
+    assert failed() == {}
+    control.stop(home)
+    alone.supervisor.forget(alone.processes["oslo"])
+    toml, written = home.path / "node.toml", (home.path / "node.toml").read_text()
+    toml.write_text(written.replace("purposes", "purpose"))
+    assert "purpose" in failed()["configuration"]
+    toml.write_text(written)
+    own = home.path / "identity" / "identity.pem"
+    own.chmod(0o644)
+    assert set(failed()) == {"secrets"}
+    own.chmod(0o600)
+    log = home.path / "audit.jsonl"
+    AuditLog(log).append("looked at")
+    whole = log.read_bytes()
+    log.write_bytes(whole.replace(b"looked", b"cooked"))
+    assert "Line" in failed()["audit log"]
+    log.write_bytes(whole)
+    control.stop_now(home)
+    assert set(failed()) == {"kill switch"}
+    control.release(home)
+    address = home.path / "identity" / "gateway"
+    for where, said in (
+        ("no-such-host.invalid:1", "not known"),
+        ("127.0.0.1:1", "Nobody listens"),
+        (f"127.0.0.1:{_inspecting(tmp_path)}", "CN=Clinic inspection"),
+    ):
+        address.write_text(where, encoding="ascii")
+        assert said in failed()["gateway"]
+
+
+def _inspecting(folder: Path) -> int:
+    """Start what a TLS-inspecting proxy is to a node: whoever answers with a certificate of an authority of its own."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Clinic inspection")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = folder / "inspection.pem"
+    pem.write_bytes(key_pem(key) + certificate.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for _ in range(2):
+            connection, _ = listener.accept()
+            with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as tls:
+                tls.recv(1)
+        listener.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    port: int = listener.getsockname()[1]
+    return port

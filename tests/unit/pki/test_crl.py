@@ -12,7 +12,8 @@ from federation.pki.authority import Authority
 from federation.pki.crl import LIFETIME, RevocationList, build_crl, check_crl
 from federation.pki.members import Revocations, Revoked
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+"""Later than whatever is made while these tests wait for their turn."""
 REVOKED = Revocations(
     number=3,
     certificates=(Revoked(serial="ab12", member="spiffe://a/node/b", revoked=NOW, expires=NOW + timedelta(days=1)),),

@@ -1,0 +1,177 @@
+"""What stands between a node and its work, looked at one by one, each with its remedy."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from datalab import __version__
+from datalab.audit.verification import verify
+from datalab.errors import DatalabError
+from datalab.home import Home
+from federation.enrolment.client import gateway_address
+from federation.node.config import load_config, load_proxy
+from federation.node.control import MARK
+from federation.node.diagnosis import Cause, diagnose
+from federation.node.sandbox import check_sandbox
+from federation.node.status import read_status
+from federation.node.trust import SKEW_NOTED, GatewayTrust
+from federation.pki.keys import Credentials
+from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR
+
+FREE_BYTES = 1 << 30
+"""Less free room than this is worth a warning: a model and its replies have to fit."""
+
+State = Literal["ok", "warning", "failed"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what it was.
+        state: how it is.
+        what: one sentence.
+        remedy: what to do, where it is not ok.
+    """
+
+    name: str
+    state: State
+    what: str
+    remedy: str = ""
+
+
+def examine(home: Home) -> Iterator[Check]:
+    """Yield every check; one that fails does not keep the others from being made."""
+    checks: list[tuple[str, Callable[[Home], Check]]] = [
+        ("versions", _versions),
+        ("configuration", _configuration),
+        ("identity", _identity),
+        ("secrets", _secrets),
+        ("gateway", _gateway),
+        ("clock", _clock),
+        ("revocation list", _revocations),
+        ("disk", _disk),
+        ("audit log", _audit),
+        ("sandbox", _sandbox),
+        ("kill switch", _kill_switch),
+    ]
+    for name, check in checks:
+        try:
+            yield check(home)
+        except DatalabError as error:
+            yield Check(name, "failed", error.what, error.next_step or "")
+        except OSError as error:
+            yield Check(name, "failed", f"It cannot be read: {error.strerror}.", "Check who owns the node's folder.")
+
+
+def _versions(home: Home) -> Check:
+    del home
+    what = f"Datalab {__version__}, Python {platform.python_version()}, protocol {PROTOCOL_MAJOR}.{PROTOCOL_MINOR}"
+    return Check("versions", "ok", what)
+
+
+def _configuration(home: Home) -> Check:
+    config = load_config(home.path)
+    what = f"node.toml is valid: {len(config.datasets)} datasets, {len(config.policy.apps)} apps allowed."
+    if not config.policy.permit_keys:
+        return Check("configuration", "warning", what, "No permit counts here: name keys under policy.permit_keys.")
+    return Check("configuration", "ok", what)
+
+
+def _identity(home: Home) -> Check:
+    credentials = Credentials.load(home.path / "identity")
+    holder = credentials.holder
+    if credentials.days_left() <= 0:
+        remedy = "Enrol again with a new token: datalab node enrol"
+        return Check("identity", "failed", f"The certificate expired at {holder.expires:%Y-%m-%d %H:%M} UTC.", remedy)
+    credentials.check(holder.identity)
+    what = f"{holder.identity}, good for {credentials.days_left():.1f} days"
+    if datetime.now(UTC) > holder.renewal_due:
+        return Check("identity", "warning", f"{what}; renewal is overdue.", "See why: datalab node status")
+    return Check("identity", "ok", f"{what}.")
+
+
+def _secrets(home: Home) -> Check:
+    files = list((home.path / "identity").glob("*.pem"))
+    config = load_config(home.path)
+    if config.gateway.proxy_credentials is not None:
+        files.append(home.path / config.gateway.proxy_credentials)
+    open_files = [path for path in files if path.stat().st_mode & 0o077]
+    if open_files:
+        names = " ".join(map(str, open_files))
+        return Check("secrets", "failed", "Others than their owner can read secret files.", f"chmod 600 {names}")
+    return Check("secrets", "ok", "Only their owner can read the secret files.")
+
+
+def _gateway(home: Home) -> Check:
+    folder = home.path / "identity"
+    proxy = load_proxy(home.path, load_config(home.path).gateway)
+    found = diagnose(gateway_address(folder), Credentials.load(folder), proxy)
+    return Check("gateway", "ok" if found.cause is Cause.NONE else "failed", found.what, found.remedy)
+
+
+def _clock(home: Home) -> Check:
+    try:
+        skew = read_status(home).clock_skew
+    except DatalabError:
+        return Check("clock", "warning", "The agent has not compared it with the gateway's yet.", "Start the node.")
+    if abs(skew) > SKEW_NOTED.total_seconds():
+        what = f"This machine's clock is {skew:+.0f} seconds against the gateway's."
+        return Check("clock", "failed", what, "Set this machine's clock (NTP).")
+    return Check("clock", "ok", f"Within {abs(skew):.1f} seconds of the gateway's.")
+
+
+def _revocations(home: Home) -> Check:
+    trust = GatewayTrust(home.path / "identity")
+    trust.load(Credentials.load(home.path / "identity"))
+    if trust.revocations is None:
+        return Check("revocation list", "warning", "The gateway has not sent one yet.", "Start the node.")
+    made = trust.revocations.made
+    what = f"Number {trust.revocations.number}, signed {made:%Y-%m-%d %H:%M} UTC."
+    if trust.revocations.stale < datetime.now(UTC):
+        return Check("revocation list", "failed", f"{what} It is stale.", "Connect the node to its gateway.")
+    return Check("revocation list", "ok", what)
+
+
+def _disk(home: Home) -> Check:
+    home.check_writable()
+    free = shutil.disk_usage(home.path).free
+    what = f"{free / (1 << 30):.1f} GiB free below {home.path}."
+    if free < FREE_BYTES:
+        return Check("disk", "warning", what, "Make room, or move the node's folder.")
+    return Check("disk", "ok", what)
+
+
+def _audit(home: Home) -> Check:
+    path = home.path / "audit.jsonl"
+    if not path.exists():
+        return Check("audit log", "ok", "There is none yet.")
+    started = time.monotonic()
+    found = verify(path)
+    if not found.intact:
+        first = found.problems[0]
+        what = f"Line {first.line} {first.what}."
+        return Check("audit log", "failed", what, f"Keep it as it is, and look: datalab audit verify {path}")
+    return Check("audit log", "ok", f"{found.head.n} entries, all intact ({time.monotonic() - started:.1f} s).")
+
+
+def _sandbox(home: Home) -> Check:
+    if load_config(home.path).policy.sandbox == "none":
+        remedy = 'Write sandbox = "bubblewrap" under [policy] in node.toml.'
+        return Check("sandbox", "warning", "node.toml lets apps run without a sandbox.", remedy)
+    check_sandbox()
+    return Check("sandbox", "ok", "bubblewrap works here.")
+
+
+def _kill_switch(home: Home) -> Check:
+    if (home.path / MARK).exists():
+        remedy = f"datalab node start --home {home.path} --resume"
+        return Check("kill switch", "failed", "The node was stopped for good.", remedy)
+    return Check("kill switch", "ok", "Off.")
