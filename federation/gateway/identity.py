@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +27,32 @@ log = structlog.get_logger()
 
 SIGNED_ANEW = timedelta(hours=1)
 """How often the list of revoked certificates is signed again, so that nodes see that it is fresh."""
+
+
+class _Listener:
+    """The credentials of one listener: gRPC asks at each handshake, and is answered None if nothing has changed.
+
+    Any other answer has gRPC (1.85) replace what handshakes on other threads may be using, which it does not guard:
+    with one at each handshake, some hundred of them crash the process. So it gets one when there is a change only.
+    """
+
+    def __init__(self, make: Callable[[], grpc.ServerCertificateConfiguration], *, mutual: bool) -> None:
+        self._make = make
+        self._fresh: deque[grpc.ServerCertificateConfiguration] = deque(maxlen=1)
+        self.credentials = grpc.dynamic_ssl_server_credentials(
+            make(),
+            self._fetch,  # type: ignore[arg-type]  # None means no change, which types-grpcio does not know
+            mutual,
+        )
+
+    def refresh(self) -> None:
+        self._fresh.append(self._make())
+
+    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        try:
+            return self._fresh.pop()
+        except IndexError:
+            return None
 
 
 class GatewayIdentity:
@@ -53,6 +81,7 @@ class GatewayIdentity:
         self.revocations = Revocations()
         self.revoked: frozenset[str] = frozenset()
         self._list = (datetime.min.replace(tzinfo=UTC), pb.RevocationList())
+        self._listeners: list[_Listener] = []
         self._take_certificate()
         self.refresh()
 
@@ -109,19 +138,17 @@ class GatewayIdentity:
             welcome.signature = self._sealer.seal(WELCOME, welcome_document(node, nonce))
 
     def server_credentials(self) -> grpc.ServerCredentials:
-        """Return credentials for the listener of members, who must show a certificate.
-
-        Each new connection is made with what is current then.
-        """
-        return grpc.dynamic_ssl_server_credentials(
-            self._configuration(clients=True), lambda: self._configuration(clients=True), True
-        )
+        """Return credentials for the listener of members, who must show a certificate; they follow each change."""
+        return self._listen(clients=True)
 
     def enrolment_credentials(self) -> grpc.ServerCredentials:
-        """Return credentials for the listener of enrolment: without client certificates."""
-        return grpc.dynamic_ssl_server_credentials(
-            self._configuration(clients=False), lambda: self._configuration(clients=False), False
-        )
+        """Return credentials for the listener of enrolment, without client certificates; they follow each change."""
+        return self._listen(clients=False)
+
+    def _listen(self, *, clients: bool) -> grpc.ServerCredentials:
+        listener = _Listener(lambda: self._configuration(clients=clients), mutual=clients)
+        self._listeners.append(listener)
+        return listener.credentials
 
     def _configuration(self, *, clients: bool) -> grpc.ServerCertificateConfiguration:
         pair = [(self.credentials.key_pem, self.credentials.chain_pem)]
@@ -132,6 +159,8 @@ class GatewayIdentity:
         self.credentials: Credentials = issue_gateway_certificate(self._home)
         self._sealer = Sealer(self.credentials)
         self._list = (datetime.min.replace(tzinfo=UTC), self._list[1])
+        for listener in self._listeners:
+            listener.refresh()
         holder = self.credentials.holder
         self._audit.append(
             "certificate taken",

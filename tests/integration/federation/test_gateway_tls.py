@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from federation.pki.authority import Authority, create_authority
 from federation.pki.identity import Identity, Role
 from federation.pki.keys import Credentials, certificate_request, key_pem, new_key
 from federation.pki.local import open_authority, open_registry
-from federation.wire.protocol import NODE_CONNECT, PROTOCOL_MAJOR, RUN_CONDUCT
+from federation.wire.protocol import LIST_SESSIONS, NODE_CONNECT, PROTOCOL_MAJOR, RUN_CONDUCT
 from tests.integration.federation.conftest import NODES
 from tests.support.federation import Federation
 
@@ -88,6 +89,28 @@ def test_plaintext_is_refused(federation: Federation) -> None:
         with pytest.raises(grpc.RpcError) as refused:
             next(call(iter([HELLO]), timeout=5))
     assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+def test_the_gateway_lives_through_many_handshakes_at_once(federation: Federation, trust: bytes) -> None:
+    own = Credentials.load(federation.node_home(NODES[0]).path / "identity")
+
+    gateway = federation.lab.address("gateway")
+    tls = grpc.ssl_channel_credentials(trust, own.key_pem, own.chain_pem)
+    each_its_own = (("grpc.use_local_subchannel_pool", 1),)
+
+    def connect(_: int) -> str:
+        with grpc.secure_channel(f"{gateway['host']}:{gateway['port']}", tls, options=each_its_own) as channel:
+            method: Any = channel.unary_unary(LIST_SESSIONS)
+            try:
+                method(b"", timeout=20)
+            except grpc.RpcError as error:
+                return str(error.code().name)
+        return "let in"
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(connect, range(600)))
+    assert set(answers) == {"PERMISSION_DENIED"}, "a node may not ask this, but that is said after the handshake"
+    assert federation.processes["gateway"].poll() is None
 
 
 @pytest.mark.parametrize(
