@@ -87,8 +87,9 @@ def enrol(
         raise _wrong_answer("does not say where it listens", token.address) from error
     if pinned.strip() not in answer.trust_bundle_pem:
         raise _wrong_answer("does not hand out the authority that the token names", token.address)
+    # Against the root in the token: whoever holds a gateway's key, perhaps a revoked one, could name their own roots.
+    Credentials(key_pem(key), answer.certificate_chain_pem, pinned).check(identity)
     credentials = Credentials(key_pem(key), answer.certificate_chain_pem, answer.trust_bundle_pem)
-    credentials.check(identity)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomically(folder / GATEWAY_FILE, gateway.encode("ascii"))
     credentials.store(folder)

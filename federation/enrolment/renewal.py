@@ -47,6 +47,8 @@ async def renew(present: Credentials, open_channel: Callable[[Credentials], grpc
             if error.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMENT):
                 raise IdentityError(f"The gateway does not renew the certificate: {error.details()}") from error
             raise
+    # Against the roots trusted so far: whoever has a gateway's key, perhaps a revoked one, could name their own roots.
+    Credentials(key_pem(key), answer.certificate_chain_pem, present.trust_pem).check(present.holder.identity)
     renewed = Credentials(key_pem(key), answer.certificate_chain_pem, answer.trust_bundle_pem)
     renewed.check(present.holder.identity)
     return renewed
