@@ -17,7 +17,6 @@ from federation.pki.identity import Identity, Role
 from federation.pki.local import create_federation, open_authority, open_registry
 from federation.pki.local import invite as make_token
 from federation.pki.members import Member
-from federation.sessions import sessions
 
 _PATH = click.Path(path_type=Path)
 _HOME = click.option("--home", type=_PATH, required=True, help="The lab's home.")
@@ -119,6 +118,8 @@ def list_nodes(home: Path, *, everyone: bool) -> None:
     """List the federation's members: certificate, days left, who is connected, and whose key waits for approval."""
     from rich.console import Console
     from rich.table import Table
+
+    from federation.sessions import sessions
 
     place = Home(home)
     registry = open_registry(place)

@@ -78,7 +78,7 @@ def enrol(
         if not told:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_atomically(folder / _waiting_file(token), key_pem(key))
-            waiting(public_key_sha256(key))
+            waiting(public_key_sha256(key.public_key()))
             told = True
         time.sleep(min(answer.retry_after, LONGEST_RETRY))
     try:

@@ -17,8 +17,9 @@ from federation.enrolment.limit import FailureLimit
 from federation.errors import WireError
 from federation.pb import enrolment_pb2 as pb
 from federation.pki.authority import MEMBER_LIFETIME, Authority
-from federation.pki.certificates import key_fingerprint, requested_key
+from federation.pki.certificates import requested_key
 from federation.pki.identity import Identity, holder_from_pem
+from federation.pki.keys import public_key_sha256
 from federation.pki.registry import Registry
 from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR, check_version
 
@@ -94,7 +95,7 @@ class _Enrolment:
     def _issue(self, request: pb.EnrolRequest) -> pb.EnrolResponse:
         check_version(request.protocol_major, request.protocol_minor)
         key = requested_key(request.certificate_request_pem)  # a bad request must not cost its sender the token
-        invite = self._registry.claim(request.secret, key_fingerprint(key))
+        invite = self._registry.claim(request.secret, public_key_sha256(key))
         if invite is None:
             return pb.EnrolResponse(
                 protocol_major=PROTOCOL_MAJOR, protocol_minor=PROTOCOL_MINOR, retry_after=RETRY_SECONDS

@@ -30,7 +30,7 @@ from federation.wire.protocol import (
     PROTOCOL_MINOR,
     check_version,
 )
-from federation.wire.sealed import head_document
+from federation.wire.sealed import head_document, head_evidence
 
 log = structlog.get_logger()
 
@@ -248,25 +248,15 @@ class Hub:
 
     def _node_head(self, session: NodeSession, head: pb.AuditHead) -> dict[str, Any]:
         """Return a node's head for the log; ``genuine`` says whether the node has signed it."""
-        document = head_document(str(session.identity), head)
-        return {
-            "n": head.number,
-            "hash": head.hash[:64],
-            "owner": str(session.identity),
-            "genuine": is_sealed_by(session.certificate, head.signature, HEAD, document),
-            "signature": head.signature[:128].hex(),
-        }
+        owner = str(session.identity)
+        genuine = is_sealed_by(session.certificate, head.signature, HEAD, head_document(owner, head))
+        return head_evidence(head, head.signature, genuine=genuine, owner=owner)
 
     def _receipt(self, session: NodeSession, receipt: pb.Countersignature, shown: pb.AuditHead) -> dict[str, Any]:
         """Return a node's signature over the gateway's head for the log."""
         document = head_document(self._gateway.identity, shown)
-        return {
-            "n": shown.number,
-            "hash": shown.hash,
-            "by": str(session.identity),
-            "genuine": is_sealed_by(session.certificate, receipt.signature, HEAD_SEEN, document),
-            "signature": receipt.signature[:128].hex(),
-        }
+        genuine = is_sealed_by(session.certificate, receipt.signature, HEAD_SEEN, document)
+        return head_evidence(shown, receipt.signature, genuine=genuine, by=str(session.identity))
 
     async def _from_node(self, session: NodeSession, request: pb.ConnectRequest) -> None:
         kind = request.WhichOneof("frame")

@@ -161,6 +161,9 @@ class _Agent:
             except (WireError, UntrustedError) as error:  # another gateway may stand there next time
                 reason = str(error)
                 log.warning("not connected", reason=reason)
+            except Exception as error:
+                reason = f"The connection failed ({type(error).__name__}); the agent's log has the trace."
+                log.error("the connection failed", exc_info=error)
             finally:
                 await self._leave()
             self._status.update(state="connecting", reason=reason, runs=self._runs.names())
@@ -213,16 +216,13 @@ class _Agent:
         """Send on ``stream`` from now on, and read it."""
         self._stream = stream
         self._reading = asyncio.create_task(self._read(stream))
-        holder = stream.credentials.holder
         made = self._trust.revocations.made.timestamp() if self._trust.revocations else None
         self._status.update(
             state="connected",
             reason="",
-            node=str(holder.identity),
+            node=str(stream.credentials.holder.identity),
             gateway=self._gateway,
-            serial=self._credentials.holder.serial,
-            certificate_expires=holder.expires.timestamp(),
-            renewal_due=holder.renewal_due.timestamp(),
+            **self._certificate(),
             clock_skew=self._trust.skew.total_seconds(),
             revocations_made=made,
             runs=self._runs.names(),
@@ -264,8 +264,12 @@ class _Agent:
             self._renew_now.clear()
             try:
                 await self._renew()
-            except (grpc.aio.AioRpcError, WireError, UntrustedError, OSError) as error:
+            except (grpc.aio.AioRpcError, WireError, UntrustedError) as error:
                 log.warning("the certificate could not be renewed; trying again", error=str(error))
+            except IdentityError:
+                raise
+            except Exception as error:
+                log.error("the certificate could not be renewed; trying again", exc_info=error)
             else:
                 continue
             left = self._credentials.holder.expires.timestamp() - time.time()
@@ -278,15 +282,21 @@ class _Agent:
         former = self._stream
         if former is not None:  # make before break
             self._take(await self._open(renewed, continues=True))
-            await former.finish()
         renewed.store(self._folder)
         self._credentials = renewed
-        self._status.update(
-            serial=renewed.holder.serial,
-            certificate_expires=renewed.holder.expires.timestamp(),
-            renewal_due=renewed.holder.renewal_due.timestamp(),
-        )
+        self._status.update(**self._certificate())
+        if former is not None:
+            await former.finish()
         log.info("certificate renewed", expires=renewed.holder.expires.isoformat(timespec="seconds"))
+
+    def _certificate(self) -> dict[str, Any]:
+        """Return what the status says of the certificate that is kept."""
+        holder = self._credentials.holder
+        return {
+            "serial": holder.serial,
+            "certificate_expires": holder.expires.timestamp(),
+            "renewal_due": holder.renewal_due.timestamp(),
+        }
 
     async def _send(self, frame: pb.ConnectRequest) -> None:
         if self._stream is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Self
@@ -47,19 +48,14 @@ class Stream:
             request_serializer=pb.ConnectRequest.SerializeToString,
             response_deserializer=pb.ConnectResponse.FromString,
         )()
+        frames = aiter(call)
         try:
-            frames = aiter(call)
             async with asyncio.timeout(WELCOME_SECONDS):
-                await call.write(pb.ConnectRequest(hello=hello))
-                first = await anext(frames)
-            if first.WhichOneof("frame") != "welcome":
+                with contextlib.suppress(asyncio.InvalidStateError):  # the call has ended already: the frame says why
+                    await call.write(pb.ConnectRequest(hello=hello))
+                first = await anext(frames, None)
+            if first is None or first.WhichOneof("frame") != "welcome":
                 raise WireError("The gateway's first frame is not a welcome.")
-        except asyncio.InvalidStateError:  # the call ended while the hello was being written: say why
-            await anext(frames)
-            raise
-        except StopAsyncIteration:
-            await channel.close()
-            raise WireError("The gateway closed the stream before its welcome.") from None
         except TimeoutError:
             await channel.close()
             raise WireError("The gateway does not answer.") from None
@@ -76,7 +72,8 @@ class Stream:
     async def finish(self) -> None:
         """Say that nothing more will be sent; what the gateway still has for this node comes yet."""
         async with self._writing:
-            await self._call.done_writing()
+            with contextlib.suppress(asyncio.InvalidStateError):  # it has ended by itself
+                await self._call.done_writing()
 
     async def close(self) -> None:
         """Close the connection."""

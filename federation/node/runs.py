@@ -22,7 +22,7 @@ from federation.pki.identity import Holder, Role
 from federation.pki.keys import Credentials
 from federation.pki.seal import HEAD, HEAD_SEEN, OFFER, Sealer, check_seal
 from federation.wire.protocol import MAX_REASON, check_run_id
-from federation.wire.sealed import head_document, offer_document
+from federation.wire.sealed import head_document, head_evidence, offer_document
 
 if TYPE_CHECKING:
     from joserfc.jwk import OKPKey
@@ -270,24 +270,12 @@ class Runs:
     def _checked_head(self, head: pb.AuditHead) -> dict[str, Any]:
         """Return the lab's head for this node's log; ``genuine`` says whether the gateway has signed it."""
         genuine = self._by_gateway(head.signature, HEAD, head_document(self._trust.gateway, head))
-        return {
-            "n": head.number,
-            "hash": head.hash[:64],
-            "owner": self._trust.gateway,
-            "genuine": genuine,
-            "signature": head.signature[:128].hex(),
-        }
+        return head_evidence(head, head.signature, genuine=genuine, owner=self._trust.gateway)
 
     def _receipt(self, receipt: pb.Countersignature) -> dict[str, Any]:
         """Return the lab's signature over a head of this node, for this node's log."""
         genuine = self._by_gateway(receipt.signature, HEAD_SEEN, head_document(self._owner(), receipt.head))
-        return {
-            "n": receipt.head.number,
-            "hash": receipt.head.hash[:64],
-            "by": self._trust.gateway,
-            "genuine": genuine,
-            "signature": receipt.signature[:128].hex(),
-        }
+        return head_evidence(receipt.head, receipt.signature, genuine=genuine, by=self._trust.gateway)
 
     def _by_gateway(self, signature: bytes, context: str, document: dict[str, Any]) -> bool:
         try:

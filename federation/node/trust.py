@@ -10,13 +10,12 @@ import structlog
 
 from datalab.errors import IdentityError
 from datalab.home import write_atomically
-from federation.errors import VersionError
 from federation.pb import federation_pb2 as pb
 from federation.pki.crl import RevocationList, check_crl
 from federation.pki.identity import Role
 from federation.pki.keys import Credentials
 from federation.pki.seal import WELCOME, check_seal
-from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR
+from federation.wire.protocol import check_version
 from federation.wire.sealed import welcome_document
 
 log = structlog.get_logger()
@@ -70,13 +69,7 @@ class GatewayTrust:
             VersionError: it speaks another protocol.
             UntrustedError: it does not prove itself, is revoked, or its list is older than the one known here.
         """
-        if welcome.protocol_major != PROTOCOL_MAJOR:
-            older = "gateway" if welcome.protocol_major < PROTOCOL_MAJOR else "node"
-            raise VersionError(
-                f"The gateway speaks protocol {welcome.protocol_major}.{welcome.protocol_minor} and this node "
-                f"{PROTOCOL_MAJOR}.{PROTOCOL_MINOR}.",
-                next_step=f"Upgrade the {older}.",
-            )
+        check_version(welcome.protocol_major, welcome.protocol_minor, peer="gateway")
         if welcome.time:
             self.note_clock(datetime.fromtimestamp(welcome.time, UTC))
         self.gateway_serial = ""  # whoever was connected before may be on the list that comes now

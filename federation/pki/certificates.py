@@ -10,10 +10,8 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from datalab.canonical import sha256_hex
 from datalab.errors import BadInputError
 from federation.pki.identity import BACKDATED
 
@@ -109,11 +107,6 @@ def requested_key(request_pem: bytes) -> ec.EllipticCurvePublicKey:
 def fingerprint(certificate: x509.Certificate) -> str:
     """Return a certificate's SHA-256 fingerprint in the form that people compare (AB:CD:…)."""
     return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
-
-
-def key_fingerprint(key: ec.EllipticCurvePublicKey) -> str:
-    """Return the SHA-256 of a public key (of its SubjectPublicKeyInfo), 64 hexadecimal characters."""
-    return sha256_hex(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def _builder(

@@ -14,7 +14,7 @@ from datalab.home import write_atomically
 from federation.pki.identity import Holder, Identity, holder_from_pem, holder_of
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
     from cryptography.x509 import Certificate
 
 IDENTITY_FILE = "identity.pem"
@@ -57,11 +57,11 @@ def load_key(pem: bytes) -> EllipticCurvePrivateKey:
     return key
 
 
-def public_key_sha256(key: EllipticCurvePrivateKey) -> str:
-    """Return the SHA-256 of the public half (its SubjectPublicKeyInfo), 64 hexadecimal characters."""
+def public_key_sha256(key: EllipticCurvePublicKey) -> str:
+    """Return the SHA-256 of a public key (of its SubjectPublicKeyInfo), 64 hexadecimal characters."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    return sha256_hex(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    return sha256_hex(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def certificate_request(key: EllipticCurvePrivateKey) -> bytes:

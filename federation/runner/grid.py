@@ -103,8 +103,9 @@ class DatalabGrid(Grid):
             if task_id not in replies:
                 self._sent.pop(task_id)
         in_order = sorted(replies.values(), key=lambda reply: seam.flower_id(reply.node))
-        messages = self._messages(replies)
-        self._observe(sent=sent, replies=in_order, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        messages = self._messages(replies)  # first, because it marks the replies that it refuses
+        self._observe(sent=sent, replies=in_order, seconds=seconds)
         if messages and all(message.has_error() for message in messages):
             reasons = sorted({message.error.reason or "" for message in messages})
             raise RunFailedError("Every node answered with an error.", where="; ".join(reasons)[:2000])

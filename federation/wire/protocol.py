@@ -88,11 +88,11 @@ def referenced(content: records_pb2.RecordDict) -> Iterator[bytes]:
                 yield check_digest(entry.array.sha256)
 
 
-def check_version(major: int, minor: int) -> None:
-    """Raise VersionError, saying which side to upgrade, unless a peer speaks this side's major version."""
+def check_version(major: int, minor: int, *, peer: str = "node") -> None:
+    """Raise VersionError, saying which side to upgrade, unless ``peer`` (node or gateway) speaks our major version."""
     if major != PROTOCOL_MAJOR:
-        older = "node" if major < PROTOCOL_MAJOR else "gateway"
+        here = "gateway" if peer == "node" else "node"
         raise VersionError(
-            f"The node speaks protocol {major}.{minor} and the gateway {PROTOCOL_MAJOR}.{PROTOCOL_MINOR}.",
-            next_step=f"Upgrade the {older}.",
+            f"The {peer} speaks protocol {major}.{minor} and the {here} {PROTOCOL_MAJOR}.{PROTOCOL_MINOR}.",
+            next_step=f"Upgrade the {peer if major < PROTOCOL_MAJOR else here}.",
         )

@@ -31,6 +31,24 @@ def head_document(owner: str, head: pb.AuditHead) -> dict[str, Any]:
     return {"owner": owner, "n": head.number, "hash": head.hash}
 
 
+def head_evidence(head: pb.AuditHead, signature: bytes, *, genuine: bool, **member: str) -> dict[str, Any]:
+    """Return a signed head as either side's audit log keeps it.
+
+    Args:
+        head: the head.
+        signature: over it, by its owner or by whoever was shown it.
+        genuine: whether the signature is what it should be.
+        member: ``owner`` of the head, or ``by`` whom it is countersigned: a SPIFFE id.
+    """
+    return {
+        "n": head.number,
+        "hash": head.hash[:64],
+        **member,
+        "genuine": genuine,
+        "signature": signature[:128].hex(),
+    }
+
+
 def welcome_document(node: str, nonce: bytes) -> dict[str, Any]:
     """Return what a gateway signs in its welcome to the node with the SPIFFE id ``node``."""
     return {"node": node, "nonce": nonce.hex()}

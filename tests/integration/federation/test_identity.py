@@ -36,7 +36,7 @@ from federation.node.status import read_status
 from federation.pki import rollover
 from federation.pki.identity import Role
 from federation.pki.keys import Credentials, key_pem
-from federation.pki.local import invite, open_registry
+from federation.pki.local import open_registry
 from federation.sessions import sessions
 from tests.support.federation import Federation
 
@@ -116,15 +116,13 @@ def test_the_authority_is_replaced_while_the_node_stays(alone: Federation) -> No
     rollover.start(lab)
     with pytest.raises(BadInputError, match="do not trust the new root"):
         rollover.switch(lab)
-    renewed_after_start = open_registry(lab).members
     control.renew_now(home)
-    assert renewed_after_start()
+    assert Credentials.load(home.path / "identity").trust_pem.count(b"BEGIN CERTIFICATE") == 2
     wait_until(lambda: _goes(lambda: rollover.switch(lab)), "everybody trusted the new root")
     with pytest.raises(BadInputError, match="old authority"):
         rollover.finish(lab)
     control.renew_now(home)
     wait_until(lambda: _goes(lambda: rollover.finish(lab)), "everybody had a certificate of the new authority")
-    time.sleep(1.0)  # the gateway looks four times a second
     control.renew_now(home)
     now = Credentials.load(home.path / "identity").trust_pem
     assert now.count(b"BEGIN CERTIFICATE") == 1
@@ -220,10 +218,8 @@ def test_a_node_goes_out_through_a_proxy_and_says_what_the_proxy_says(alone: Fed
         login.write_text("clinic:wrong\n")
         toml = home.path / "node.toml"
         written = toml.read_text()
-        proxied = f'[gateway]\nproxy = "http://127.0.0.1:{port}"\nproxy_credentials = "proxy-login"\n'
-        toml.write_text(written + proxied)
-        (home.path / "token").write_text(invite(alone.lab, Role.NODE, "oslo", organisation="oslo", country="NL"))
-        (home.path / "token").unlink()
+        proxied = '[gateway]\nproxy = "http://127.0.0.1:{port}"\nproxy_credentials = "proxy-login"\n'
+        toml.write_text(written + proxied.format(port=port))
         alone.start_node("oslo")
         wait_until(lambda: "refuses the user name or password" in read_status(home).reason, "the refusal was said")
         login.write_text("clinic:secret-word\n")
@@ -238,7 +234,7 @@ def test_a_node_goes_out_through_a_proxy_and_says_what_the_proxy_says(alone: Fed
         control.stop(home)
         alone.supervisor.forget(alone.processes["oslo"])
     with tinyproxy(tmp_path, "clinic:secret-word", [1]) as port:
-        toml.write_text(written + proxied.replace(proxied.split(":")[2].split('"', maxsplit=1)[0], str(port)))
+        toml.write_text(written + proxied.format(port=port))
         alone.start_node("oslo")
         wait_until(lambda: "does not let this machine through" in read_status(home).reason, "the closed port was said")
 
