@@ -127,7 +127,7 @@ def list_nodes(home: Path, *, everyone: bool) -> None:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("Name", no_wrap=True, overflow="fold")
     for heading in ("Organisation", "Country", "Role", "Certificate", "Days left", "State"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")  # a fingerprint is of no use cut short
     for member in registry.members():
         if everyone or member.role is Role.NODE:
             since = connected.get(str(Identity(registry.federation, member.role, member.name)))

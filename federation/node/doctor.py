@@ -12,10 +12,10 @@ from typing import Literal
 
 from datalab import __version__
 from datalab.audit.verification import verify
-from datalab.errors import DatalabError
+from datalab.errors import DatalabError, NotFoundError
 from datalab.home import Home
 from federation.enrolment.client import gateway_address
-from federation.node.config import load_config, load_proxy
+from federation.node.config import NodeConfig, load_config, load_proxy
 from federation.node.control import MARK
 from federation.node.diagnosis import Cause, diagnose
 from federation.node.sandbox import check_sandbox
@@ -47,9 +47,28 @@ class Check:
     remedy: str = ""
 
 
+@dataclass(frozen=True)
+class _Node:
+    home: Home
+    config: NodeConfig
+
+
 def examine(home: Home) -> Iterator[Check]:
-    """Yield every check; one that fails does not keep the others from being made."""
-    checks: list[tuple[str, Callable[[Home], Check]]] = [
+    """Yield every check; one that fails does not keep the others from being made.
+
+    Without a valid ``node.toml``, the others are made as for an empty one.
+
+    Raises:
+        NotFoundError: there is no such home.
+    """
+    if not home.path.is_dir():
+        raise NotFoundError(f"There is no folder {home.path}.", next_step="Name the node's own folder with --home.")
+    node, at_fault = _Node(home, NodeConfig()), None
+    try:
+        node = _Node(home, load_config(home.path))
+    except DatalabError as error:
+        at_fault = _failed("configuration", error)
+    checks: list[tuple[str, Callable[[_Node], Check]]] = [
         ("versions", _versions),
         ("configuration", _configuration),
         ("identity", _identity),
@@ -63,30 +82,35 @@ def examine(home: Home) -> Iterator[Check]:
         ("kill switch", _kill_switch),
     ]
     for name, check in checks:
+        if name == "configuration" and at_fault is not None:
+            yield at_fault
+            continue
         try:
-            yield check(home)
+            yield check(node)
         except DatalabError as error:
-            yield Check(name, "failed", error.what, error.next_step or "")
+            yield _failed(name, error)
         except OSError as error:
             yield Check(name, "failed", f"It cannot be read: {error.strerror}.", "Check who owns the node's folder.")
 
 
-def _versions(home: Home) -> Check:
-    del home
+def _failed(name: str, error: DatalabError) -> Check:
+    return Check(name, "failed", error.what, error.next_step or "")
+
+
+def _versions(_: _Node) -> Check:
     what = f"Datalab {__version__}, Python {platform.python_version()}, protocol {PROTOCOL_MAJOR}.{PROTOCOL_MINOR}"
     return Check("versions", "ok", what)
 
 
-def _configuration(home: Home) -> Check:
-    config = load_config(home.path)
-    what = f"node.toml is valid: {len(config.datasets)} datasets, {len(config.policy.apps)} apps allowed."
-    if not config.policy.permit_keys:
+def _configuration(node: _Node) -> Check:
+    what = f"node.toml is valid: {len(node.config.datasets)} datasets, {len(node.config.policy.apps)} apps allowed."
+    if not node.config.policy.permit_keys:
         return Check("configuration", "warning", what, "No permit counts here: name keys under policy.permit_keys.")
     return Check("configuration", "ok", what)
 
 
-def _identity(home: Home) -> Check:
-    credentials = Credentials.load(home.path / "identity")
+def _identity(node: _Node) -> Check:
+    credentials = Credentials.load(node.home.path / "identity")
     holder = credentials.holder
     if credentials.days_left() <= 0:
         remedy = "Enrol again with a new token: datalab node enrol"
@@ -98,11 +122,10 @@ def _identity(home: Home) -> Check:
     return Check("identity", "ok", f"{what}.")
 
 
-def _secrets(home: Home) -> Check:
-    files = list((home.path / "identity").glob("*.pem"))
-    config = load_config(home.path)
-    if config.gateway.proxy_credentials is not None:
-        files.append(home.path / config.gateway.proxy_credentials)
+def _secrets(node: _Node) -> Check:
+    files = list((node.home.path / "identity").glob("*.pem"))
+    if node.config.gateway.proxy_credentials is not None:
+        files.append(node.home.path / node.config.gateway.proxy_credentials)
     open_files = [path for path in files if path.stat().st_mode & 0o077]
     if open_files:
         names = " ".join(map(str, open_files))
@@ -110,16 +133,16 @@ def _secrets(home: Home) -> Check:
     return Check("secrets", "ok", "Only their owner can read the secret files.")
 
 
-def _gateway(home: Home) -> Check:
-    folder = home.path / "identity"
-    proxy = load_proxy(home.path, load_config(home.path).gateway)
+def _gateway(node: _Node) -> Check:
+    folder = node.home.path / "identity"
+    proxy = load_proxy(node.home.path, node.config.gateway)
     found = diagnose(gateway_address(folder), Credentials.load(folder), proxy)
     return Check("gateway", "ok" if found.cause is Cause.NONE else "failed", found.what, found.remedy)
 
 
-def _clock(home: Home) -> Check:
+def _clock(node: _Node) -> Check:
     try:
-        skew = read_status(home).clock_skew
+        skew = read_status(node.home).clock_skew
     except DatalabError:
         return Check("clock", "warning", "The agent has not compared it with the gateway's yet.", "Start the node.")
     if abs(skew) > SKEW_NOTED.total_seconds():
@@ -128,9 +151,9 @@ def _clock(home: Home) -> Check:
     return Check("clock", "ok", f"Within {abs(skew):.1f} seconds of the gateway's.")
 
 
-def _revocations(home: Home) -> Check:
-    trust = GatewayTrust(home.path / "identity")
-    trust.load(Credentials.load(home.path / "identity"))
+def _revocations(node: _Node) -> Check:
+    trust = GatewayTrust(node.home.path / "identity")
+    trust.load(Credentials.load(node.home.path / "identity"))
     if trust.revocations is None:
         return Check("revocation list", "warning", "The gateway has not sent one yet.", "Start the node.")
     made = trust.revocations.made
@@ -140,17 +163,17 @@ def _revocations(home: Home) -> Check:
     return Check("revocation list", "ok", what)
 
 
-def _disk(home: Home) -> Check:
-    home.check_writable()
-    free = shutil.disk_usage(home.path).free
-    what = f"{free / (1 << 30):.1f} GiB free below {home.path}."
+def _disk(node: _Node) -> Check:
+    node.home.check_writable()
+    free = shutil.disk_usage(node.home.path).free
+    what = f"{free / (1 << 30):.1f} GiB free below {node.home.path}."
     if free < FREE_BYTES:
         return Check("disk", "warning", what, "Make room, or move the node's folder.")
     return Check("disk", "ok", what)
 
 
-def _audit(home: Home) -> Check:
-    path = home.path / "audit.jsonl"
+def _audit(node: _Node) -> Check:
+    path = node.home.path / "audit.jsonl"
     if not path.exists():
         return Check("audit log", "ok", "There is none yet.")
     started = time.monotonic()
@@ -162,16 +185,16 @@ def _audit(home: Home) -> Check:
     return Check("audit log", "ok", f"{found.head.n} entries, all intact ({time.monotonic() - started:.1f} s).")
 
 
-def _sandbox(home: Home) -> Check:
-    if load_config(home.path).policy.sandbox == "none":
+def _sandbox(node: _Node) -> Check:
+    if node.config.policy.sandbox == "none":
         remedy = 'Write sandbox = "bubblewrap" under [policy] in node.toml.'
         return Check("sandbox", "warning", "node.toml lets apps run without a sandbox.", remedy)
     check_sandbox()
     return Check("sandbox", "ok", "bubblewrap works here.")
 
 
-def _kill_switch(home: Home) -> Check:
-    if (home.path / MARK).exists():
-        remedy = f"datalab node start --home {home.path} --resume"
+def _kill_switch(node: _Node) -> Check:
+    if (node.home.path / MARK).exists():
+        remedy = f"datalab node start --home {node.home.path} --resume"
         return Check("kill switch", "failed", "The node was stopped for good.", remedy)
     return Check("kill switch", "ok", "Off.")

@@ -139,14 +139,21 @@ class Registry:
             NotFoundError: no such key waits.
         """
         identity = Identity(self.federation, role, name)
+        others = False
         with self._locked():
             for path in self._invites.glob(f"{identity.role}.{identity.name}.*.json"):
                 invite = Invite.model_validate_json(path.read_bytes())
+                others |= invite.waiting
                 if invite.waiting and invite.key_sha256 == key_sha256:
                     invite = invite.model_copy(update={"approved": datetime.now(UTC)})
                     _write(path, invite)
                     self.audit.append("key.approved", member=str(identity), key_sha256=key_sha256)
                     return invite
+        if others:
+            raise NotFoundError(
+                f"The key of the {identity.role} {name} that waits for approval is another one.",
+                next_step="Compare the fingerprint again; if they differ, somebody else has used the token: revoke it.",
+            )
         raise NotFoundError(
             f"No key of the {identity.role} {name} waits for approval.",
             next_step="It waits from the moment in which `datalab node enrol` is started there.",
