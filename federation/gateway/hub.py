@@ -16,7 +16,7 @@ from datalab.audit.chain import Head
 from datalab.errors import DatalabError
 from federation.errors import WireError
 from federation.gateway.identity import GatewayIdentity
-from federation.gateway.run import NodeSession, Run, RunnerSession
+from federation.gateway.run import STALLED, NodeSession, Run, RunnerSession
 from federation.gateway.session import Session
 from federation.pb import federation_pb2 as pb
 from federation.pki.identity import Holder, Role
@@ -26,6 +26,7 @@ from federation.wire.protocol import (
     MAX_DATASETS,
     MAX_NONCE,
     MAX_REASON,
+    MAX_WAITING_BYTES,
     PROTOCOL_MAJOR,
     PROTOCOL_MINOR,
     check_version,
@@ -302,12 +303,7 @@ class Hub:
         match getattr(request, request.WhichOneof("frame") or "", None):
             case pb.Task() as task:
                 run.accept_task(task)
-                if task.node not in self.nodes:
-                    run.lose(task.node)
-                    return
-                frame = pb.ConnectResponse(task=task)
-                run.places[task.node].traffic.to_node += frame.ByteSize()
-                self.nodes[task.node].send(frame)
+                self._pass_on(run, task)
             case pb.Fetch() as fetch:
                 run.runner.answer(fetch, lambda one: self._chunk_for_runner(run, one))
             case pb.Chunk() as chunk:
@@ -318,6 +314,17 @@ class Hub:
                 self._refused(run, refused)
             case _:
                 raise WireError("A runner sends tasks, fetches, chunks and the run's end after its opening.")
+
+    def _pass_on(self, run: Run, task: pb.Task) -> None:
+        """Send a node its task, or answer for a node that is not there or does not take what it was sent before."""
+        if (session := self.nodes.get(task.node)) is None:
+            run.lose(task.node)
+        elif session.waiting_bytes > MAX_WAITING_BYTES:
+            run.answer_for(task.task_id, task.node, STALLED)
+        else:
+            frame = pb.ConnectResponse(task=task)
+            run.places[task.node].traffic.to_node += frame.ByteSize()
+            session.send(frame)
 
     def _accept_reply(self, run: Run, reply: pb.Reply, node: str) -> None:
         """Pass a reply on; one that is refused is answered for at once, so that nobody waits for it."""
@@ -338,10 +345,16 @@ class Hub:
         if refused.node in run.places and refused.node in self.nodes:
             self.nodes[refused.node].send(pb.ConnectResponse(reply_refused=refused))
 
-    async def _chunk_for_node(self, run: Run, name: str, fetch: pb.Fetch) -> pb.ConnectResponse:
-        frame = pb.ConnectResponse(chunk=await run.read(fetch, self.nodes, by_node=True))
-        run.places[name].traffic.to_node += frame.ByteSize()
-        return frame
+    async def _chunk_for_node(self, run: Run, name: str, fetch: pb.Fetch) -> Callable[[], pb.ConnectResponse]:
+        read = await run.find(fetch, self.nodes, by_node=True)
 
-    async def _chunk_for_runner(self, run: Run, fetch: pb.Fetch) -> pb.ConductResponse:
-        return pb.ConductResponse(chunk=await run.read(fetch, self.nodes, by_node=False))
+        def make() -> pb.ConnectResponse:
+            frame = pb.ConnectResponse(chunk=read())
+            run.places[name].traffic.to_node += frame.ByteSize()
+            return frame
+
+        return make
+
+    async def _chunk_for_runner(self, run: Run, fetch: pb.Fetch) -> Callable[[], pb.ConductResponse]:
+        read = await run.find(fetch, self.nodes, by_node=False)
+        return lambda: pb.ConductResponse(chunk=read())

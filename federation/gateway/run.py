@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +13,16 @@ from federation.gateway.session import Session
 from federation.pb import federation_pb2 as pb
 from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox, SendFetch
-from federation.wire.protocol import CHUNK_BYTES, check_digest, check_run_id, referenced
+from federation.wire.pieces import PieceSender
+from federation.wire.protocol import (
+    CACHE_BYTES,
+    CHUNK_BYTES,
+    MAX_PENDING_TASKS,
+    MAX_SOURCES,
+    check_digest,
+    check_run_id,
+    referenced,
+)
 
 NodeSession = Session[pb.ConnectRequest, pb.ConnectResponse]
 RunnerSession = Session[pb.ConductRequest, pb.ConductResponse]
@@ -19,6 +30,7 @@ RunnerSession = Session[pb.ConductRequest, pb.ConductResponse]
 RUNNER = ""
 """Stands for the run's runner among the names of nodes, which are never empty."""
 LOST = pb.TaskError(code=pb.TASK_ERROR_CODE_NODE_LOST, message="The node is not connected.")
+STALLED = pb.TaskError(code=pb.TASK_ERROR_CODE_NODE_LOST, message="The node does not take what it is sent.")
 
 
 @dataclass
@@ -50,10 +62,11 @@ class Run:
         self.pending: dict[str, str] = {}
         self.end = pb.RunEnd(run_id=self.id, outcome="failed")
         self._folder = folder / self.id
-        self.store = BufferStore(self._folder)
+        self.store = BufferStore(self._folder, CACHE_BYTES)
         self.inbox = Inbox(self.store, self.id)
+        self._pieces = PieceSender()
         # Who has named a buffer: RUNNER, or nodes in the order in which they did.
-        self._sources: dict[bytes, list[str]] = {}
+        self._sources: OrderedDict[bytes, list[str]] = OrderedDict()
         for place in opening.places:
             if place.offer.run_id != self.id or place.node in self.places:
                 raise WireError("A run's opening names another run, or a node twice.")
@@ -69,12 +82,16 @@ class Run:
         """Note a task from the runner, and that the buffers it names come from there.
 
         Raises:
-            WireError: it is for a node outside the run, or its id was used before and still waits.
+            WireError: it is for a node outside the run, its id was used before and still waits, or too many wait.
         """
         if task.run_id != self.id or task.node not in self.places or task.task_id in self.pending:
             raise WireError("A task names another run, a node outside it, or an id that is in use.")
-        for sha256 in referenced(task.content):
+        if len(self.pending) >= MAX_PENDING_TASKS:
+            raise WireError(f"More than {MAX_PENDING_TASKS} tasks wait for their replies.")
+        named = set(referenced(task.content))
+        for sha256 in named:
             self._add_source(sha256, RUNNER)
+        self.store.trim(keep=named)
         self.pending[task.task_id] = task.node
 
     def accept_reply(self, reply: pb.Reply, node: str) -> None:
@@ -103,28 +120,36 @@ class Run:
         """Answer the node's waiting tasks with a typed error, and end transfers from it: it is gone."""
         self.inbox.cut(node)
         for task_id in [one for one, at in self.pending.items() if at == node]:
-            del self.pending[task_id]
-            lost = pb.Reply(run_id=self.id, task_id=task_id, node=node, error=LOST)
-            self.runner.send(pb.ConductResponse(reply=lost))
+            self.answer_for(task_id, node, LOST)
 
-    async def read(self, fetch: pb.Fetch, nodes: dict[str, NodeSession], *, by_node: bool) -> pb.Chunk:
-        """Return the piece that ``fetch`` asks for, relayed from whoever has it as it arrives.
+    def answer_for(self, task_id: str, node: str, error: pb.TaskError) -> None:
+        """Answer a waiting task with an error in its node's place."""
+        del self.pending[task_id]
+        self.runner.send(pb.ConductResponse(reply=pb.Reply(run_id=self.id, task_id=task_id, node=node, error=error)))
+
+    async def find(self, fetch: pb.Fetch, nodes: dict[str, NodeSession], *, by_node: bool) -> Callable[[], pb.Chunk]:
+        """Wait for the piece that ``fetch`` asks for, relayed from whoever has it as it arrives; return what reads it.
 
         A node gets what the runner has named; what another node produced is not to be had, even by its digest.
         """
-        chunk = pb.Chunk(run_id=self.id, sha256=fetch.sha256, offset=fetch.offset)
-        length = min(fetch.length, CHUNK_BYTES)
+        size: int | None = None
+        end = fetch.offset + min(fetch.length, CHUNK_BYTES)
         for source in tuple(self._sources.get(fetch.sha256, ())):
             if (by_node and source != RUNNER) or (source != RUNNER and source not in nodes):
                 continue
             send = self._send_to(source, nodes)
             try:
-                chunk.data, chunk.size = await self.inbox.read(fetch.sha256, fetch.offset, length, send, source)
+                size = await self.inbox.available(fetch.sha256, end, send, source)
             except WireError:
                 continue
-            return chunk
-        chunk.missing = True
-        return chunk
+            break
+        return lambda: self._chunk(fetch, size)
+
+    def _chunk(self, fetch: pb.Fetch, size: int | None) -> pb.Chunk:
+        try:
+            return self._pieces.chunk(fetch, size, lambda at, length: self.store.read(fetch.sha256, at, length))
+        except FileNotFoundError:  # it has made room for others since; whoever wants it asks again
+            return self._pieces.chunk(fetch, None, lambda *_: b"")
 
     def close(self) -> None:
         """Forget the run's buffers."""
@@ -134,8 +159,11 @@ class Run:
     def _add_source(self, sha256: bytes, source: str) -> None:
         """Note who has a buffer; the runner, which has it at hand, is asked first."""
         known = self._sources.setdefault(sha256, [])
+        self._sources.move_to_end(sha256)
         if source not in known:
             known.insert(0 if source == RUNNER else len(known), source)
+        while len(self._sources) > MAX_SOURCES:
+            self._sources.popitem(last=False)
 
     def _send_to(self, node: str, nodes: dict[str, NodeSession]) -> SendFetch:
         async def send(fetch: pb.Fetch) -> None:

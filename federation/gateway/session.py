@@ -26,6 +26,8 @@ log = structlog.get_logger()
 
 DRAIN_SECONDS = 10.0
 """How long a stream whose peer has closed its side is kept for what still waits to be sent."""
+STALLED_SECONDS = 120.0
+"""How long a peer may take for one frame before its stream is ended."""
 
 
 class Session(Generic[Incoming, Outgoing]):
@@ -41,12 +43,16 @@ class Session(Generic[Incoming, Outgoing]):
         self.software = ""
         self.certificate = b""
         self.connected = self.last_seen = time.time()
-        self._queue: asyncio.Queue[Outgoing] = asyncio.Queue()
+        # Frames, and pieces of buffers that are read only when their turn comes: a peer that is slow to take them, or
+        # does not take them at all, costs no memory for them.
+        self._queue: asyncio.Queue[Outgoing | Callable[[], Outgoing]] = asyncio.Queue()
+        self.waiting_bytes = 0
         self._cut: asyncio.Future[DatalabError] = asyncio.get_running_loop().create_future()
         self._answers: set[asyncio.Task[None]] = set()
 
     def send(self, frame: Outgoing) -> None:
-        """Queue a frame. What one peer can make wait here is bounded by its fetches and by the tasks of its runs."""
+        """Queue a frame; ``waiting_bytes`` says how much waits here for the peer to take it."""
+        self.waiting_bytes += frame.ByteSize()
         self._queue.put_nowait(frame)
 
     def cut(self, reason: DatalabError) -> None:
@@ -54,17 +60,21 @@ class Session(Generic[Incoming, Outgoing]):
         if not self._cut.done():
             self._cut.set_result(reason)
 
-    def answer(self, fetch: pb.Fetch, serve: Callable[[pb.Fetch], Awaitable[Outgoing]]) -> None:
+    def answer(self, fetch: pb.Fetch, serve: Callable[[pb.Fetch], Awaitable[Callable[[], Outgoing]]]) -> None:
         """Serve a fetch when its piece is there, without holding up the stream.
+
+        Args:
+            fetch: what the peer asks for.
+            serve: returns, once the piece is there, what reads it and makes the frame.
 
         Raises:
             WireError: the peer has too many fetches waiting.
         """
-        if len(self._answers) >= MAX_FETCHES:
+        if len(self._answers) + self._queue.qsize() >= MAX_FETCHES:
             raise WireError(f"More than {MAX_FETCHES} fetches wait for an answer.")
 
         async def run() -> None:
-            self.send(await serve(fetch))
+            self._queue.put_nowait(await serve(fetch))
 
         task = asyncio.create_task(run())
         self._answers.add(task)
@@ -84,11 +94,12 @@ class Session(Generic[Incoming, Outgoing]):
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if self._cut.done():
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(self._cut.result()))
-            if reader.done() and (error := reader.exception()) is not None:
-                if not isinstance(error, WireError):
-                    raise error
-                log.warning("stream refused", peer=str(self.identity), reason=str(error))
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            for task in (reader, writer):
+                if task.done() and (error := task.exception()) is not None:
+                    if not isinstance(error, WireError):
+                        raise error
+                    log.warning("stream refused", peer=str(self.identity), reason=str(error))
+                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             if reader.done() and not writer.done():
                 await self._drain()
         finally:
@@ -104,7 +115,15 @@ class Session(Generic[Incoming, Outgoing]):
 
     async def _write(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         while True:
-            await context.write(await self._queue.get())
+            waiting = await self._queue.get()
+            frame = waiting() if callable(waiting) else waiting
+            try:
+                async with asyncio.timeout(STALLED_SECONDS):
+                    await context.write(frame)
+            except TimeoutError:
+                raise WireError(f"The peer has taken nothing for {STALLED_SECONDS:.0f} seconds.") from None
+            if frame is waiting:
+                self.waiting_bytes -= frame.ByteSize()
             self._queue.task_done()
 
     async def _read(self, requests: AsyncIterator[Incoming], handle: Callable[[Incoming], Awaitable[None]]) -> None:

@@ -77,11 +77,13 @@ class Resources(_Model):
         memory_bytes: of one worker, and of any one file that it writes.
         task_seconds: longest time that one task may take.
         concurrent_runs: how many runs may have a worker at the same time.
+        cache_bytes: models that are kept for each run, so that they need not be sent again; those in use come on top.
     """
 
     memory_bytes: int = Field(default=2 << 30, ge=256 << 20)
     task_seconds: float = Field(default=600.0, gt=0)
-    concurrent_runs: int = Field(default=4, ge=1)
+    concurrent_runs: int = Field(default=4, ge=1, le=64)
+    cache_bytes: int = Field(default=2 << 30, ge=0)
 
 
 class Gateway(_Model):

@@ -16,7 +16,8 @@ from federation.pb import federation_pb2 as pb
 from federation.pb import worker_pb2
 from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox, SendFetch
-from federation.wire.protocol import CHUNK_BYTES, referenced
+from federation.wire.pieces import PieceSender
+from federation.wire.protocol import referenced
 
 
 class NodeRun:
@@ -38,9 +39,11 @@ class NodeRun:
         self._log = home.log_file(f"run-{offer.run_id}")
         self._folder = home.path / "runs" / offer.run_id
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._received = BufferStore(self._folder / "inbox")
+        limit = config.resources.cache_bytes
+        self._received = BufferStore(self._folder / "inbox", limit)
         # What the worker left in the outbox is copied here before it is sent: foreign code cannot reach it.
-        self._produced = BufferStore(self._folder / "produced")
+        self._produced = BufferStore(self._folder / "produced", limit)
+        self._pieces = PieceSender()
         self._outbox = self._folder / "outbox"
         self._outbox.mkdir()
         self.inbox = Inbox(self._received, offer.run_id)
@@ -76,24 +79,21 @@ class NodeRun:
         """
         assert self._starting is not None
         worker = await self._starting
-        for sha256 in referenced(task.content):
-            await self.inbox.ensure(sha256, send)
+        named = set(referenced(task.content))
+        self._received.trim(keep=named)
+        await self.inbox.ensure_all(named, send)
         reply = await worker.run(task, seconds)
-        for sha256 in referenced(reply.content):
+        produced = set(referenced(reply.content))
+        for sha256 in produced:
             if self._produced.size(sha256) is None:
                 await asyncio.to_thread(self._produced.adopt, self._outbox / sha256.hex(), sha256)
+        self._produced.trim(keep=produced)
         return reply
 
     def serve(self, fetch: pb.Fetch) -> pb.Chunk:
         """Return a piece of a buffer that a reply of this run has named."""
-        chunk = pb.Chunk(run_id=fetch.run_id, sha256=fetch.sha256, offset=fetch.offset)
         size = self._produced.size(fetch.sha256)
-        if size is None:
-            chunk.missing = True
-        else:
-            chunk.size = size
-            chunk.data = self._produced.read(fetch.sha256, fetch.offset, min(fetch.length, CHUNK_BYTES))
-        return chunk
+        return self._pieces.chunk(fetch, size, lambda at, length: self._produced.read(fetch.sha256, at, length))
 
     async def close(self) -> None:
         """End the worker, or its start, and forget the run's files."""

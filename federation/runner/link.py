@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +24,11 @@ from federation.pki.keys import Credentials
 from federation.wire.buffers import BufferStore
 from federation.wire.channel import mutual_tls_channel
 from federation.wire.exchange import Inbox
-from federation.wire.protocol import (
-    CHUNK_BYTES,
-    FETCH_WINDOW,
-    MAX_FETCHES,
-    RUN_CONDUCT,
-    referenced,
-)
+from federation.wire.pieces import PieceSender
+from federation.wire.protocol import CACHE_BYTES, FETCH_WINDOW, MAX_FETCHES, RUN_CONDUCT, TRANSFERS, referenced
+
+Outgoing = asyncio.Queue[pb.ConductRequest | Callable[[], pb.ConductRequest] | None]
+"""Frames, pieces that are read only when their turn comes, and None at the end."""
 
 log = structlog.get_logger()
 
@@ -55,7 +54,8 @@ class Link:
     def __init__(self, endpoint: Endpoint, opening: pb.RunOpen, bundle: bytes, folder: Path) -> None:
         self._endpoint = endpoint
         self._opening = opening
-        self._store = BufferStore(folder)
+        self._store = BufferStore(folder, CACHE_BYTES)
+        self._pieces = PieceSender()
         self._bundle = {hashlib.sha256(bundle).digest(): memoryview(bundle)}
         # What the last batches named: a model is asked for while its round lasts, and is the next round's as well.
         self._batches: deque[dict[bytes, memoryview]] = deque([{}], maxlen=3)
@@ -66,7 +66,7 @@ class Link:
         self._named: set[bytes] = set()
         self._error: FederationError | None = None
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
-        self._started: Future[asyncio.Queue[pb.ConductRequest | None]] = Future()
+        self._started: Future[Outgoing] = Future()
 
     def open(self) -> dict[str, pb.Decision]:
         """Open the run and return every node's decision; a node that has not decided in time is absent.
@@ -100,6 +100,9 @@ class Link:
             self._send(pb.ConductRequest(task=task))
         with self._changed:
             self._batches.append({})
+            unread = {sha256 for reply in self._replies.values() for sha256 in referenced(reply.content)}
+            self._named.clear()
+        self._loop.call_soon_threadsafe(self._store.trim, unread)
 
     def pull(self, task_ids: Collection[str]) -> dict[str, pb.Reply]:
         """Return, and forget, the replies that are here."""
@@ -172,8 +175,8 @@ class Link:
     async def _converse(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._inbox = Inbox(self._store, self._opening.run_id)
-        self._receiving = asyncio.Semaphore(MAX_FETCHES // FETCH_WINDOW)
-        outgoing: asyncio.Queue[pb.ConductRequest | None] = asyncio.Queue()
+        self._receiving = asyncio.Semaphore(MAX_FETCHES // (FETCH_WINDOW * TRANSFERS))
+        outgoing: Outgoing = asyncio.Queue()
         outgoing.put_nowait(pb.ConductRequest(open=self._opening))
         self._started.set_result(outgoing)
         async with mutual_tls_channel(self._endpoint.address, self._endpoint.credentials) as channel:
@@ -190,19 +193,14 @@ class Link:
                 for task in work:
                     task.cancel()
 
-    def _handle(
-        self,
-        frame: pb.ConductResponse,
-        outgoing: asyncio.Queue[pb.ConductRequest | None],
-        work: set[asyncio.Task[None]],
-    ) -> None:
+    def _handle(self, frame: pb.ConductResponse, outgoing: Outgoing, work: set[asyncio.Task[None]]) -> None:
         match getattr(frame, frame.WhichOneof("frame") or "", None):
             case pb.Reply() as reply:
                 receiving = asyncio.create_task(self._receive(reply, outgoing))
                 work.add(receiving)
                 receiving.add_done_callback(work.discard)
             case pb.Fetch() as fetch:
-                outgoing.put_nowait(pb.ConductRequest(chunk=self._piece(fetch)))
+                outgoing.put_nowait(functools.partial(self._piece, fetch))
             case pb.Chunk() as chunk:
                 self._inbox.accept(chunk)
             case pb.Decision() as decision:
@@ -210,18 +208,18 @@ class Link:
                     self._decisions[decision.node] = decision
                     self._changed.notify_all()
 
-    async def _receive(self, reply: pb.Reply, outgoing: asyncio.Queue[pb.ConductRequest | None]) -> None:
+    async def _receive(self, reply: pb.Reply, outgoing: Outgoing) -> None:
         async def send(fetch: pb.Fetch) -> None:
             outgoing.put_nowait(pb.ConductRequest(fetch=fetch))
 
         try:
             async with self._receiving:
-                for sha256 in referenced(reply.content):
-                    new = self._store.size(sha256) is None and sha256 not in self._named
-                    self._named.add(sha256)
-                    await self._inbox.ensure(sha256, send)
-                    # The gateway counted up to the reply; what the reply names came after it.
-                    reply.traffic.from_node += (self._store.size(sha256) or 0) if new else 0
+                named = set(referenced(reply.content))
+                new = {one for one in named - self._named if self._store.size(one) is None}
+                self._named |= new
+                await self._inbox.ensure_all(named, send, reply.node)
+                # The gateway counted up to the reply; what the reply names came after it.
+                reply.traffic.from_node += sum(self._store.size(one) or 0 for one in new)
         except WireError as error:
             reply.error.code, reply.error.message = pb.TASK_ERROR_CODE_BAD_REPLY, error.what
         except OSError as error:
@@ -233,24 +231,17 @@ class Link:
             if not self._awaited:  # the ServerApp's thread is woken once a batch
                 self._changed.notify_all()
 
-    def _piece(self, fetch: pb.Fetch) -> pb.Chunk:
-        chunk = pb.Chunk(run_id=fetch.run_id, sha256=fetch.sha256, offset=fetch.offset)
+    def _piece(self, fetch: pb.Fetch) -> pb.ConductRequest:
         with self._changed:
             known = (self._bundle, *self._batches)
-        for buffers in known:
-            if fetch.sha256 in buffers:
-                buffer = buffers[fetch.sha256]
-                chunk.size = buffer.nbytes
-                chunk.data = bytes(buffer[fetch.offset : fetch.offset + min(fetch.length, CHUNK_BYTES)])
-                return chunk
-        chunk.missing = True
-        return chunk
+        buffer = next((one[fetch.sha256] for one in known if fetch.sha256 in one), None)
+        if buffer is None:
+            return pb.ConductRequest(chunk=missing(fetch))
+        read = lambda at, length: bytes(buffer[at : at + length])  # noqa: E731
+        return pb.ConductRequest(chunk=self._pieces.chunk(fetch, buffer.nbytes, read))
 
 
-async def _write(
-    call: grpc.aio.StreamStreamCall[Any, pb.ConductResponse],
-    outgoing: asyncio.Queue[pb.ConductRequest | None],
-) -> None:
-    while (frame := await outgoing.get()) is not None:
-        await call.write(frame)
+async def _write(call: grpc.aio.StreamStreamCall[Any, pb.ConductResponse], outgoing: Outgoing) -> None:
+    while (waiting := await outgoing.get()) is not None:
+        await call.write(waiting() if callable(waiting) else waiting)
     await call.done_writing()

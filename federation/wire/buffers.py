@@ -9,10 +9,27 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from federation.errors import WireError
 from federation.wire.protocol import MAX_BUFFER_BYTES
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+_READ = 1 << 20
+
+
+@dataclass
+class _Part:
+    """A buffer that is being received: how much of it is here, and the digest of that."""
+
+    received: int
+    digest: _Hash
 
 
 class BufferStore:
@@ -20,35 +37,35 @@ class BufferStore:
 
     Args:
         folder: where they lie, one file each, named by digest in hexadecimal.
+        limit: bytes that complete buffers may take after ``trim``; a store without one keeps all.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limit: int | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
-        self._sizes: dict[bytes, int] = {}
+        self._limit = limit
+        # The least recently used first.
+        self._sizes: OrderedDict[bytes, int] = OrderedDict()
+        self._parts: dict[bytes, _Part] = {}
 
     def path(self, sha256: bytes) -> Path:
         """Return where the complete buffer lies, or will."""
         return self.folder / sha256.hex()
 
     def size(self, sha256: bytes) -> int | None:
-        """Return the size in bytes of a complete buffer, or None."""
+        """Return the size in bytes of a complete buffer, or None; asking counts as using it."""
         if sha256 not in self._sizes:
             try:
                 self._sizes[sha256] = self.path(sha256).stat().st_size
             except FileNotFoundError:
                 return None
+        self._sizes.move_to_end(sha256)
         return self._sizes[sha256]
 
     def received(self, sha256: bytes) -> int:
         """Return how many bytes from its start are here, complete or not."""
         size = self.size(sha256)
-        if size is not None:
-            return size
-        try:
-            return self._part(sha256).stat().st_size
-        except FileNotFoundError:
-            return 0
+        return self._receiving(sha256).received if size is None else size
 
     def read(self, sha256: bytes, offset: int, length: int) -> bytes:
         """Return up to ``length`` bytes at ``offset``; fewer at the end of what is here.
@@ -59,7 +76,7 @@ class BufferStore:
         whole, part = self.path(sha256), self._part(sha256)
         for path in (whole, part, whole):  # it may get its name in between
             try:
-                with path.open("rb") as file:
+                with path.open("rb", buffering=0) as file:
                     return os.pread(file.fileno(), length, offset)
             except FileNotFoundError:
                 continue
@@ -71,17 +88,21 @@ class BufferStore:
         Raises:
             WireError: the piece does not continue what is here, or the whole has another digest.
         """
-        part = self._part(sha256)
         if offset != self.received(sha256) or offset + len(data) > size or size > MAX_BUFFER_BYTES:
             raise WireError("A piece of a buffer does not fit what was received before it.")
-        with part.open("ab") as file:
+        path, part = self._part(sha256), self._receiving(sha256)
+        self._parts.pop(sha256, None)  # should writing fail, the file says what is there
+        with path.open("ab") as file:
             file.write(data)
-        if offset + len(data) == size:
-            with part.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").digest() != sha256:
-                    part.unlink()
-                    raise WireError("A buffer does not have the digest that it was named by.")
-            part.replace(self.path(sha256))
+        part.digest.update(data)
+        part.received += len(data)
+        self._parts[sha256] = part
+        if part.received == size:
+            del self._parts[sha256]
+            if part.digest.digest() != sha256:
+                path.unlink()
+                raise WireError("A buffer does not have the digest that it was named by.")
+            path.replace(self.path(sha256))
             self._sizes[sha256] = size
 
     def add(self, data: bytes | memoryview) -> bytes:
@@ -110,7 +131,7 @@ class BufferStore:
                 if not stat.S_ISREG(os.fstat(source).st_mode):
                     raise WireError("A buffer that the app left is not a plain file.")
                 digest, size = hashlib.sha256(), 0
-                while piece := file.read(1 << 20):
+                while piece := file.read(_READ):
                     digest.update(piece)
                     copy.write(piece)
                     size += len(piece)
@@ -125,6 +146,33 @@ class BufferStore:
             raise WireError("A buffer that the app named cannot be read.") from error
         finally:
             part.unlink(missing_ok=True)
+
+    def trim(self, keep: Collection[bytes] = ()) -> None:
+        """Remove the least recently used complete buffers, but those in ``keep``, until the rest fits the limit."""
+        known = tuple(self._sizes.items())
+        total = sum(size for _, size in known)
+        for sha256, size in known:
+            if self._limit is None or total <= self._limit:
+                return
+            if sha256 not in keep:
+                self.path(sha256).unlink(missing_ok=True)
+                del self._sizes[sha256]
+                total -= size
+
+    def _receiving(self, sha256: bytes) -> _Part:
+        """Return the state of a buffer that is not complete; after a restart, from what lies in its file."""
+        if (known := self._parts.get(sha256)) is not None:
+            return known
+        part = _Part(0, hashlib.sha256())
+        try:
+            with self._part(sha256).open("rb") as file:
+                while piece := file.read(_READ):
+                    part.digest.update(piece)
+                    part.received += len(piece)
+        except FileNotFoundError:
+            return part  # not remembered: anybody may ask for anything
+        self._parts[sha256] = part
+        return part
 
     def _part(self, sha256: bytes) -> Path:
         return self.folder / f"{sha256.hex()}.part"

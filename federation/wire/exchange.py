@@ -7,12 +7,13 @@ answers each request with one piece. Resumption, deduplication and flow control 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from federation.errors import WireError
 from federation.pb import federation_pb2 as pb
 from federation.wire.buffers import BufferStore
-from federation.wire.protocol import CHUNK_BYTES, FETCH_WINDOW, MAX_BUFFER_BYTES
+from federation.wire.pieces import piece_of
+from federation.wire.protocol import CHUNK_BYTES, FETCH_WINDOW, MAX_BUFFER_BYTES, STALL_SECONDS, TRANSFERS
 
 SendFetch = Callable[[pb.Fetch], Awaitable[None]]
 
@@ -25,12 +26,16 @@ class Inbox:
     Args:
         store: where they are kept.
         run_id: the run whose buffers they are.
+        stall: seconds without a piece after which a transfer is given up.
     """
 
-    def __init__(self, store: BufferStore, run_id: str) -> None:
+    def __init__(self, store: BufferStore, run_id: str, *, stall: float = STALL_SECONDS) -> None:
         self._store = store
         self._run_id = run_id
+        self._stall = stall
         self._transfers: dict[bytes, _Transfer] = {}
+        # Of one source only so many are under way at once: that bounds memory, and one source never holds up another.
+        self._slots: dict[str, asyncio.Semaphore] = {}
 
     def accept(self, chunk: pb.Chunk) -> None:
         """Take a piece that a peer sent; one that nobody waits for (any more) is dropped."""
@@ -43,30 +48,39 @@ class Inbox:
         """Wait until the whole buffer is here, fetching what is missing from ``source``, the peer behind ``send``.
 
         Raises:
-            WireError: the peer does not have it, is gone, or sends something else.
+            WireError: the peer does not have it, is gone, stalls, or sends something else.
         """
         if self._store.size(sha256) is None:
             await asyncio.shield(self._start(sha256, send, source).task)
 
-    async def read(
-        self, sha256: bytes, offset: int, length: int, send: SendFetch, source: str = ""
-    ) -> tuple[bytes, int]:
-        """Return a piece and the whole size as soon as that much is here, so that a relay need not wait for the end.
+    async def ensure_all(self, digests: Iterable[bytes], send: SendFetch, source: str = "") -> None:
+        """Wait until all of ``digests`` are here, several on their way at once.
+
+        Raises:
+            WireError: as ``ensure``, for one of them.
+        """
+        missing = [sha256 for sha256 in dict.fromkeys(digests) if self._store.size(sha256) is None]
+        transfers = [self._start(sha256, send, source).task for sha256 in missing]
+        for ended in await asyncio.gather(*(asyncio.shield(task) for task in transfers), return_exceptions=True):
+            if isinstance(ended, BaseException):
+                raise ended
+
+    async def available(self, sha256: bytes, end: int, send: SendFetch, source: str = "") -> int:
+        """Wait until the first ``end`` bytes are here, so that a relay need not wait for the rest; return the size.
 
         Raises:
             WireError: as ``ensure``.
         """
         while (size := self._store.size(sha256)) is None:
             transfer = self._start(sha256, send, source)
-            if transfer.size is not None and self._store.received(sha256) >= min(offset + length, transfer.size):
-                size = transfer.size
-                break
+            if transfer.size is not None and self._store.received(sha256) >= min(end, transfer.size):
+                return transfer.size
             progress = asyncio.ensure_future(transfer.progress.wait())
             await asyncio.wait({progress, transfer.task}, return_when=asyncio.FIRST_COMPLETED)
             progress.cancel()
             if transfer.task.done():
                 transfer.task.result()
-        return self._store.read(sha256, offset, length), size
+        return size
 
     def cut(self, source: str | None = None) -> None:
         """End what is being fetched, from ``source`` or from all: the peer is gone.
@@ -85,26 +99,37 @@ class Inbox:
         if transfer is None:
             transfer = self._transfers[sha256] = _Transfer(source)
             transfer.task = asyncio.create_task(self._fetch(sha256, send, transfer))
-            transfer.task.add_done_callback(lambda _: self._transfers.pop(sha256))
+            transfer.task.add_done_callback(lambda task: self._ended(sha256, task))
         return transfer
 
+    def _ended(self, sha256: bytes, task: asyncio.Task[None]) -> None:
+        del self._transfers[sha256]
+        if not task.cancelled():
+            task.exception()  # whoever waits has it; there may be nobody any more
+
     async def _fetch(self, sha256: bytes, send: SendFetch, transfer: _Transfer) -> None:
-        asked = offset = self._store.received(sha256)
-        while transfer.size is None or offset < transfer.size:
-            if transfer.lost:
-                raise WireError(_LOST)
-            # Until the size is known, ask for one piece only.
-            while len(transfer.pieces) < FETCH_WINDOW and asked < (transfer.size or offset + 1):
-                transfer.pieces[asked] = asyncio.get_running_loop().create_future()
-                await send(pb.Fetch(run_id=self._run_id, sha256=sha256, offset=asked, length=CHUNK_BYTES))
-                asked += CHUNK_BYTES
-            chunk = await transfer.pieces[offset]
-            del transfer.pieces[offset]
-            _check(chunk, transfer.size)
-            transfer.size = chunk.size
-            self._store.append(sha256, offset, chunk.data, chunk.size)
-            offset += len(chunk.data)
-            transfer.advance()
+        async with self._slots.setdefault(transfer.source, asyncio.Semaphore(TRANSFERS)):
+            asked = offset = self._store.received(sha256)
+            while transfer.size is None or offset < transfer.size:
+                if transfer.lost:
+                    raise WireError(_LOST)
+                # Until the size is known, ask for one piece only.
+                while len(transfer.pieces) < FETCH_WINDOW and asked < (transfer.size or offset + 1):
+                    transfer.pieces[asked] = asyncio.get_running_loop().create_future()
+                    fetch = pb.Fetch(run_id=self._run_id, sha256=sha256, offset=asked, length=CHUNK_BYTES, zstd=True)
+                    await send(fetch)
+                    asked += CHUNK_BYTES
+                try:
+                    async with asyncio.timeout(self._stall):
+                        chunk = await transfer.pieces[offset]
+                except TimeoutError:
+                    raise WireError("A transfer has stalled: the peer sends no more of a buffer.") from None
+                del transfer.pieces[offset]
+                data = _checked(chunk, transfer.size)
+                transfer.size = chunk.size
+                self._store.append(sha256, offset, data, chunk.size)
+                offset += len(data)
+                transfer.advance()
 
 
 class _Transfer:
@@ -124,10 +149,13 @@ class _Transfer:
         self.progress = asyncio.Event()
 
 
-def _check(chunk: pb.Chunk, size: int | None) -> None:
+def _checked(chunk: pb.Chunk, size: int | None) -> bytes:
+    """Return the piece that a chunk brings."""
     if chunk.missing:
         raise WireError("The peer does not have a buffer that it named.")
     if chunk.size > MAX_BUFFER_BYTES or (size is not None and chunk.size != size):
         raise WireError("The peer gave a buffer a size that it cannot have.")
-    if chunk.offset > chunk.size or len(chunk.data) != min(CHUNK_BYTES, chunk.size - chunk.offset):
+    data = piece_of(chunk)
+    if chunk.offset > chunk.size or len(data) != min(CHUNK_BYTES, chunk.size - chunk.offset):
         raise WireError("The peer sent a piece of a buffer that is not what was asked for.")
+    return data

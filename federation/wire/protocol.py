@@ -20,8 +20,20 @@ CHUNK_BYTES = 1 << 20
 """Largest piece of a buffer in one chunk."""
 FETCH_WINDOW = 4
 """Pieces of one buffer that a receiver asks for ahead."""
-MAX_FETCHES = 64
-"""Fetches of one peer that may wait for an answer; a peer with more breaks the protocol."""
+TRANSFERS = 2
+"""Buffers that a receiver fetches from one source at once."""
+MAX_FETCHES = 4096
+"""Fetches of one peer that may wait for an answer (a piece is read only when it is sent); more break the protocol."""
+STALL_SECONDS = 30.0
+"""How long a receiver waits for the next piece of a buffer before it gives the transfer up."""
+MAX_WAITING_BYTES = 32 << 20
+"""Frames that may wait at the gateway for a peer that does not take them; a node with more is sent no tasks."""
+MAX_PENDING_TASKS = 10_000
+"""Tasks of one run that may wait for their replies."""
+MAX_SOURCES = 200_000
+"""Buffers of one run of which the gateway remembers who has them."""
+CACHE_BYTES = 4 << 30
+"""Buffers of one run that gateway and runner keep on disk beyond those in use."""
 INLINE_ARRAY_BYTES = 64 << 10
 """An array up to this size travels inside its record."""
 INLINE_MESSAGE_BYTES = 1 << 20
