@@ -269,7 +269,9 @@ class Hub:
         run = self.runs.get(getattr(frame, "run_id", ""))
         if run is None or name not in run.places:
             # The run may have ended a moment ago; anything else is refused without a word about other runs.
-            log.info("frame for a run that is not open", node=name, frame=kind)
+            session.strays += 1
+            if session.strays & (session.strays - 1) == 0:  # the first, second, fourth, eighth …
+                log.info("frame for a run that is not open", node=name, frame=kind, so_far=session.strays)
             return
         run.places[name].traffic.from_node += request.ByteSize()
         match frame:

@@ -7,6 +7,7 @@ answers enrolment.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -30,8 +31,17 @@ from federation.gateway.identity import GatewayIdentity
 from federation.gateway.renewal import Renewal
 from federation.pb import enrolment_pb2
 from federation.pb import federation_pb2 as pb
+from federation.pki.identity import Holder
 from federation.pki.local import create_federation, member_lifetime, open_authority, open_registry
-from federation.wire.protocol import CHANNEL_OPTIONS, LIST_SESSIONS, NODE_CONNECT, RENEW, RUN_CONDUCT
+from federation.wire.protocol import (
+    CHANNEL_OPTIONS,
+    KEEPALIVE_SECONDS,
+    LIST_SESSIONS,
+    NODE_CONNECT,
+    RENEW,
+    RUN_CONDUCT,
+    parsed,
+)
 
 log = structlog.get_logger()
 
@@ -57,12 +67,14 @@ async def _serve(home: Home) -> None:
     registry = open_registry(home)
     audit = AuditLog(home.folder("gateway") / "audit.jsonl")
     identity = GatewayIdentity(home, audit)
+    shutil.rmtree(home.path / "gateway" / "buffers", ignore_errors=True)  # of runs that a crash of this process ended
     hub = Hub(home.folder("gateway", "buffers"), announcer(home), audit.append, identity)
     guard = Guard(registry, settings.federation)
     renewal = Renewal(identity, registry, guard, member_lifetime(home))
 
-    server = grpc.aio.server(options=CHANNEL_OPTIONS)
-    server.add_generic_rpc_handlers((_Members(hub, guard, renewal),))
+    probing = (("grpc.keepalive_time_ms", round(KEEPALIVE_SECONDS * 1000)),)
+    server = grpc.aio.server(options=(*CHANNEL_OPTIONS, *probing))
+    server.add_generic_rpc_handlers((_Members(hub, guard, renewal, audit),))
     port = server.add_secure_port(f"{settings.bind}:{ports.gateway}", identity.server_credentials())
 
     enrolment = grpc.aio.server()
@@ -114,8 +126,9 @@ async def _watch(hub: Hub, identity: GatewayIdentity) -> None:
 class _Members(grpc.GenericRpcHandler):
     """Routes the methods of the listener for members; ``federation.gateway.guard.ROLES`` says who may call which."""
 
-    def __init__(self, hub: Hub, guard: Guard, renewal: Renewal) -> None:
+    def __init__(self, hub: Hub, guard: Guard, renewal: Renewal, audit: AuditLog) -> None:
         self._hub = hub
+        self._audit = audit
         self._guard = guard
         self._renewal = renewal
 
@@ -124,11 +137,11 @@ class _Members(grpc.GenericRpcHandler):
         match handler_call_details.method:
             case path if path == NODE_CONNECT:
                 return grpc.stream_stream_rpc_method_handler(
-                    self._connect, pb.ConnectRequest.FromString, pb.ConnectResponse.SerializeToString
+                    self._connect, response_serializer=pb.ConnectResponse.SerializeToString
                 )
             case path if path == RUN_CONDUCT:
                 return grpc.stream_stream_rpc_method_handler(
-                    self._conduct, pb.ConductRequest.FromString, pb.ConductResponse.SerializeToString
+                    self._conduct, response_serializer=pb.ConductResponse.SerializeToString
                 )
             case path if path == RENEW:
                 return grpc.unary_unary_rpc_method_handler(
@@ -142,25 +155,27 @@ class _Members(grpc.GenericRpcHandler):
                 )
         return None
 
-    async def _connect(
-        self, requests: AsyncIterator[pb.ConnectRequest], context: grpc.aio.ServicerContext[Any, Any]
-    ) -> None:
+    async def _connect(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
         holder = await self._guard.admit(context, NODE_CONNECT)
         try:
-            await self._hub.connect(holder, requests, context)
-        except VersionError as error:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            await self._hub.connect(holder, parsed(requests, pb.ConnectRequest), context)
         except (WireError, StopAsyncIteration) as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error) or "The stream had no first frame.")
+            await self._refuse(holder, error, context)
 
-    async def _conduct(
-        self, requests: AsyncIterator[pb.ConductRequest], context: grpc.aio.ServicerContext[Any, Any]
-    ) -> None:
+    async def _conduct(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
         holder = await self._guard.admit(context, RUN_CONDUCT)
         try:
-            await self._hub.conduct(holder, requests, context)
+            await self._hub.conduct(holder, parsed(requests, pb.ConductRequest), context)
         except (WireError, StopAsyncIteration) as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error) or "The stream had no first frame.")
+            await self._refuse(holder, error, context)
+
+    async def _refuse(self, holder: Holder, error: Exception, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        """End a stream that breaks the protocol: its peer is told why, and it is on record."""
+        reason = str(error) or "The stream had no first frame."
+        self._audit.append("stream refused", peer=str(holder.identity), reason=reason)
+        other_version = isinstance(error, VersionError)
+        code = grpc.StatusCode.FAILED_PRECONDITION if other_version else grpc.StatusCode.INVALID_ARGUMENT
+        await context.abort(code, reason)
 
     async def _list_sessions(
         self, request: pb.ListSessionsRequest, context: grpc.aio.ServicerContext[Any, Any]

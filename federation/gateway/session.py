@@ -47,6 +47,7 @@ class Session(Generic[Incoming, Outgoing]):
         # does not take them at all, costs no memory for them.
         self._queue: asyncio.Queue[Outgoing | Callable[[], Outgoing]] = asyncio.Queue()
         self.waiting_bytes = 0
+        self.strays = 0
         self._cut: asyncio.Future[DatalabError] = asyncio.get_running_loop().create_future()
         self._answers: set[asyncio.Task[None]] = set()
 
@@ -86,7 +87,11 @@ class Session(Generic[Incoming, Outgoing]):
         context: grpc.aio.ServicerContext[Any, Any],
         handle: Callable[[Incoming], Awaitable[None]],
     ) -> None:
-        """Read and write until the peer closes, breaks the protocol, or is cut."""
+        """Read and write until the peer closes or is cut.
+
+        Raises:
+            WireError: the peer breaks the protocol, or does not take what it is sent.
+        """
         reader = asyncio.create_task(self._read(requests, handle))
         writer = asyncio.create_task(self._write(context))
         try:
@@ -96,10 +101,7 @@ class Session(Generic[Incoming, Outgoing]):
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(self._cut.result()))
             for task in (reader, writer):
                 if task.done() and (error := task.exception()) is not None:
-                    if not isinstance(error, WireError):
-                        raise error
-                    log.warning("stream refused", peer=str(self.identity), reason=str(error))
-                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+                    raise error
             if reader.done() and not writer.done():
                 await self._drain()
         finally:

@@ -103,6 +103,7 @@ class _Agent:
         self._credentials = Credentials.load(self._folder)
         self._gateway = gateway_address(self._folder)
         self._proxy = load_proxy(home.path, config.gateway)
+        self._keepalive = config.gateway.keepalive_seconds
         self._trust = GatewayTrust(self._folder)
         self._trust.load(self._credentials)
         self._held = hold_datasets(home, config)
@@ -198,7 +199,7 @@ class _Agent:
             nonce=nonce,
             continues=continues,
         )
-        channel = mutual_tls_channel(self._gateway, credentials, self._proxy)
+        channel = mutual_tls_channel(self._gateway, credentials, self._proxy, keepalive=self._keepalive)
         stream, welcome = await Stream.open(channel, credentials, hello)
         try:
             self._trust.check_welcome(welcome, nonce, credentials)

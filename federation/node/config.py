@@ -12,6 +12,7 @@ from datalab.errors import BadInputError, NotFoundError
 from datalab.permits.claims import Purpose
 from federation.run import Digest, Slug
 from federation.wire.channel import Proxy
+from federation.wire.protocol import KEEPALIVE_SECONDS
 
 
 class _Model(BaseModel):
@@ -92,10 +93,13 @@ class Gateway(_Model):
     Attributes:
         proxy: an HTTP proxy that lets the node out, ``http://host:port``.
         proxy_credentials: file below the home, readable by its owner only, with ``user:password`` for the proxy.
+        keepalive_seconds: silence after which the connection is probed; less than what the firewall or NAT on the way
+            allows a connection to be silent for.
     """
 
     proxy: Annotated[str, Field(pattern=r"^http://[A-Za-z0-9.-]+:[0-9]{1,5}/?$")] | None = None
     proxy_credentials: str | None = None
+    keepalive_seconds: float = Field(default=KEEPALIVE_SECONDS, ge=10, le=300)
 
 
 class NodeConfig(_Model):

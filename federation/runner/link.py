@@ -235,10 +235,9 @@ class Link:
         with self._changed:
             known = (self._bundle, *self._batches)
         buffer = next((one[fetch.sha256] for one in known if fetch.sha256 in one), None)
-        if buffer is None:
-            return pb.ConductRequest(chunk=missing(fetch))
-        read = lambda at, length: bytes(buffer[at : at + length])  # noqa: E731
-        return pb.ConductRequest(chunk=self._pieces.chunk(fetch, buffer.nbytes, read))
+        size = None if buffer is None else buffer.nbytes
+        chunk = self._pieces.chunk(fetch, size, lambda at, length: bytes(memoryview(buffer or b"")[at : at + length]))
+        return pb.ConductRequest(chunk=chunk)
 
 
 async def _write(call: grpc.aio.StreamStreamCall[Any, pb.ConductResponse], outgoing: Outgoing) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import grpc
 import grpc.aio
 
-from federation.wire.protocol import CHANNEL_OPTIONS
+from federation.wire.protocol import CHANNEL_OPTIONS, KEEPALIVE_SECONDS
 
 if TYPE_CHECKING:
     from federation.pki.keys import Credentials
@@ -37,10 +37,20 @@ class Proxy:
         return f"http://{login}{self.host}:{self.port}"
 
 
-def mutual_tls_channel(address: str, credentials: Credentials, proxy: Proxy | None = None) -> grpc.aio.Channel:
-    """Return a channel to ``address`` ("host:port") that shows ``credentials`` and trusts their authority alone."""
+def mutual_tls_channel(
+    address: str, credentials: Credentials, proxy: Proxy | None = None, *, keepalive: float = KEEPALIVE_SECONDS
+) -> grpc.aio.Channel:
+    """Return a channel to ``address`` ("host:port") that shows ``credentials`` and trusts their authority alone.
+
+    Args:
+        address: of the gateway.
+        credentials: of this member.
+        proxy: to go out through.
+        keepalive: seconds of silence after which the connection is probed.
+    """
     tls = grpc.ssl_channel_credentials(credentials.trust_pem, credentials.key_pem, credentials.chain_pem)
-    return grpc.aio.secure_channel(address, tls, options=(*CHANNEL_OPTIONS, *proxy_options(proxy)))
+    probing = (("grpc.keepalive_time_ms", round(keepalive * 1000)),)
+    return grpc.aio.secure_channel(address, tls, options=(*CHANNEL_OPTIONS, *probing, *proxy_options(proxy)))
 
 
 def proxy_options(proxy: Proxy | None) -> tuple[tuple[str, str | int], ...]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
 
 from federation.errors import VersionError, WireError
 from federation.pb import records_pb2
+
+M = TypeVar("M", bound=Message)
 
 PROTOCOL_MAJOR = 1
 PROTOCOL_MINOR = 1
@@ -49,15 +54,17 @@ MAX_NONCE = 64
 MAX_REASON = 500
 """Characters of a reason that a peer gives."""
 
+KEEPALIVE_SECONDS = 20.0
+"""Silence after which a connection is probed, so that a dead peer is noticed and a NAT keeps its entry."""
+
 CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
-    ("grpc.max_send_message_length", MAX_FRAME_BYTES),
-    # A silent connection is probed, so that a dead peer is noticed and a NAT keeps its entry.
-    ("grpc.keepalive_time_ms", 20_000),
+    # gRPC cuts a stream without a word; up to here there is time for one.
+    ("grpc.max_receive_message_length", 2 * MAX_FRAME_BYTES),
+    ("grpc.max_send_message_length", 2 * MAX_FRAME_BYTES),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 )
 
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -98,6 +105,23 @@ def referenced(content: records_pb2.RecordDict) -> Iterator[bytes]:
                 raise WireError(f"A message has more than {MAX_ARRAYS} arrays.")
             if entry.array.WhichOneof("buffer") == "sha256":
                 yield check_digest(entry.array.sha256)
+
+
+async def parsed(frames: AsyncIterator[bytes], kind: type[M]) -> AsyncIterator[M]:
+    """Yield what a peer sends as messages.
+
+    Raises:
+        WireError: a frame is not a ``kind``, or oversize.
+    """
+    async for data in frames:
+        if len(data) > MAX_FRAME_BYTES:
+            raise WireError(f"A frame of {len(data)} bytes is over the limit of {MAX_FRAME_BYTES}.")
+        message = kind()
+        try:
+            message.ParseFromString(data)
+        except DecodeError as error:
+            raise WireError("A frame is not a valid message.") from error
+        yield message
 
 
 def check_version(major: int, minor: int, *, peer: str = "node") -> None:

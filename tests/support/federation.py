@@ -16,11 +16,15 @@ from datalab.permits.permit import sign_permit
 from datalab.supervisor import Supervisor
 from federation import client
 from federation.bundle import digest, pack
+from federation.enrolment.client import enrol
 from federation.pki.identity import Role
+from federation.pki.keys import Credentials
 from federation.pki.local import create_federation, invite
 from federation.run import ConfigValue, RunFolder, RunPlace
 
-ECHO = Path(__file__).parents[1] / "apps" / "echo"
+ROOT = Path(__file__).parents[2]
+ECHO = ROOT / "tests" / "apps" / "echo"
+GATEWAY = "federation.gateway.server"
 TOY_CONTRACT = Path(__file__).with_name("toy.odcs.yaml")
 DATASET = "toy"
 
@@ -32,10 +36,12 @@ class Federation:
         folder: where all of them have their homes.
         supervisor: owns the processes.
         start: whether to start the gateway now.
+        gateway: the module that is run as the gateway.
     """
 
-    def __init__(self, folder: Path, supervisor: Supervisor, *, start: bool = True) -> None:
+    def __init__(self, folder: Path, supervisor: Supervisor, *, start: bool = True, gateway: str = GATEWAY) -> None:
         self.folder = folder
+        self._gateway = gateway
         self.supervisor = supervisor
         self.lab = Home(folder / "lab")
         (self.lab.folder() / "datalab.toml").write_text("[ports]\ngateway = 0\nenrolment = 0\n", encoding="utf-8")
@@ -49,7 +55,9 @@ class Federation:
 
     def start_gateway(self) -> None:
         """Start, or start again, the gateway."""
-        self.processes["gateway"] = self.supervisor.start("gateway", "federation.gateway.server", self.lab)
+        self.processes["gateway"] = self.supervisor.start(
+            "gateway", self._gateway, self.lab, environment={"PYTHONPATH": str(ROOT)}
+        )
 
     def node_home(self, name: str) -> Home:
         """Return a node's home."""
@@ -90,6 +98,12 @@ class Federation:
         token.write_text(invite(self.lab, Role.NODE, name, organisation=name, country="NL"), encoding="ascii")
         self.start_node(name)
         return home
+
+    def add_peer(self, name: str) -> Credentials:
+        """Enrol a node that has no agent, and return what it needs to speak for itself."""
+        folder = self.folder / "peers" / name
+        enrol(invite(self.lab, Role.NODE, name, organisation=name, country="NL"), folder)
+        return Credentials.load(folder)
 
     def start_node(self, name: str) -> None:
         """Start, or start again, a node that has been laid out."""
@@ -157,11 +171,9 @@ class Federation:
             timeout=timeout,
             record=False,
         )
-        runner = client.start(folder, self.supervisor)
-        try:
+        with Supervisor() as supervisor:  # of its own, so that runs may go on side by side
+            runner = client.start(folder, supervisor)
             for event in client.watch(folder, runner):
                 if while_running is not None:
                     while_running(runner, event)
-        finally:
-            self.supervisor.stop("runner")
         return folder

@@ -5,8 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+
+
+@dataclass
+class _Line:
+    """A connection through the proxy: when something last passed, and whether it has been forgotten."""
+
+    last: float
+    forgotten: bool = False
 
 
 class Proxy:
@@ -16,9 +26,13 @@ class Proxy:
         host: where to connect to.
         port: likewise.
         piece_delay: seconds to hold each piece of up to 64 KiB, so that a large transfer takes long enough to be cut.
+        forget_after: seconds of silence after which a connection is forgotten, as a NAT does: neither side is told,
+            and what either sends from then on goes nowhere.
     """
 
-    def __init__(self, host: str, port: int, *, piece_delay: float = 0.0) -> None:
+    def __init__(self, host: str, port: int, *, piece_delay: float = 0.0, forget_after: float | None = None) -> None:
+        self._forget_after = forget_after
+        self.forgotten = 0
         self._target = (host, port)
         self._delay = piece_delay
         self._writers: set[asyncio.StreamWriter] = set()
@@ -65,16 +79,23 @@ class Proxy:
         there, back = await asyncio.open_connection(*self._target)
         pair = {writer, back}
         self._writers |= pair
+        line = _Line(time.monotonic())
         try:
-            await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
+            await asyncio.gather(self._pass(reader, back, line), self._pass(there, writer, line))
         finally:
             self._writers -= pair
             for one in pair:
                 one.transport.abort()
 
-    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, line: _Line) -> None:
         with contextlib.suppress(ConnectionError):
             while piece := await source.read(1 << 16):
+                silent, line.last = time.monotonic() - line.last, time.monotonic()
+                if not line.forgotten and self._forget_after is not None and silent > self._forget_after:
+                    line.forgotten = True
+                    self.forgotten += 1
+                if line.forgotten:
+                    continue
                 if self._delay:
                     await asyncio.sleep(self._delay)
                 target.write(piece)

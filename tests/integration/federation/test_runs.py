@@ -65,13 +65,21 @@ def test_a_reply_that_no_strategy_could_use_is_refused_and_the_run_goes_on(
 
 def test_a_large_model_moves_once_each_way(federation: Federation) -> None:
     size = 5 * CHUNK_BYTES + 12
-    run = federation.run(NODES, config={"bytes": size, "num-server-rounds": 2})
-    np.testing.assert_array_equal(model(run), np.full(size // 4, 2.0, np.float32))
+    run = federation.run(NODES, config={"bytes": size, "num-server-rounds": 2, "noise": True})
+    noise = np.random.default_rng(0).standard_normal(size // 4, dtype=np.float32)
+    np.testing.assert_allclose(model(run), noise + 2, atol=1e-6)
     traffic = run.read_card()["traffic"]
     # Down to each node: the first model, and one new one a round (evaluated in it, and trained from in the next).
     assert all(3 * size < one["to_node"] < 3.02 * size for one in traffic.values())
     # Up: both nodes answer with the same bytes, which are fetched once a round, from whichever named them first.
     assert 2 * size < sum(one["from_node"] for one in traffic.values()) < 2.02 * size
+
+
+def test_a_model_that_can_be_compressed_is(federation: Federation) -> None:
+    size = 5 * CHUNK_BYTES + 12
+    run = federation.run(NODES, config={"bytes": size, "num-server-rounds": 1})
+    np.testing.assert_array_equal(model(run), np.full(size // 4, 1.0, np.float32))
+    assert all(one["to_node"] < size // 50 for one in run.read_card()["traffic"].values())
 
 
 def test_a_medium_model_is_not_inlined_beyond_the_limit(federation: Federation) -> None:

@@ -88,3 +88,26 @@ def test_anything_but_a_plain_file_with_its_digest_is_left_alone(tmp_path: Path,
         store.adopt(path, sha256)
     assert store.size(sha256) is None
     assert list(store.folder.iterdir()) == []
+
+
+def test_the_least_recently_used_goes_first_and_what_is_in_use_stays(tmp_path: Path) -> None:
+    store = BufferStore(tmp_path, limit=250)
+    oldest, in_use, used, newest = (store.add(bytes([number]) * 100) for number in range(4))
+    assert store.size(used) == 100, "which counts as using it"
+    store.trim(keep={in_use})
+    assert [store.size(one) for one in (oldest, in_use, used, newest)] == [None, 100, 100, None]
+    assert {path.name for path in tmp_path.iterdir()} == {in_use.hex(), used.hex()}
+
+
+def test_one_buffer_in_use_may_be_larger_than_the_limit(tmp_path: Path) -> None:
+    store = BufferStore(tmp_path, limit=10)
+    large = store.add(b"x" * 100)
+    store.trim(keep={large})
+    assert store.size(large) == 100
+
+
+def test_an_unlimited_store_keeps_all(tmp_path: Path) -> None:
+    store = BufferStore(tmp_path)
+    added = [store.add(bytes([number]) * 1000) for number in range(20)]
+    store.trim()
+    assert all(store.size(one) == 1000 for one in added)

@@ -12,7 +12,7 @@ from federation.errors import WireError
 from federation.pb import federation_pb2 as pb
 from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox
-from federation.wire.protocol import CHUNK_BYTES, FETCH_WINDOW
+from federation.wire.protocol import CHUNK_BYTES, FETCH_WINDOW, TRANSFERS
 
 DATA = bytes(range(256)) * (CHUNK_BYTES // 256) * 6 + b"the end"
 SHA256 = hashlib.sha256(DATA).digest()
@@ -139,3 +139,40 @@ async def test_an_empty_buffer_is_a_buffer(tmp_path: Path) -> None:
     sha256 = hashlib.sha256(b"").digest()
     await connect(tmp_path, peer).ensure(sha256, peer.send)
     assert BufferStore(tmp_path).size(sha256) == 0
+
+
+async def test_a_source_that_stalls_is_given_up_and_holds_no_other_up(tmp_path: Path) -> None:
+    silent, peer = Peer(stop_after=0), Peer()
+    inbox = peer.inbox = Inbox(BufferStore(tmp_path), "run-1", stall=0.3)
+    stalling = [asyncio.create_task(inbox.ensure(bytes([number]) * 32, silent.send, "slow")) for number in range(20)]
+    await asyncio.sleep(0)
+    await asyncio.wait_for(inbox.ensure(SHA256, peer.send, "quick"), 5)
+    assert len(silent.asked) == TRANSFERS, "one source has few transfers under way"
+    with pytest.raises(WireError, match="stalled"):
+        await stalling[0]
+    inbox.cut("slow")
+    ended = await asyncio.gather(*stalling, return_exceptions=True)
+    assert all(isinstance(one, WireError) for one in ended)
+
+
+async def test_many_buffers_are_fetched_side_by_side(tmp_path: Path) -> None:
+    buffers = {hashlib.sha256(data).digest(): data for data in (bytes([number]) * 1000 for number in range(10))}
+    inbox = Inbox(BufferStore(tmp_path), "run-1")
+    waiting = most = 0
+
+    async def send(fetch: pb.Fetch) -> None:
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+
+        def answer() -> None:
+            nonlocal waiting
+            waiting -= 1
+            data = buffers[fetch.sha256]
+            inbox.accept(pb.Chunk(sha256=fetch.sha256, offset=0, data=data, size=len(data)))
+
+        asyncio.get_running_loop().call_later(0.001, answer)
+
+    await inbox.ensure_all(buffers, send)
+    assert all(BufferStore(tmp_path).size(one) == 1000 for one in buffers)
+    assert most == TRANSFERS

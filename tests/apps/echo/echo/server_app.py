@@ -16,6 +16,8 @@ def main(grid: Grid, context: Context) -> None:
     config = context.run_config
     nodes = len(list(grid.get_node_ids()))
     model = np.zeros(int(config["bytes"]) // 4, dtype=np.float32)
+    if config["noise"]:  # as a trained model, and not to be compressed
+        model = np.random.default_rng(0).standard_normal(model.size, dtype=np.float32)
     strategy = FedAvg(min_train_nodes=nodes, min_evaluate_nodes=nodes, min_available_nodes=nodes)
     result = strategy.start(
         grid=grid,
