@@ -70,7 +70,8 @@ def test_a_large_model_moves_once_each_way(federation: Federation) -> None:
     np.testing.assert_allclose(model(run), noise + 2, atol=1e-6)
     traffic = run.read_card()["traffic"]
     # Down to each node: the first model, and one new one a round (evaluated in it, and trained from in the next).
-    assert all(3 * size < one["to_node"] < 3.02 * size for one in traffic.values())
+    # Noise plus one has few exponents, so that some of it can be compressed.
+    assert all(2.6 * size < one["to_node"] < 3.02 * size for one in traffic.values())
     # Up: both nodes answer with the same bytes, which are fetched once a round, from whichever named them first.
     assert 2 * size < sum(one["from_node"] for one in traffic.values()) < 2.02 * size
 
@@ -167,7 +168,7 @@ def test_a_node_that_is_not_connected_is_named(federation: Federation) -> None:
     ("nodes", "config", "said"),
     [
         (["amsterdm"], {}, "no node amsterdm. It has: amsterdam, berlin"),
-        (NODES, {"rounds": 3}, "no setting rounds. It has: bytes, num-server-rounds"),
+        (NODES, {"rounds": 3}, "no setting rounds. It has: bytes, noise, num-server-rounds"),
         (NODES, {"num-server-rounds": "lots"}, "num-server-rounds is a int"),
     ],
     ids=["node", "setting", "type"],
