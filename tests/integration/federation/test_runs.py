@@ -73,7 +73,7 @@ def test_a_large_model_moves_once_each_way(federation: Federation) -> None:
     # Noise plus one has few exponents, so that some of it can be compressed.
     assert all(2.6 * size < one["to_node"] < 3.02 * size for one in traffic.values())
     # Up: both nodes answer with the same bytes, which are fetched once a round, from whichever named them first.
-    assert 2 * size < sum(one["from_node"] for one in traffic.values()) < 2.02 * size
+    assert 1.7 * size < sum(one["from_node"] for one in traffic.values()) < 2.02 * size
 
 
 def test_a_model_that_can_be_compressed_is(federation: Federation) -> None:
