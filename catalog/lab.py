@@ -10,6 +10,7 @@ from pathlib import Path
 from catalog.accounts import Accounts
 from catalog.lake import Lake
 from catalog.publish import Publisher
+from catalog.search.index import SearchIndex
 from catalog.store import Store
 from datalab.home import Home
 from datalab.storage.store import ObjectStore
@@ -24,6 +25,7 @@ class Lab:
         objects: the object store, as the lab's own user.
         accounts: who may come in.
         publisher: makes versions.
+        search: finds datasets.
         permit_keys: folder of the public keys that the lab pins for permits, ``HOME/permit-keys/*.jwk``.
     """
 
@@ -31,6 +33,7 @@ class Lab:
     objects: ObjectStore
     accounts: Accounts
     publisher: Publisher
+    search: SearchIndex
     permit_keys: Path
 
 
@@ -51,4 +54,6 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
         accounts.ensure_service_accounts(home)
         publisher = Publisher(store, lake, objects)
         publisher.reconcile()
-        yield Lab(store, objects, accounts, publisher, home.folder("permit-keys"))
+        search = SearchIndex(folder / "search", store)
+        stack.callback(search.close)
+        yield Lab(store, objects, accounts, publisher, search, home.folder("permit-keys"))

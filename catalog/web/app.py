@@ -8,7 +8,7 @@ from catalog.lab import Lab
 from catalog.web import errors
 from catalog.web.access import TheLab
 from catalog.web.guard import API, Guard
-from catalog.web.routes import accounts, datasets, events, permits, runs, uploads, versions
+from catalog.web.routes import accounts, datasets, events, permits, runs, search, uploads, versions
 from datalab import __version__
 
 _health = APIRouter(tags=["health"])
@@ -33,7 +33,7 @@ def create_app(lab: Lab) -> FastAPI:
     app.state.lab = lab
     for part in (
         _health,
-        *(m.router for m in (datasets, uploads, versions, permits, runs, accounts, events)),
+        *(m.router for m in (datasets, search, uploads, versions, permits, runs, accounts, events)),
     ):
         app.include_router(part, prefix=API)
     errors.install(app)
