@@ -16,10 +16,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from datalab.supervisor import Supervisor
 from tests.support.federation import Federation
+from tests.support.memory import rss_mb, worker_mb
 
 
 def measure(*, nodes: int, size: int, rounds: int, folder: Path) -> dict[str, Any]:
@@ -39,16 +38,16 @@ def measure(*, nodes: int, size: int, rounds: int, folder: Path) -> dict[str, An
         for name in names:
             federation.add_node(name)
         federation.wait_for(*names)
-        idle = _rss_mb(federation.processes["node-0"].pid)
+        idle = rss_mb(federation.processes["node-0"].pid)
 
         def look(runner: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
             if event["event"] == "batch":
                 batches.append(event)
             if event["event"] == "round" and event["number"] == max(1, rounds // 2):
-                memory["gateway"] = _rss_mb(federation.processes["gateway"].pid)
-                memory["agent"] = _rss_mb(federation.processes["node-0"].pid)
-                memory["worker"] = _worker_mb(federation.processes["node-0"].pid)
-                memory["runner"] = _rss_mb(runner.pid)
+                memory["gateway"] = rss_mb(federation.processes["gateway"].pid)
+                memory["agent"] = rss_mb(federation.processes["node-0"].pid)
+                memory["worker"] = worker_mb(federation.processes["node-0"].pid)
+                memory["runner"] = rss_mb(runner.pid)
 
         run = federation.run(names, config={"bytes": size, "num-server-rounds": rounds}, while_running=look)
         card = run.read_card()
@@ -64,15 +63,6 @@ def measure(*, nodes: int, size: int, rounds: int, folder: Path) -> dict[str, An
         "bytes_down": sum(node["to_node"] for node in card["traffic"].values()),
         "rss_mb": {**memory, "agent_at_rest": idle},
     }
-
-
-def _rss_mb(pid: int) -> float:
-    return round(psutil.Process(pid).memory_info().rss / 1e6, 1)
-
-
-def _worker_mb(agent: int) -> float:
-    """Return the memory of the largest process below the agent: the worker, inside its sandbox."""
-    return max(_rss_mb(child.pid) for child in psutil.Process(agent).children(recursive=True))
 
 
 def main() -> None:
