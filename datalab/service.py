@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 
-import structlog
-
 from datalab.errors import DatalabError, PortTakenError
 from datalab.home import Home
+from datalab.lean import structlog
 
 _PR_SET_PDEATHSIG = 1
 

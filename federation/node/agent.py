@@ -12,12 +12,12 @@ from typing import Any
 
 import grpc
 import grpc.aio
-import structlog
 
 from datalab import __version__
 from datalab.audit.log import AuditLog
 from datalab.errors import DatalabError, IdentityError
 from datalab.home import Home
+from datalab.lean import structlog
 from datalab.permits.keys import load_public_key
 from datalab.service import run_service
 from federation.enrolment.client import enrol, gateway_address

@@ -35,7 +35,7 @@ def measure(*, tasks: int, starts: int, folder: Path) -> dict[str, Any]:
         memory["agent_at_rest"] = rss_mb(agent)
 
         def look(runner: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
-            if event["event"] == "round" and event["number"] == tasks // 2:
+            if event["event"] == "round" and event["number"] == tasks // 4:
                 memory["worker"] = worker_mb(agent)
 
         federation.run([NODE], config={"bytes": 1000, "num-server-rounds": tasks // 2}, while_running=look)
