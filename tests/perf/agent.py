@@ -18,7 +18,7 @@ from typing import Any
 
 from datalab.supervisor import Supervisor
 from tests.support.federation import Federation
-from tests.support.memory import rss_mb, worker_mb
+from tests.support.memory import rss_mb, worker_pid
 
 NODE = "node-0"
 
@@ -36,7 +36,7 @@ def measure(*, tasks: int, starts: int, folder: Path) -> dict[str, Any]:
 
         def look(runner: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
             if event["event"] == "round" and event["number"] == tasks // 4:
-                memory["worker"] = worker_mb(agent)
+                memory["worker"] = rss_mb(worker_pid(agent))
 
         federation.run([NODE], config={"bytes": 1000, "num-server-rounds": tasks // 2}, while_running=look)
         memory["agent"] = rss_mb(agent)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psutil
 
 
@@ -10,6 +12,13 @@ def rss_mb(pid: int) -> float:
     return round(psutil.Process(pid).memory_info().rss / 1e6, 1)
 
 
-def worker_mb(agent: int) -> float:
-    """Return the memory of the largest process below the agent: the worker, inside its sandbox."""
-    return max(rss_mb(child.pid) for child in psutil.Process(agent).children(recursive=True))
+def peak_mb(pid: int) -> float:
+    """Return the most resident memory that a process has had so far, in MB (Linux)."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    (kibibytes,) = (int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    return round(kibibytes * 1024 / 1e6, 1)
+
+
+def worker_pid(agent: int) -> int:
+    """Return the largest process below the agent: the worker, inside its sandbox."""
+    return max(psutil.Process(agent).children(recursive=True), key=lambda child: child.memory_info().rss).pid
