@@ -35,8 +35,8 @@ def measure(*, tasks: int, starts: int, folder: Path) -> dict[str, Any]:
         memory["agent_at_rest"] = rss_mb(agent)
 
         def look(runner: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
-            if event["event"] == "round" and event["number"] == tasks // 4:
-                memory["worker"] = rss_mb(worker_pid(agent))
+            if event["event"] == "round" and (worker := worker_pid(agent)) is not None:
+                memory["worker"] = rss_mb(worker)
 
         federation.run([NODE], config={"bytes": 1000, "num-server-rounds": tasks // 2}, while_running=look)
         memory["agent"] = rss_mb(agent)

@@ -74,8 +74,8 @@ def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Pa
         def look(runner: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
             if event["event"] == "batch":
                 seen.batches.append(event)
-            if event["event"] == "round" and event["number"] >= rounds - 1:
-                processes = {"gateway": gateway, "agent": agent, "worker": worker_pid(agent), "runner": runner.pid}
+            if event["event"] == "round" and (worker := worker_pid(agent)) is not None:
+                processes = {"gateway": gateway, "agent": agent, "worker": worker, "runner": runner.pid}
                 seen.rss_mb |= {name: peak_mb(pid) for name, pid in processes.items()}
 
         config = {"bytes": size, "num-server-rounds": rounds, "distinct": True, "arrays": max(1, size // LAYER)}
