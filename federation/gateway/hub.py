@@ -338,10 +338,10 @@ class Hub:
         if refused.node in run.places and refused.node in self.nodes:
             self.nodes[refused.node].send(pb.ConnectResponse(reply_refused=refused))
 
-    async def _chunk_for_node(self, run: Run, name: str, fetch: pb.Fetch) -> pb.ConnectResponse:
-        frame = pb.ConnectResponse(chunk=await run.read(fetch, self.nodes, by_node=True))
-        run.places[name].traffic.to_node += frame.ByteSize()
+    async def _chunk_for_node(self, run: Run, name: str, fetch: pb.Fetch) -> bytes:
+        frame = await run.read(fetch, self.nodes, pb.ConnectResponse)
+        run.places[name].traffic.to_node += len(frame)
         return frame
 
-    async def _chunk_for_runner(self, run: Run, fetch: pb.Fetch) -> pb.ConductResponse:
-        return pb.ConductResponse(chunk=await run.read(fetch, self.nodes, by_node=False))
+    async def _chunk_for_runner(self, run: Run, fetch: pb.Fetch) -> bytes:
+        return await run.read(fetch, self.nodes, pb.ConductResponse)

@@ -11,6 +11,7 @@ from federation.gateway.session import Session
 from federation.pb import federation_pb2 as pb
 from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox, SendFetch
+from federation.wire.frames import chunk_frame
 from federation.wire.protocol import CHUNK_BYTES, check_digest, check_run_id, referenced
 
 NodeSession = Session[pb.ConnectRequest, pb.ConnectResponse]
@@ -18,6 +19,8 @@ RunnerSession = Session[pb.ConductRequest, pb.ConductResponse]
 
 RUNNER = ""
 """Stands for the run's runner among the names of nodes, which are never empty."""
+FRAMES_KEPT = 32
+"""Pieces that are kept serialized for the next node that asks for them."""
 LOST = pb.TaskError(code=pb.TASK_ERROR_CODE_NODE_LOST, message="The node is not connected.")
 
 
@@ -52,6 +55,7 @@ class Run:
         self._folder = folder / self.id
         self.store = BufferStore(self._folder)
         self.inbox = Inbox(self.store, self.id)
+        self._frames: dict[tuple[str, bytes, int, int], bytes] = {}
         # Who has named a buffer: RUNNER, or nodes in the order in which they did.
         self._sources: dict[bytes, list[str]] = {}
         for place in opening.places:
@@ -107,11 +111,17 @@ class Run:
             lost = pb.Reply(run_id=self.id, task_id=task_id, node=node, error=LOST)
             self.runner.send(pb.ConductResponse(reply=lost))
 
-    async def read(self, fetch: pb.Fetch, nodes: dict[str, NodeSession], *, by_node: bool) -> pb.Chunk:
-        """Return the piece that ``fetch`` asks for, relayed from whoever has it as it arrives.
+    async def read(
+        self, fetch: pb.Fetch, nodes: dict[str, NodeSession], kind: type[pb.ConnectResponse | pb.ConductResponse]
+    ) -> bytes:
+        """Return a frame of ``kind`` with the piece that ``fetch`` asks for, relayed from whoever has it as it arrives.
 
         A node gets what the runner has named; what another node produced is not to be had, even by its digest.
         """
+        by_node = kind is pb.ConnectResponse
+        wanted = (kind.__name__, fetch.sha256, fetch.offset, fetch.length)
+        if (frame := self._frames.get(wanted)) is not None:
+            return frame
         chunk = pb.Chunk(run_id=self.id, sha256=fetch.sha256, offset=fetch.offset)
         length = min(fetch.length, CHUNK_BYTES)
         for source in tuple(self._sources.get(fetch.sha256, ())):
@@ -119,17 +129,26 @@ class Run:
                 continue
             send = self._send_to(source, nodes)
             try:
-                chunk.data, chunk.size = await self.inbox.read(fetch.sha256, fetch.offset, length, send, source)
+                data, chunk.size = await self.inbox.read(fetch.sha256, fetch.offset, length, send, source)
             except WireError:
                 continue
-            return chunk
+            frame = chunk_frame(kind, chunk, data)
+            if by_node:
+                self._keep(wanted, frame)
+            return frame
         chunk.missing = True
-        return chunk
+        return kind(chunk=chunk).SerializeToString()
 
     def close(self) -> None:
         """Forget the run's buffers."""
         self.inbox.cut()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _keep(self, wanted: tuple[str, bytes, int, int], frame: bytes) -> None:
+        """Keep a piece for a while: the other nodes ask for it as well."""
+        self._frames[wanted] = frame
+        if len(self._frames) > FRAMES_KEPT:
+            del self._frames[next(iter(self._frames))]
 
     def _add_source(self, sha256: bytes, source: str) -> None:
         """Note who has a buffer; the runner, which has it at hand, is asked first."""

@@ -41,12 +41,12 @@ class Session(Generic[Incoming, Outgoing]):
         self.software = ""
         self.certificate = b""
         self.connected = self.last_seen = time.time()
-        self._queue: asyncio.Queue[Outgoing] = asyncio.Queue()
+        self._queue: asyncio.Queue[Outgoing | bytes] = asyncio.Queue()
         self._cut: asyncio.Future[DatalabError] = asyncio.get_running_loop().create_future()
         self._answers: set[asyncio.Task[None]] = set()
 
-    def send(self, frame: Outgoing) -> None:
-        """Queue a frame. What one peer can make wait here is bounded by its fetches and by the tasks of its runs."""
+    def send(self, frame: Outgoing | bytes) -> None:
+        """Queue a frame, serialized or not. What one peer can make wait here is bounded by its fetches and by the tasks of its runs."""
         self._queue.put_nowait(frame)
 
     def cut(self, reason: DatalabError) -> None:
@@ -54,7 +54,7 @@ class Session(Generic[Incoming, Outgoing]):
         if not self._cut.done():
             self._cut.set_result(reason)
 
-    def answer(self, fetch: pb.Fetch, serve: Callable[[pb.Fetch], Awaitable[Outgoing]]) -> None:
+    def answer(self, fetch: pb.Fetch, serve: Callable[[pb.Fetch], Awaitable[bytes]]) -> None:
         """Serve a fetch when its piece is there, without holding up the stream.
 
         Raises:

@@ -16,6 +16,7 @@ from federation.pb import federation_pb2 as pb
 from federation.pb import worker_pb2
 from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox, SendFetch
+from federation.wire.frames import chunk_frame
 from federation.wire.protocol import CHUNK_BYTES, referenced
 
 
@@ -84,16 +85,16 @@ class NodeRun:
                 await asyncio.to_thread(self._produced.adopt, self._outbox / sha256.hex(), sha256)
         return reply
 
-    def serve(self, fetch: pb.Fetch) -> pb.Chunk:
-        """Return a piece of a buffer that a reply of this run has named."""
+    def serve(self, fetch: pb.Fetch) -> bytes:
+        """Return a frame with a piece of a buffer that a reply of this run has named."""
         chunk = pb.Chunk(run_id=fetch.run_id, sha256=fetch.sha256, offset=fetch.offset)
         size = self._produced.size(fetch.sha256)
         if size is None:
             chunk.missing = True
-        else:
-            chunk.size = size
-            chunk.data = self._produced.read(fetch.sha256, fetch.offset, min(fetch.length, CHUNK_BYTES))
-        return chunk
+            return pb.ConnectRequest(chunk=chunk).SerializeToString()
+        chunk.size = size
+        data = self._produced.read(fetch.sha256, fetch.offset, min(fetch.length, CHUNK_BYTES))
+        return chunk_frame(pb.ConnectRequest, chunk, data)
 
     async def close(self) -> None:
         """End the worker, or its start, and forget the run's files."""

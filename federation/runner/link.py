@@ -23,6 +23,7 @@ from federation.pki.keys import Credentials
 from federation.wire.buffers import BufferStore
 from federation.wire.channel import mutual_tls_channel
 from federation.wire.exchange import Inbox
+from federation.wire.frames import chunk_frame, serialize
 from federation.wire.protocol import (
     CHUNK_BYTES,
     FETCH_WINDOW,
@@ -66,7 +67,7 @@ class Link:
         self._named: set[bytes] = set()
         self._error: FederationError | None = None
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
-        self._started: Future[asyncio.Queue[pb.ConductRequest | None]] = Future()
+        self._started: Future[asyncio.Queue[pb.ConductRequest | bytes | None]] = Future()
 
     def open(self) -> dict[str, pb.Decision]:
         """Open the run and return every node's decision; a node that has not decided in time is absent.
@@ -173,13 +174,13 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._inbox = Inbox(self._store, self._opening.run_id)
         self._receiving = asyncio.Semaphore(MAX_FETCHES // FETCH_WINDOW)
-        outgoing: asyncio.Queue[pb.ConductRequest | None] = asyncio.Queue()
+        outgoing: asyncio.Queue[pb.ConductRequest | bytes | None] = asyncio.Queue()
         outgoing.put_nowait(pb.ConductRequest(open=self._opening))
         self._started.set_result(outgoing)
         async with mutual_tls_channel(self._endpoint.address, self._endpoint.credentials) as channel:
             call = channel.stream_stream(
                 RUN_CONDUCT,
-                request_serializer=pb.ConductRequest.SerializeToString,
+                request_serializer=serialize,
                 response_deserializer=pb.ConductResponse.FromString,
             )()
             work = {asyncio.create_task(_write(call, outgoing))}
@@ -193,7 +194,7 @@ class Link:
     def _handle(
         self,
         frame: pb.ConductResponse,
-        outgoing: asyncio.Queue[pb.ConductRequest | None],
+        outgoing: asyncio.Queue[pb.ConductRequest | bytes | None],
         work: set[asyncio.Task[None]],
     ) -> None:
         match getattr(frame, frame.WhichOneof("frame") or "", None):
@@ -202,7 +203,7 @@ class Link:
                 work.add(receiving)
                 receiving.add_done_callback(work.discard)
             case pb.Fetch() as fetch:
-                outgoing.put_nowait(pb.ConductRequest(chunk=self._piece(fetch)))
+                outgoing.put_nowait(self._piece(fetch))
             case pb.Chunk() as chunk:
                 self._inbox.accept(chunk)
             case pb.Decision() as decision:
@@ -210,7 +211,7 @@ class Link:
                     self._decisions[decision.node] = decision
                     self._changed.notify_all()
 
-    async def _receive(self, reply: pb.Reply, outgoing: asyncio.Queue[pb.ConductRequest | None]) -> None:
+    async def _receive(self, reply: pb.Reply, outgoing: asyncio.Queue[pb.ConductRequest | bytes | None]) -> None:
         async def send(fetch: pb.Fetch) -> None:
             outgoing.put_nowait(pb.ConductRequest(fetch=fetch))
 
@@ -233,7 +234,7 @@ class Link:
             if not self._awaited:  # the ServerApp's thread is woken once a batch
                 self._changed.notify_all()
 
-    def _piece(self, fetch: pb.Fetch) -> pb.Chunk:
+    def _piece(self, fetch: pb.Fetch) -> bytes:
         chunk = pb.Chunk(run_id=fetch.run_id, sha256=fetch.sha256, offset=fetch.offset)
         with self._changed:
             known = (self._bundle, *self._batches)
@@ -241,15 +242,15 @@ class Link:
             if fetch.sha256 in buffers:
                 buffer = buffers[fetch.sha256]
                 chunk.size = buffer.nbytes
-                chunk.data = bytes(buffer[fetch.offset : fetch.offset + min(fetch.length, CHUNK_BYTES)])
-                return chunk
+                data = buffer[fetch.offset : fetch.offset + min(fetch.length, CHUNK_BYTES)]
+                return chunk_frame(pb.ConductRequest, chunk, data)
         chunk.missing = True
-        return chunk
+        return pb.ConductRequest(chunk=chunk).SerializeToString()
 
 
 async def _write(
     call: grpc.aio.StreamStreamCall[Any, pb.ConductResponse],
-    outgoing: asyncio.Queue[pb.ConductRequest | None],
+    outgoing: asyncio.Queue[pb.ConductRequest | bytes | None],
 ) -> None:
     while (frame := await outgoing.get()) is not None:
         await call.write(frame)

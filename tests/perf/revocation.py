@@ -75,9 +75,7 @@ def _revoke_one(federation: Federation, name: str, size: int) -> tuple[float, fl
     revoking = threading.Thread(target=revoke)
     revoking.start()
     try:
-        federation.run(
-            [name], run_id=name, config={"bytes": size, "num-server-rounds": ROUNDS}, while_running=look
-        )
+        federation.run([name], run_id=name, config={"bytes": size, "num-server-rounds": ROUNDS}, while_running=look)
     except DatalabError as error:
         print(f"{name}: {error}", file=sys.stderr)
     revoking.join()

@@ -52,9 +52,7 @@ def measure(*, nodes: int, processes: int, size: int, rounds: int, folder: Path)
                 memory["runner"] = rss_mb(runner.pid)
                 memory["gateway"] = rss_mb(gateway)
 
-        federation.run(
-            names, config={"bytes": size, "num-server-rounds": rounds}, timeout=60.0, while_running=look
-        )
+        federation.run(names, config={"bytes": size, "num-server-rounds": rounds}, timeout=60.0, while_running=look)
     return {
         "nodes": nodes,
         "bytes": size,
