@@ -20,7 +20,7 @@ import structlog
 from federation.errors import FederationError, RunFailedError, WireError
 from federation.pb import federation_pb2 as pb
 from federation.pki.keys import Credentials
-from federation.wire.buffers import BufferStore
+from federation.wire.buffers import BufferStore, StoredBuffer
 from federation.wire.channel import mutual_tls_channel
 from federation.wire.exchange import Inbox
 from federation.wire.frames import chunk_frame, serialize
@@ -130,9 +130,9 @@ class Link:
         refused = pb.ReplyRefused(run_id=self._opening.run_id, task_id=reply.task_id, node=reply.node, reason=why)
         self._send(pb.ConductRequest(reply_refused=refused))
 
-    def read(self, sha256: bytes) -> bytes:
+    def read(self, sha256: bytes) -> StoredBuffer:
         """Return a received buffer."""
-        return self._store.path(sha256).read_bytes()
+        return StoredBuffer(self._store.path(sha256))
 
     def close(self, outcome: str) -> None:
         """Tell gateway and nodes how the run ended, and close the stream."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from federation.errors import WireError
 from federation.wire.protocol import MAX_BUFFER_BYTES
@@ -26,6 +28,7 @@ class BufferStore:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
         self._sizes: dict[bytes, int] = {}
+        self._parts: dict[bytes, _Part] = {}
 
     def path(self, sha256: bytes) -> Path:
         """Return where the complete buffer lies, or will."""
@@ -43,12 +46,7 @@ class BufferStore:
     def received(self, sha256: bytes) -> int:
         """Return how many bytes from its start are here, complete or not."""
         size = self.size(sha256)
-        if size is not None:
-            return size
-        try:
-            return self._part(sha256).stat().st_size
-        except FileNotFoundError:
-            return 0
+        return self._known(sha256).size if size is None else size
 
     def read(self, sha256: bytes, offset: int, length: int) -> bytes:
         """Return up to ``length`` bytes at ``offset``; fewer at the end of what is here.
@@ -71,17 +69,22 @@ class BufferStore:
         Raises:
             WireError: the piece does not continue what is here, or the whole has another digest.
         """
-        part = self._part(sha256)
+        path = self._part(sha256)
         if offset != self.received(sha256) or offset + len(data) > size or size > MAX_BUFFER_BYTES:
             raise WireError("A piece of a buffer does not fit what was received before it.")
-        with part.open("ab") as file:
-            file.write(data)
-        if offset + len(data) == size:
-            with part.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").digest() != sha256:
-                    part.unlink()
-                    raise WireError("A buffer does not have the digest that it was named by.")
-            part.replace(self.path(sha256))
+        part = self._known(sha256)
+        with path.open("ab", buffering=0) as file:
+            written = 0
+            while written < len(data):
+                written += file.write(memoryview(data)[written:])
+        part.digest.update(data)
+        part.size += len(data)
+        if part.size == size:
+            del self._parts[sha256]
+            if part.digest.digest() != sha256:
+                path.unlink()
+                raise WireError("A buffer does not have the digest that it was named by.")
+            path.replace(self.path(sha256))
             self._sizes[sha256] = size
 
     def add(self, data: bytes | memoryview) -> bytes:
@@ -95,32 +98,29 @@ class BufferStore:
         return sha256
 
     def adopt(self, path: Path, sha256: bytes) -> None:
-        """Copy a buffer that foreign code has left at ``path``, and remove it there.
+        """Move a buffer here that foreign code has left at ``path``.
 
         What lies there may be anything: only a plain file (no link, pipe or device) of a bounded size with the digest
-        that it was named by is taken, and it is a copy that is kept, which foreign code cannot change afterwards.
+        that it was named by is taken. Foreign code that has kept the file open can still write to it; whoever receives
+        it then finds another digest, and refuses it.
 
         Raises:
             WireError: it is not that.
         """
         part = self.folder / f"{sha256.hex()}.{os.getpid()}.new"
         try:
-            source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(source, "rb") as file, part.open("wb") as copy:
-                if not stat.S_ISREG(os.fstat(source).st_mode):
+            path.replace(part)
+            source = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(source, "rb") as file:
+                found = os.fstat(source)
+                if not stat.S_ISREG(found.st_mode):
                     raise WireError("A buffer that the app left is not a plain file.")
-                digest, size = hashlib.sha256(), 0
-                while piece := file.read(1 << 20):
-                    digest.update(piece)
-                    copy.write(piece)
-                    size += len(piece)
-                    if size > MAX_BUFFER_BYTES:
-                        raise WireError("A buffer that the app left is too large.")
-            if digest.digest() != sha256:
-                raise WireError("A buffer that the app left does not have the digest that it is named by.")
+                if found.st_size > MAX_BUFFER_BYTES:
+                    raise WireError("A buffer that the app left is too large.")
+                if _digest(file, found.st_size).digest() != sha256:
+                    raise WireError("A buffer that the app left does not have the digest that it is named by.")
             part.replace(self.path(sha256))
-            self._sizes[sha256] = size
-            path.unlink()
+            self._sizes[sha256] = found.st_size
         except OSError as error:
             raise WireError("A buffer that the app named cannot be read.") from error
         finally:
@@ -128,3 +128,55 @@ class BufferStore:
 
     def _part(self, sha256: bytes) -> Path:
         return self.folder / f"{sha256.hex()}.part"
+
+    def _known(self, sha256: bytes) -> _Part:
+        """Return what is known of a buffer that is being received; what an earlier process has received is read."""
+        if sha256 not in self._parts:
+            try:
+                with self._part(sha256).open("rb") as file:
+                    size = os.fstat(file.fileno()).st_size
+                    self._parts[sha256] = _Part(size, _digest(file, size))
+            except FileNotFoundError:
+                self._parts[sha256] = _Part(0, hashlib.sha256())
+        return self._parts[sha256]
+
+
+class StoredBuffer:
+    """A complete buffer that is read when it is needed.
+
+    Args:
+        path: where it lies.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._size = path.stat().st_size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self) -> bytearray:
+        """Return the bytes, anew each time."""
+        data = bytearray(self._size)
+        with self._path.open("rb", buffering=0) as file:
+            filled = 0
+            while filled < self._size and (more := file.readinto(memoryview(data)[filled:])):
+                filled += more
+        return data
+
+
+@dataclass
+class _Part:
+    """How much of a buffer has been received, and the digest of that much."""
+
+    size: int
+    digest: hashlib._Hash
+
+
+def _digest(file: BinaryIO, size: int) -> hashlib._Hash:
+    """Return the SHA-256 of the first ``size`` bytes of a file."""
+    digest = hashlib.sha256()
+    while size > 0 and (piece := file.read(min(size, 1 << 20))):
+        digest.update(piece)
+        size -= len(piece)
+    return digest
