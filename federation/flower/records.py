@@ -138,8 +138,10 @@ def decode_records(message: pb.RecordDict, get: GetBuffer) -> RecordDict:
         if kind == "array_record":
             if len(entry.array_record.entries) > MAX_ARRAYS:
                 raise WireError(f"A record has more than {MAX_ARRAYS} arrays.")
-            arrays = {_key(one.key): _array(one.array, get) for one in entry.array_record.entries}
-            out[_key(entry.key)] = ArrayRecord(arrays)
+            record = ArrayRecord()  # its constructor would copy each array
+            for one in entry.array_record.entries:
+                record[_key(one.key)] = _array(one.array, get)
+            out[_key(entry.key)] = record
         elif kind == "metric_record":
             out[_key(entry.key)] = MetricRecord(_values(entry.metric_record.entries))
         elif kind == "config_record":

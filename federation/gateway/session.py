@@ -46,7 +46,7 @@ class Session(Generic[Incoming, Outgoing]):
         self._answers: set[asyncio.Task[None]] = set()
 
     def send(self, frame: Outgoing | bytes) -> None:
-        """Queue a frame, serialized or not. What one peer can make wait here is bounded by its fetches and by the tasks of its runs."""
+        """Queue a frame, serialized or not; its fetches and its runs' tasks bound what one peer can make wait here."""
         self._queue.put_nowait(frame)
 
     def cut(self, reason: DatalabError) -> None:

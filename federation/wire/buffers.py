@@ -109,6 +109,8 @@ class BufferStore:
         """
         part = self.folder / f"{sha256.hex()}.{os.getpid()}.new"
         try:
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise WireError("A buffer that the app left is not a plain file.")
             path.replace(part)
             source = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with os.fdopen(source, "rb") as file:

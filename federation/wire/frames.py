@@ -18,7 +18,7 @@ def serialize(frame: Message | bytes) -> bytes:
 
 
 def chunk_frame(kind: type[Message], head: pb.Chunk, data: bytes | memoryview) -> bytes:
-    """Return a serialized frame of ``kind`` with a chunk that is ``head``, which has no data of its own, and ``data``."""
+    """Return a serialized frame of ``kind`` with a chunk of ``data``; ``head`` is that chunk without its data."""
     fields = head.SerializeToString()
     prefix = _prefix(_DATA, len(data))
     number = kind.DESCRIPTOR.fields_by_name["chunk"].number

@@ -1,7 +1,7 @@
 """Raw gRPC streams, to compare with: mutual TLS, as many clients as nodes, nothing but bytes in messages of 1 MiB.
 
-``measure`` starts one server and some clients (``python -m tests.perf.raw``), each a process of its own on grpc.aio. The
-server sends each client a model, and each client sends one back.
+``measure`` starts one server and some clients (``python -m tests.perf.raw``), each a process of its own on grpc.aio.
+The server sends each client a model, and each client sends one back.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ async def _serve(folder: Path, size: int, times: int) -> None:
 
     class Handler(grpc.GenericRpcHandler):
         def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+            del handler_call_details
             return grpc.stream_stream_rpc_method_handler(stream)
 
     server = grpc.aio.server(options=CHANNEL_OPTIONS)
@@ -104,7 +105,7 @@ async def _connect(port: str, folder: Path, size: int, times: int) -> None:
     messages = _messages(size)
     async with mutual_tls_channel(f"localhost:{port}", Credentials.load(folder)) as channel:
         await channel.channel_ready()
-        call = channel.stream_stream(METHOD)()
+        call: grpc.aio.StreamStreamCall[bytes, bytes] = channel.stream_stream(METHOD)()
         print("ready", flush=True)
         sys.stdin.readline()
         await call.write(b"go")

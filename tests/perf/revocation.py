@@ -35,7 +35,7 @@ ROUNDS = 1000
 
 
 def measure(*, times: int, size: int, folder: Path) -> dict[str, Any]:
-    """Revoke ``times`` nodes, each under a transfer of ``size`` bytes, and return how long it took until each was cut."""
+    """Revoke ``times`` nodes, each under a transfer of ``size`` bytes; return how long it took until each was cut."""
     with Supervisor() as supervisor:
         federation = Federation(folder, supervisor)
         cuts = [_revoke_one(federation, f"node-{number}", size) for number in range(times)]

@@ -3,8 +3,8 @@
 ``python -m tests.perf.sessions --nodes 500 --json``
 
 Gateway and runner are the real processes. The nodes are light ones (``tests.support.light_nodes``), many in a process,
-each with a certificate and a connection of its own. A round is train and evaluate on all of them, as the runner sees it:
-encoding, sending, decoding and checking of all replies; the strategy's own sums are not in it.
+each with a certificate and a connection of its own. A round is train and evaluate on all of them, as the runner sees
+it: encoding, sending, decoding and checking of all replies; the strategy's own sums are not in it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""``python -m tests.support.light_nodes --home HOME``: many nodes in one process, for benchmarks of gateway and runner.
+"""``python -m tests.support.light_nodes --home HOME``: many nodes in one process, to measure gateway and runner with.
 
-Each has a certificate and a TCP connection of its own and speaks the real protocol, but it has neither policy, audit log
-nor worker: it accepts every run and answers every task at once with the model that it was given.
+Each has a certificate and a TCP connection of its own and speaks the real protocol, but it has neither policy, audit
+log nor worker: it accepts every run and answers every task at once with the model that it was given.
 """
 
 from __future__ import annotations
