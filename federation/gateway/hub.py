@@ -307,7 +307,7 @@ class Hub:
                 run.accept_task(task)
                 self._pass_on(run, task)
             case pb.Fetch() as fetch:
-                run.runner.answer(fetch, lambda one: self._chunk_for_runner(run, one))
+                run.runner.answer(fetch, lambda one: run.find(one, self.nodes, by_node=False))
             case pb.Chunk() as chunk:
                 run.inbox.accept(chunk)
             case pb.RunEnd() as end:
@@ -347,16 +347,12 @@ class Hub:
         if refused.node in run.places and refused.node in self.nodes:
             self.nodes[refused.node].send(pb.ConnectResponse(reply_refused=refused))
 
-    async def _chunk_for_node(self, run: Run, name: str, fetch: pb.Fetch) -> Callable[[], pb.ConnectResponse]:
+    async def _chunk_for_node(self, run: Run, name: str, fetch: pb.Fetch) -> Callable[[], bytes]:
         read = await run.find(fetch, self.nodes, by_node=True)
 
-        def make() -> pb.ConnectResponse:
-            frame = pb.ConnectResponse(chunk=read())
-            run.places[name].traffic.to_node += frame.ByteSize()
+        def make() -> bytes:
+            frame = read()
+            run.places[name].traffic.to_node += len(frame)
             return frame
 
         return make
-
-    async def _chunk_for_runner(self, run: Run, fetch: pb.Fetch) -> Callable[[], pb.ConductResponse]:
-        read = await run.find(fetch, self.nodes, by_node=False)
-        return lambda: pb.ConductResponse(chunk=read())

@@ -64,7 +64,8 @@ class Run:
         self._folder = folder / self.id
         self.store = BufferStore(self._folder, CACHE_BYTES)
         self.inbox = Inbox(self.store, self.id)
-        self._pieces = PieceSender()
+        self._for_nodes = PieceSender(pb.ConnectResponse, keep=True)
+        self._for_runner = PieceSender(pb.ConductResponse)
         # Who has named a buffer: RUNNER, or nodes in the order in which they did.
         self._sources: OrderedDict[bytes, list[str]] = OrderedDict()
         for place in opening.places:
@@ -127,8 +128,10 @@ class Run:
         del self.pending[task_id]
         self.runner.send(pb.ConductResponse(reply=pb.Reply(run_id=self.id, task_id=task_id, node=node, error=error)))
 
-    async def find(self, fetch: pb.Fetch, nodes: dict[str, NodeSession], *, by_node: bool) -> Callable[[], pb.Chunk]:
-        """Wait for the piece that ``fetch`` asks for, relayed from whoever has it as it arrives; return what reads it.
+    async def find(self, fetch: pb.Fetch, nodes: dict[str, NodeSession], *, by_node: bool) -> Callable[[], bytes]:
+        """Wait for the piece that ``fetch`` asks for, relayed from whoever has it as it arrives.
+
+        What is returned reads it, when it is to be sent, and makes the frame.
 
         A node gets what the runner has named; what another node produced is not to be had, even by its digest.
         """
@@ -143,13 +146,15 @@ class Run:
             except WireError:
                 continue
             break
-        return lambda: self._chunk(fetch, size)
+        pieces = self._for_nodes if by_node else self._for_runner
 
-    def _chunk(self, fetch: pb.Fetch, size: int | None) -> pb.Chunk:
-        try:
-            return self._pieces.chunk(fetch, size, lambda at, length: self.store.read(fetch.sha256, at, length))
-        except FileNotFoundError:  # it has made room for others since; whoever wants it asks again
-            return self._pieces.chunk(fetch, None, lambda *_: b"")
+        def read() -> bytes:
+            try:
+                return pieces.frame(fetch, size, lambda at, length: self.store.read(fetch.sha256, at, length))
+            except FileNotFoundError:  # it has made room for others since; whoever wants it asks again
+                return pieces.frame(fetch, None, lambda *_: b"")
+
+        return read
 
     def close(self) -> None:
         """Forget the run's buffers."""

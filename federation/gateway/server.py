@@ -33,6 +33,7 @@ from federation.pb import enrolment_pb2
 from federation.pb import federation_pb2 as pb
 from federation.pki.identity import Holder
 from federation.pki.local import create_federation, member_lifetime, open_authority, open_registry
+from federation.wire.frames import serialize
 from federation.wire.protocol import (
     CHANNEL_OPTIONS,
     KEEPALIVE_SECONDS,
@@ -136,13 +137,9 @@ class _Members(grpc.GenericRpcHandler):
         """Return the handler of a method, or None for one that does not exist."""
         match handler_call_details.method:
             case path if path == NODE_CONNECT:
-                return grpc.stream_stream_rpc_method_handler(
-                    self._connect, response_serializer=pb.ConnectResponse.SerializeToString
-                )
+                return grpc.stream_stream_rpc_method_handler(self._connect, response_serializer=serialize)
             case path if path == RUN_CONDUCT:
-                return grpc.stream_stream_rpc_method_handler(
-                    self._conduct, response_serializer=pb.ConductResponse.SerializeToString
-                )
+                return grpc.stream_stream_rpc_method_handler(self._conduct, response_serializer=serialize)
             case path if path == RENEW:
                 return grpc.unary_unary_rpc_method_handler(
                     self._renewal.renew,

@@ -45,7 +45,7 @@ class Session(Generic[Incoming, Outgoing]):
         self.connected = self.last_seen = time.time()
         # Frames, and pieces of buffers that are read only when their turn comes: a peer that is slow to take them, or
         # does not take them at all, costs no memory for them.
-        self._queue: asyncio.Queue[Outgoing | Callable[[], Outgoing]] = asyncio.Queue()
+        self._queue: asyncio.Queue[Outgoing | Callable[[], bytes]] = asyncio.Queue()
         self.waiting_bytes = 0
         self.strays = 0
         self._cut: asyncio.Future[DatalabError] = asyncio.get_running_loop().create_future()
@@ -61,12 +61,12 @@ class Session(Generic[Incoming, Outgoing]):
         if not self._cut.done():
             self._cut.set_result(reason)
 
-    def answer(self, fetch: pb.Fetch, serve: Callable[[pb.Fetch], Awaitable[Callable[[], Outgoing]]]) -> None:
+    def answer(self, fetch: pb.Fetch, serve: Callable[[pb.Fetch], Awaitable[Callable[[], bytes]]]) -> None:
         """Serve a fetch when its piece is there, without holding up the stream.
 
         Args:
             fetch: what the peer asks for.
-            serve: returns, once the piece is there, what reads it and makes the frame.
+            serve: returns, once the piece is there, what reads it and makes the serialized frame.
 
         Raises:
             WireError: the peer has too many fetches waiting.
@@ -124,7 +124,7 @@ class Session(Generic[Incoming, Outgoing]):
                     await context.write(frame)
             except TimeoutError:
                 raise WireError(f"The peer has taken nothing for {STALLED_SECONDS:.0f} seconds.") from None
-            if frame is waiting:
+            if not isinstance(frame, bytes):
                 self.waiting_bytes -= frame.ByteSize()
             self._queue.task_done()
 

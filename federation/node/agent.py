@@ -12,12 +12,12 @@ from typing import Any
 
 import grpc
 import grpc.aio
-import structlog
 
 from datalab import __version__
 from datalab.audit.log import AuditLog
 from datalab.errors import DatalabError, IdentityError
 from datalab.home import Home
+from datalab.lean import structlog
 from datalab.permits.keys import load_public_key
 from datalab.service import run_service
 from federation.enrolment.client import enrol, gateway_address
@@ -299,7 +299,7 @@ class _Agent:
             "renewal_due": holder.renewal_due.timestamp(),
         }
 
-    async def _send(self, frame: pb.ConnectRequest) -> None:
+    async def _send(self, frame: pb.ConnectRequest | bytes) -> None:
         if self._stream is None:
             raise WireError("This node is not connected.")
         await self._stream.send(frame)
@@ -312,7 +312,7 @@ class _Agent:
                 self._start(self._runs.consider(offer, self._send))
             case pb.Fetch() as fetch:
                 if (run := self._runs.get(fetch.run_id)) is not None:
-                    await self._send(pb.ConnectRequest(chunk=run.serve(fetch)))
+                    await self._send(run.serve(fetch))
             case pb.Chunk() as chunk:
                 if (run := self._runs.get(chunk.run_id)) is not None:
                     run.inbox.accept(chunk)

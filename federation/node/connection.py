@@ -13,6 +13,7 @@ import grpc.aio
 from federation.errors import WireError
 from federation.pb import federation_pb2 as pb
 from federation.pki.keys import Credentials
+from federation.wire.frames import serialize
 from federation.wire.protocol import NODE_CONNECT
 
 WELCOME_SECONDS = 30.0
@@ -45,7 +46,7 @@ class Stream:
         """
         call = channel.stream_stream(
             NODE_CONNECT,
-            request_serializer=pb.ConnectRequest.SerializeToString,
+            request_serializer=serialize,
             response_deserializer=pb.ConnectResponse.FromString,
         )()
         frames = aiter(call)
@@ -64,8 +65,8 @@ class Stream:
             raise
         return cls(credentials, frames, channel, call, asyncio.Lock()), first.welcome
 
-    async def send(self, frame: pb.ConnectRequest) -> None:
-        """Send a frame; one at a time, in the order of calls."""
+    async def send(self, frame: pb.ConnectRequest | bytes) -> None:
+        """Send a frame, serialized or not; one at a time, in the order of calls."""
         async with self._writing:
             await self._call.write(frame)
 

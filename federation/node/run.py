@@ -43,7 +43,7 @@ class NodeRun:
         self._received = BufferStore(self._folder / "inbox", limit)
         # What the worker left in the outbox is copied here before it is sent: foreign code cannot reach it.
         self._produced = BufferStore(self._folder / "produced", limit)
-        self._pieces = PieceSender()
+        self._pieces = PieceSender(pb.ConnectRequest)
         self._outbox = self._folder / "outbox"
         self._outbox.mkdir()
         self.inbox = Inbox(self._received, offer.run_id)
@@ -90,10 +90,10 @@ class NodeRun:
         self._produced.trim(keep=produced)
         return reply
 
-    def serve(self, fetch: pb.Fetch) -> pb.Chunk:
-        """Return a piece of a buffer that a reply of this run has named."""
+    def serve(self, fetch: pb.Fetch) -> bytes:
+        """Return a frame with a piece of a buffer that a reply of this run has named."""
         size = self._produced.size(fetch.sha256)
-        return self._pieces.chunk(fetch, size, lambda at, length: self._produced.read(fetch.sha256, at, length))
+        return self._pieces.frame(fetch, size, lambda at, length: self._produced.read(fetch.sha256, at, length))
 
     async def close(self) -> None:
         """End the worker, or its start, and forget the run's files."""

@@ -103,8 +103,8 @@ class DatalabGrid(Grid):
             if task_id not in replies:
                 self._sent.pop(task_id)
         in_order = sorted(replies.values(), key=lambda reply: seam.flower_id(reply.node))
-        seconds = time.perf_counter() - started
         messages = self._messages(replies)  # first, because it marks the replies that it refuses
+        seconds = time.perf_counter() - started
         self._observe(sent=sent, replies=in_order, seconds=seconds)
         if messages and all(message.has_error() for message in messages):
             reasons = sorted({message.error.reason or "" for message in messages})

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import grpc.aio
 import structlog
@@ -21,13 +22,14 @@ import structlog
 from federation.errors import FederationError, RunFailedError, WireError
 from federation.pb import federation_pb2 as pb
 from federation.pki.keys import Credentials
-from federation.wire.buffers import BufferStore
+from federation.wire.buffers import BufferStore, StoredBuffer
 from federation.wire.channel import mutual_tls_channel
 from federation.wire.exchange import Inbox
+from federation.wire.frames import serialize
 from federation.wire.pieces import PieceSender
 from federation.wire.protocol import CACHE_BYTES, FETCH_WINDOW, MAX_FETCHES, RUN_CONDUCT, TRANSFERS, referenced
 
-Outgoing = asyncio.Queue[pb.ConductRequest | Callable[[], pb.ConductRequest] | None]
+Outgoing = asyncio.Queue[pb.ConductRequest | Callable[[], bytes] | None]
 """Frames, pieces that are read only when their turn comes, and None at the end."""
 
 log = structlog.get_logger()
@@ -55,7 +57,9 @@ class Link:
         self._endpoint = endpoint
         self._opening = opening
         self._store = BufferStore(folder, CACHE_BYTES)
-        self._pieces = PieceSender()
+        self._pieces = PieceSender(pb.ConductRequest)
+        # What the ServerApp still holds of what was received, and may read at any time.
+        self._held: WeakValueDictionary[bytes, StoredBuffer] = WeakValueDictionary()
         self._bundle = {hashlib.sha256(bundle).digest(): memoryview(bundle)}
         # What the last batches named: a model is asked for while its round lasts, and is the next round's as well.
         self._batches: deque[dict[bytes, memoryview]] = deque([{}], maxlen=3)
@@ -102,7 +106,7 @@ class Link:
             self._batches.append({})
             unread = {sha256 for reply in self._replies.values() for sha256 in referenced(reply.content)}
             self._named.clear()
-        self._loop.call_soon_threadsafe(self._store.trim, unread)
+        self._loop.call_soon_threadsafe(self._store.trim, unread | set(self._held))
 
     def pull(self, task_ids: Collection[str]) -> dict[str, pb.Reply]:
         """Return, and forget, the replies that are here."""
@@ -132,9 +136,9 @@ class Link:
         refused = pb.ReplyRefused(run_id=self._opening.run_id, task_id=reply.task_id, node=reply.node, reason=why)
         self._send(pb.ConductRequest(reply_refused=refused))
 
-    def read(self, sha256: bytes) -> bytes:
-        """Return a received buffer."""
-        return self._store.path(sha256).read_bytes()
+    def read(self, sha256: bytes) -> StoredBuffer:
+        """Return a received buffer; it stays on disk for as long as somebody holds it."""
+        return self._held.setdefault(sha256, StoredBuffer(self._store.path(sha256)))
 
     def close(self, outcome: str) -> None:
         """Tell gateway and nodes how the run ended, and close the stream."""
@@ -182,7 +186,7 @@ class Link:
         async with mutual_tls_channel(self._endpoint.address, self._endpoint.credentials) as channel:
             call = channel.stream_stream(
                 RUN_CONDUCT,
-                request_serializer=pb.ConductRequest.SerializeToString,
+                request_serializer=serialize,
                 response_deserializer=pb.ConductResponse.FromString,
             )()
             work = {asyncio.create_task(_write(call, outgoing))}
@@ -231,13 +235,12 @@ class Link:
             if not self._awaited:  # the ServerApp's thread is woken once a batch
                 self._changed.notify_all()
 
-    def _piece(self, fetch: pb.Fetch) -> pb.ConductRequest:
+    def _piece(self, fetch: pb.Fetch) -> bytes:
         with self._changed:
             known = (self._bundle, *self._batches)
         buffer = next((one[fetch.sha256] for one in known if fetch.sha256 in one), None)
         size = None if buffer is None else buffer.nbytes
-        chunk = self._pieces.chunk(fetch, size, lambda at, length: bytes(memoryview(buffer or b"")[at : at + length]))
-        return pb.ConductRequest(chunk=chunk)
+        return self._pieces.frame(fetch, size, lambda at, length: memoryview(buffer or b"")[at : at + length])
 
 
 async def _write(call: grpc.aio.StreamStreamCall[Any, pb.ConductResponse], outgoing: Outgoing) -> None:

@@ -47,7 +47,7 @@ class Watch:
             else {"error": pb.TaskErrorCode.Name(reply.error.code)}
             for reply in replies
         }
-        self.say("batch", type=message_type, round=number, seconds=seconds, nodes=nodes)
+        self.say("batch", type=message_type, round=number, seconds=seconds, bytes_down=down, bytes_up=up, nodes=nodes)
         kind = message_type.partition(".")[0]
         if kind not in ("train", "evaluate") or not number.isdigit():
             return

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from federation.errors import WireError
 from federation.wire.protocol import MAX_BUFFER_BYTES
@@ -127,16 +127,14 @@ class BufferStore:
         part = self.folder / f"{sha256.hex()}.{os.getpid()}.new"
         try:
             source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(source, "rb") as file, part.open("wb") as copy:
-                if not stat.S_ISREG(os.fstat(source).st_mode):
+            with os.fdopen(source, "rb", buffering=0), part.open("w+b", buffering=0) as copy:
+                found = os.fstat(source)
+                if not stat.S_ISREG(found.st_mode):
                     raise WireError("A buffer that the app left is not a plain file.")
-                digest, size = hashlib.sha256(), 0
-                while piece := file.read(_READ):
-                    digest.update(piece)
-                    copy.write(piece)
-                    size += len(piece)
-                    if size > MAX_BUFFER_BYTES:
-                        raise WireError("A buffer that the app left is too large.")
+                if found.st_size > MAX_BUFFER_BYTES:
+                    raise WireError("A buffer that the app left is too large.")
+                _copy(source, copy.fileno(), found.st_size)
+                digest, size = _digest(copy)
             if digest.digest() != sha256:
                 raise WireError("A buffer that the app left does not have the digest that it is named by.")
             part.replace(self.path(sha256))
@@ -163,16 +161,53 @@ class BufferStore:
         """Return the state of a buffer that is not complete; after a restart, from what lies in its file."""
         if (known := self._parts.get(sha256)) is not None:
             return known
-        part = _Part(0, hashlib.sha256())
         try:
-            with self._part(sha256).open("rb") as file:
-                while piece := file.read(_READ):
-                    part.digest.update(piece)
-                    part.received += len(piece)
+            with self._part(sha256).open("rb", buffering=0) as file:
+                digest, received = _digest(file)
         except FileNotFoundError:
-            return part  # not remembered: anybody may ask for anything
-        self._parts[sha256] = part
-        return part
+            return _Part(0, hashlib.sha256())  # not remembered: anybody may ask for anything
+        self._parts[sha256] = _Part(received, digest)
+        return self._parts[sha256]
 
     def _part(self, sha256: bytes) -> Path:
         return self.folder / f"{sha256.hex()}.part"
+
+
+class StoredBuffer:
+    """A complete buffer that is read when it is needed.
+
+    Args:
+        path: where it lies.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._size = path.stat().st_size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self) -> bytearray:
+        """Return the bytes, anew each time."""
+        data = bytearray(self._size)
+        with self._path.open("rb", buffering=0) as file:
+            filled = 0
+            while filled < self._size and (more := file.readinto(memoryview(data)[filled:])):
+                filled += more
+        return data
+
+
+def _copy(source: int, target: int, size: int) -> None:
+    """Copy up to ``size`` bytes from one open file to another, inside the kernel."""
+    while size > 0 and (copied := os.sendfile(target, source, None, size)):
+        size -= copied
+
+
+def _digest(file: BinaryIO) -> tuple[_Hash, int]:
+    """Return the SHA-256 of a whole file, and its size."""
+    file.seek(0)
+    digest, size = hashlib.sha256(), 0
+    while piece := file.read(_READ):
+        digest.update(piece)
+        size += len(piece)
+    return digest, size

@@ -6,49 +6,67 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import zstandard
+from google.protobuf.message import Message
 
 from federation.errors import WireError
 from federation.pb import federation_pb2 as pb
+from federation.wire.frames import chunk_frame
 from federation.wire.protocol import CHUNK_BYTES
 
-Read = Callable[[int, int], bytes]
+Read = Callable[[int, int], bytes | memoryview]
 """Returns up to ``length`` bytes at ``offset`` of a buffer."""
 
 LEVEL = 1
 SAMPLE_BYTES = 64 << 10
 WORTH = 0.9
 """A buffer is sent compressed if its sample shrinks to this share or less."""
-CACHE_BYTES = 16 << 20
-"""Compressed pieces that are kept for the next receiver of the same buffer."""
+KEPT_BYTES = 32 << 20
+"""Frames that are kept for the next receiver of the same pieces."""
 _REMEMBERED = 1_000
 
 
 class PieceSender:
-    """Makes the chunks that one process sends for one run; what many nodes fetch at once is compressed once."""
+    """Makes the frames with the pieces that one process sends for one run.
 
-    def __init__(self) -> None:
+    What many receivers fetch at once is read, compressed and serialized once.
+
+    Args:
+        kind: of the frames.
+        keep: whether there are many receivers, so that frames are kept for the next one.
+    """
+
+    def __init__(self, kind: type[Message], *, keep: bool = False) -> None:
+        self._kind = kind
+        self._limit = KEPT_BYTES if keep else 0
         self._compressor = zstandard.ZstdCompressor(level=LEVEL)
         self._worth: OrderedDict[bytes, bool] = OrderedDict()
-        self._kept: OrderedDict[tuple[bytes, int, int], bytes] = OrderedDict()
+        self._kept: OrderedDict[tuple[bytes, int, int, bool], bytes] = OrderedDict()
         self._kept_bytes = 0
 
-    def chunk(self, fetch: pb.Fetch, size: int | None, read: Read) -> pb.Chunk:
-        """Return the answer to ``fetch``.
+    def frame(self, fetch: pb.Fetch, size: int | None, read: Read) -> bytes:
+        """Return the serialized frame that answers ``fetch``.
 
         Args:
             fetch: what was asked for; at most ``CHUNK_BYTES`` of it are sent.
             size: of the whole buffer in bytes, or None where it is not to be had.
             read: reads it.
         """
+        head = pb.Chunk(run_id=fetch.run_id, sha256=fetch.sha256, offset=fetch.offset)
         if size is None:
-            return pb.Chunk(run_id=fetch.run_id, sha256=fetch.sha256, offset=fetch.offset, missing=True)
-        chunk = pb.Chunk(run_id=fetch.run_id, sha256=fetch.sha256, offset=fetch.offset, size=size)
+            head.missing = True
+            return chunk_frame(self._kind, head, b"")
         length = min(fetch.length, CHUNK_BYTES)
+        key = fetch.sha256, fetch.offset, length, fetch.zstd
+        if (kept := self._kept.get(key)) is not None:
+            self._kept.move_to_end(key)
+            return kept
+        head.size = size
+        data = read(fetch.offset, length)
         if fetch.zstd and self._pays(fetch.sha256, read):
-            chunk.data, chunk.zstd = self._compressed(fetch.sha256, fetch.offset, length, read), True
-        else:
-            chunk.data = read(fetch.offset, length)
-        return chunk
+            head.zstd, data = True, self._compressor.compress(data)
+        frame = chunk_frame(self._kind, head, data)
+        self._keep(key, frame)
+        return frame
 
     def _pays(self, sha256: bytes, read: Read) -> bool:
         if sha256 not in self._worth:
@@ -58,18 +76,13 @@ class PieceSender:
                 self._worth.popitem(last=False)
         return self._worth[sha256]
 
-    def _compressed(self, sha256: bytes, offset: int, length: int, read: Read) -> bytes:
-        key = sha256, offset, length
-        if key not in self._kept:
-            piece = self._compressor.compress(read(offset, length))
-            self._kept[key] = piece
-            self._kept_bytes += len(piece)
-            while self._kept_bytes > CACHE_BYTES:
+    def _keep(self, key: tuple[bytes, int, int, bool], frame: bytes) -> None:
+        if self._limit:
+            self._kept[key] = frame
+            self._kept_bytes += len(frame)
+            while self._kept_bytes > self._limit:
                 _, oldest = self._kept.popitem(last=False)
                 self._kept_bytes -= len(oldest)
-            return piece
-        self._kept.move_to_end(key)
-        return self._kept[key]
 
 
 def piece_of(chunk: pb.Chunk) -> bytes:

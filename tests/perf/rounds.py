@@ -1,9 +1,12 @@
-"""What a round costs beyond the apps' own work.
+"""What a round costs beyond the apps' own work, and how it compares.
 
-``python -m tests.perf.rounds --nodes 4 --bytes 1000 --rounds 20 --json``
+``python -m tests.perf.rounds --nodes 4 --bytes 1000 --rounds 50 --json``
+``python -m tests.perf.rounds --bytes 100000000 --rounds 3 --compare raw``
+``python -m tests.perf.rounds --bytes 1000 --rounds 5 --compare flower``
 
 Real processes (gateway, runner, agents, sandboxed workers), real mutual TLS. A round is train and evaluate on every
-node; from the time of each batch the longest time that one of the apps took is subtracted.
+node. Its seconds are from the first byte of a model that is encoded to the last reply decoded; from the time of each
+batch the longest time that one of the apps took is subtracted. The strategy's sums lie between batches.
 """
 
 from __future__ import annotations
@@ -13,79 +16,137 @@ import json
 import statistics
 import subprocess
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from datalab.supervisor import Supervisor
+from tests.perf import flower, raw
 from tests.support.federation import Federation
+from tests.support.memory import peak_mb, rss_mb, worker_pid
+
+LAYER = 10_000_000
+"""Bytes of one array, at most: a large model has many."""
 
 
-def measure(*, nodes: int, size: int, rounds: int, folder: Path) -> dict[str, Any]:
-    """Run the echo app and return the benchmark's result.
+@dataclass
+class Measured:
+    """What was seen of one run.
+
+    Attributes:
+        batches: the runner's events, one for each batch of messages.
+        rounds: of the run card.
+        rss_mb: the most memory that each process has had.
+        raw_bytes_per_second: of as many raw streams, where they were to be compared with.
+    """
+
+    batches: list[dict[str, Any]] = field(default_factory=list)
+    rounds: list[dict[str, Any]] = field(default_factory=list)
+    rss_mb: dict[str, float] = field(default_factory=dict)
+    raw_bytes_per_second: float = 0.0
+
+    @property
+    def beyond(self) -> list[float]:
+        """Seconds of each batch beyond the apps' own work."""
+        return [one["seconds"] - max(node["app_seconds"] for node in one["nodes"].values()) for one in self.batches]
+
+
+def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Path) -> Measured:
+    """Run the echo app.
 
     Args:
         nodes: number of nodes.
         size: bytes of the model.
         rounds: number of rounds.
+        compare_raw: whether to measure raw streams as well.
         folder: for the homes of all processes.
     """
     names = [f"node-{number}" for number in range(nodes)]
-    batches: list[dict[str, Any]] = []
-    memory: dict[str, float] = {}
+    seen = Measured()
     with Supervisor() as supervisor:
         federation = Federation(folder, supervisor)
         for name in names:
             federation.add_node(name)
         federation.wait_for(*names)
-        idle = _rss_mb(federation.processes["node-0"].pid)
+        gateway, agent = federation.processes["gateway"].pid, federation.processes["node-0"].pid
+        seen.rss_mb["agent_at_rest"] = rss_mb(agent)
 
         def look(runner: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
             if event["event"] == "batch":
-                batches.append(event)
-            if event["event"] == "round" and event["number"] == max(1, rounds // 2):
-                memory["gateway"] = _rss_mb(federation.processes["gateway"].pid)
-                memory["agent"] = _rss_mb(federation.processes["node-0"].pid)
-                memory["worker"] = _worker_mb(federation.processes["node-0"].pid)
-                memory["runner"] = _rss_mb(runner.pid)
+                seen.batches.append(event)
+            if event["event"] == "round" and (worker := worker_pid(agent)) is not None:
+                processes = {"gateway": gateway, "agent": agent, "worker": worker, "runner": runner.pid}
+                seen.rss_mb |= {name: peak_mb(pid) for name, pid in processes.items()}
 
-        run = federation.run(names, config={"bytes": size, "num-server-rounds": rounds}, while_running=look)
-        card = run.read_card()
-    beyond = [one["seconds"] - max(node["app_seconds"] for node in one["nodes"].values()) for one in batches]
-    pairs = [train + evaluate for train, evaluate in zip(beyond[::2], beyond[1::2], strict=True)]
+        config = {"bytes": size, "num-server-rounds": rounds, "distinct": True, "arrays": max(1, size // LAYER)}
+        card = federation.run(names, config=config, while_running=look).read_card()
+        seen.rounds = card["rounds"]
+        if compare_raw:
+            identities = [federation.node_home(name).path / "identity" for name in names]
+            seen.raw_bytes_per_second = raw.measure(federation.lab, identities, size, rounds)
+    return seen
+
+
+def summary(seen: Measured) -> dict[str, Any]:
+    """Return what every call reports."""
+    pairs = [train + evaluate for train, evaluate in zip(seen.beyond[::2], seen.beyond[1::2], strict=True)]
     return {
-        "nodes": nodes,
-        "bytes": size,
-        "rounds": rounds,
         "seconds_per_round": statistics.median(pairs),
-        "seconds_per_round_with_apps": statistics.median(one["seconds"] for one in card["rounds"]),
-        "bytes_up": sum(node["from_node"] for node in card["traffic"].values()),
-        "bytes_down": sum(node["to_node"] for node in card["traffic"].values()),
-        "rss_mb": {**memory, "agent_at_rest": idle},
+        "seconds_per_round_with_apps": statistics.median(one["seconds"] for one in seen.rounds),
+        "bytes_up": sum(one["bytes_up"] for one in seen.rounds),
+        "bytes_down": sum(one["bytes_down"] for one in seen.rounds),
+        "rss_mb": seen.rss_mb,
     }
 
 
-def _rss_mb(pid: int) -> float:
-    return round(psutil.Process(pid).memory_info().rss / 1e6, 1)
+def compared_with_raw(seen: Measured) -> dict[str, Any]:
+    """Return the throughput between gateway and nodes as a share of what raw streams reach.
+
+    The bytes are those that went over the wire between gateway and nodes, each way; a buffer that was there already, or
+    was on its way already, does not count. A model is downloaded a second time when the second round trains the model
+    that the first one has evaluated.
+    """
+    moved = sum(one["bytes_up"] + one["bytes_down"] for one in seen.rounds)
+    rate, with_apps = moved / sum(seen.beyond), moved / sum(one["seconds"] for one in seen.batches)
+    strategy = [
+        after["time"] - after["seconds"] - before["time"]
+        for before, after in zip(seen.batches, seen.batches[1:], strict=False)
+    ]
+    return {
+        "share_of_raw_streams": rate / seen.raw_bytes_per_second,
+        "share_of_raw_streams_with_apps": with_apps / seen.raw_bytes_per_second,
+        "mb_per_second": rate / 1e6,
+        "raw_mb_per_second": seen.raw_bytes_per_second / 1e6,
+        "repeat_download_share": seen.batches[2]["bytes_down"] / seen.batches[1]["bytes_down"],
+        "strategy_seconds_per_round": sum(strategy) / len(seen.rounds),
+    }
 
 
-def _worker_mb(agent: int) -> float:
-    """Return the memory of the largest process below the agent: the worker, inside its sandbox."""
-    return max(_rss_mb(child.pid) for child in psutil.Process(agent).children(recursive=True))
+def compared_with_flower(seen: Measured, *, nodes: int, size: int, rounds: int, folder: Path) -> dict[str, Any]:
+    """Return how much faster a whole round is than on stock Flower, apps and strategy included on both sides."""
+    stock = flower.measure(nodes=nodes, size=size, rounds=rounds, folder=folder)
+    here = statistics.median(one["seconds"] for one in seen.rounds)
+    return {"speedup_vs_flower": stock / here, "flower_seconds_per_round": stock}
 
 
 def main() -> None:
     """Parse the arguments and print the result."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--bytes", type=int, default=1000, dest="size")
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--compare", choices=["raw", "flower"])
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     arguments = parser.parse_args()
+    asked = {"nodes": arguments.nodes, "size": arguments.size, "rounds": arguments.rounds}
     with tempfile.TemporaryDirectory() as folder:
-        result = measure(nodes=arguments.nodes, size=arguments.size, rounds=arguments.rounds, folder=Path(folder))
-    if arguments.json:
+        seen = measure(**asked, compare_raw=arguments.compare == "raw", folder=Path(folder, "datalab"))
+        result = {"nodes": arguments.nodes, "bytes": arguments.size, "rounds": arguments.rounds, **summary(seen)}
+        if arguments.compare == "raw":
+            result |= compared_with_raw(seen)
+        if arguments.compare == "flower":
+            result |= compared_with_flower(seen, **asked, folder=Path(folder, "flower"))
+    if arguments.json or arguments.compare:
         print(json.dumps(result, indent=2))
     else:
         print(f"{result['seconds_per_round'] * 1000:.1f} ms a round beyond the apps' own work; {result}")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from federation.errors import WireError
 from federation.pb import federation_pb2 as pb
-from federation.wire.pieces import PieceSender, piece_of
+from federation.wire.pieces import KEPT_BYTES, PieceSender, piece_of
 from federation.wire.protocol import CHUNK_BYTES
 
 DULL, NOISE = bytes(3 * CHUNK_BYTES), os.urandom(CHUNK_BYTES)
@@ -30,43 +30,63 @@ class Source:
         return self.data[offset : offset + length]
 
 
+def chunk_of(frame: bytes) -> pb.Chunk:
+    return pb.ConnectResponse.FromString(frame).chunk
+
+
+def sender() -> PieceSender:
+    return PieceSender(pb.ConnectResponse, keep=True)
+
+
 def fetch(offset: int = 0, length: int = CHUNK_BYTES, *, zstd: bool = True) -> pb.Fetch:
     return pb.Fetch(run_id="run-1", sha256=b"s" * 32, offset=offset, length=length, zstd=zstd)
 
 
 def test_what_shrinks_is_sent_compressed_and_arrives_whole() -> None:
-    chunk = PieceSender().chunk(fetch(CHUNK_BYTES), len(DULL), Source(DULL).read)
+    chunk = chunk_of(sender().frame(fetch(CHUNK_BYTES), len(DULL), Source(DULL).read))
     assert chunk.zstd
     assert len(chunk.data) < CHUNK_BYTES // 100
     assert piece_of(chunk) == DULL[CHUNK_BYTES : 2 * CHUNK_BYTES]
 
 
 def test_what_does_not_shrink_is_sent_as_it_is() -> None:
-    chunk = PieceSender().chunk(fetch(), len(NOISE), Source(NOISE).read)
+    chunk = chunk_of(sender().frame(fetch(), len(NOISE), Source(NOISE).read))
     assert not chunk.zstd
     assert chunk.data == NOISE
 
 
 def test_who_does_not_take_compressed_pieces_gets_none() -> None:
-    chunk = PieceSender().chunk(fetch(zstd=False), len(DULL), Source(DULL).read)
+    chunk = chunk_of(sender().frame(fetch(zstd=False), len(DULL), Source(DULL).read))
     assert not chunk.zstd
     assert chunk.data == DULL[:CHUNK_BYTES]
 
 
 def test_many_receivers_cost_one_compression() -> None:
-    sender, source = PieceSender(), Source(DULL)
-    chunks = [sender.chunk(fetch(), len(DULL), source.read) for _ in range(50)]
-    assert len({chunk.data for chunk in chunks}) == 1
+    one, source = sender(), Source(DULL)
+    frames = [one.frame(fetch(), len(DULL), source.read) for _ in range(50)]
+    assert len({id(frame) for frame in frames}) == 1
     assert source.reads.count((0, CHUNK_BYTES)) == 1
 
 
 def test_a_greedy_fetch_gets_one_piece() -> None:
-    assert len(piece_of(PieceSender().chunk(fetch(length=2**31), len(DULL), Source(DULL).read))) == CHUNK_BYTES
+    frame = sender().frame(fetch(length=2**31), len(DULL), Source(DULL).read)
+    assert len(piece_of(chunk_of(frame))) == CHUNK_BYTES
+
+
+def test_what_is_kept_for_others_is_bounded() -> None:
+    one, source = sender(), Source(NOISE * 64)
+    for offset in range(0, len(source.data), CHUNK_BYTES):
+        one.frame(fetch(offset, zstd=False), len(source.data), source.read)
+    assert sum(map(len, one._kept.values())) <= KEPT_BYTES
+
+
+def test_a_buffer_that_is_not_there_is_said_to_be_missing() -> None:
+    assert chunk_of(sender().frame(fetch(), None, Source(b"").read)).missing
 
 
 @given(st.binary(max_size=3000), st.integers(0, 4000), st.integers(0, 4000))
 def test_any_piece_of_any_buffer_arrives_as_it_is(data: bytes, offset: int, length: int) -> None:
-    chunk = PieceSender().chunk(fetch(offset, length), len(data), Source(data).read)
+    chunk = chunk_of(sender().frame(fetch(offset, length), len(data), Source(data).read))
     assert piece_of(chunk) == data[offset : offset + length]
 
 

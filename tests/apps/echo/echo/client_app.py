@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
@@ -11,21 +12,26 @@ app = ClientApp()
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Return the model plus one; on the node that is to be spoilt, something that no strategy can use."""
-    model = message.content.array_records["arrays"]["model"].numpy()
-    if context.run_config["spoil-node"] == str(context.node_id):
-        model = model[:-1] if context.run_config["spoil"] == "shape" else model * float("nan")
-    reply = RecordDict(
-        {
-            "arrays": ArrayRecord({"model": Array(model + 1)}),
-            "metrics": MetricRecord({"num-examples": 1, "loss": float(model[0])}),
-        }
-    )
-    return Message(reply, reply_to=message)
+    config = context.run_config
+    arrays = message.content.array_records["arrays"]
+    step = 1 + context.node_id % 1000 / 1000 if config["distinct"] else 1
+    reply = ArrayRecord()
+    for name, array in arrays.items():
+        model = array.numpy()
+        if config["spoil-node"] == str(context.node_id):
+            model = model[:-1] if config["spoil"] == "shape" else model * float("nan")
+        model += np.float32(step)
+        reply[name] = Array(model)
+    metrics = MetricRecord({"num-examples": 1, "loss": _loss(arrays)})
+    return Message(RecordDict({"arrays": reply, "metrics": metrics}), reply_to=message)
 
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Return the model's first element as its loss."""
-    model = message.content.array_records["arrays"]["model"].numpy()
-    metrics = MetricRecord({"num-examples": 1, "loss": float(model[0])})
+    metrics = MetricRecord({"num-examples": 1, "loss": _loss(message.content.array_records["arrays"])})
     return Message(RecordDict({"metrics": metrics}), reply_to=message)
+
+
+def _loss(arrays: ArrayRecord) -> float:
+    return float(next(iter(arrays.values())).numpy()[0])

@@ -1,4 +1,4 @@
-"""FedAvg over a model of ``bytes`` bytes."""
+"""FedAvg over a model of ``bytes`` bytes in ``arrays`` arrays."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ def main(grid: Grid, context: Context) -> None:
     """Train for some rounds and save the model's first element."""
     config = context.run_config
     nodes = len(list(grid.get_node_ids()))
-    model = np.zeros(int(config["bytes"]) // 4, dtype=np.float32)
-    if config["noise"]:  # as a trained model, and not to be compressed
-        model = np.random.default_rng(0).standard_normal(model.size, dtype=np.float32)
+    count = int(config["arrays"])
+    layer = np.zeros(int(config["bytes"]) // 4 // count, dtype=np.float32)
+    if config["noise"]:  # as a trained model, and not to be compressed much
+        layer = np.random.default_rng(0).standard_normal(layer.size, dtype=np.float32)
+    # Arrays that differ: one that another has as well would be sent once.
+    model = {"model" if count == 1 else f"model-{number}": Array(layer + np.float32(number)) for number in range(count)}
     strategy = FedAvg(min_train_nodes=nodes, min_evaluate_nodes=nodes, min_available_nodes=nodes)
     result = strategy.start(
         grid=grid,
-        initial_arrays=ArrayRecord({"model": Array(model)}),
+        initial_arrays=ArrayRecord(model),
         num_rounds=int(config["num-server-rounds"]),
     )
-    np.save("model.npy", result.arrays["model"].numpy())
+    np.save("model.npy", next(iter(result.arrays.values())).numpy())

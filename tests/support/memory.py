@@ -1,0 +1,25 @@
+"""What processes weigh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+
+def rss_mb(pid: int) -> float:
+    """Return the resident memory of a process in MB (10^6 bytes)."""
+    return round(psutil.Process(pid).memory_info().rss / 1e6, 1)
+
+
+def peak_mb(pid: int) -> float:
+    """Return the most resident memory that a process has had so far, in MB (Linux)."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    (kibibytes,) = (int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    return round(kibibytes * 1024 / 1e6, 1)
+
+
+def worker_pid(agent: int) -> int | None:
+    """Return the largest process below the agent, which is the worker inside its sandbox; None if it has ended."""
+    children = psutil.Process(agent).children(recursive=True)
+    return max(children, key=lambda child: child.memory_info().rss).pid if children else None
