@@ -16,6 +16,7 @@ import grpc
 from datalab.service import run_service
 from federation.gateway import server
 from federation.pb import federation_pb2 as pb
+from federation.wire.frames import serialize
 from federation.wire.protocol import NODE_CONNECT
 
 VARIABLE = "TRANSCRIPT"
@@ -28,14 +29,14 @@ class _Recording(server._Members):
         handler: Any = super().service(handler_call_details)
         if handler_call_details.method == NODE_CONNECT:
             handler = handler._replace(
-                request_deserializer=lambda data: _note("node", data, pb.ConnectRequest.FromString(data)),
-                response_serializer=lambda frame: _note("gateway", frame.SerializeToString(), frame),
+                request_deserializer=lambda data: _note("node", data, pb.ConnectRequest),
+                response_serializer=lambda frame: _note("gateway", serialize(frame), pb.ConnectResponse),
             )
         return handler  # type: ignore[no-any-return]
 
 
-def _note(sender: str, data: bytes, frame: Any) -> bytes:
-    line = {"from": sender, "kind": frame.WhichOneof("frame"), "frame": base64.b64encode(data).decode()}
+def _note(sender: str, data: bytes, kind: Any) -> bytes:
+    line = {"from": sender, "kind": kind.FromString(data).WhichOneof("frame"), "frame": base64.b64encode(data).decode()}
     with Path(os.environ[VARIABLE]).open("a", encoding="utf-8") as file:
         file.write(f"{json.dumps(line)}\n")
     return data

@@ -12,6 +12,8 @@ import grpc
 
 from datalab.service import run_service
 from federation.gateway import hub, server
+from federation.pb import federation_pb2 as pb
+from federation.wire.frames import serialize
 from federation.wire.protocol import NODE_CONNECT, PROTOCOL_MINOR
 
 UNKNOWN_FIELD = b"\xc2\x3e\x05later"
@@ -28,9 +30,10 @@ class _Talkative:
         return getattr(self._context, name)
 
     async def write(self, frame: Any) -> None:
-        if frame.WhichOneof("frame") != "welcome":  # the first frame has to be one
+        data = serialize(frame)
+        if pb.ConnectResponse.FromString(data).WhichOneof("frame") != "welcome":  # the first frame has to be one
             await self._context.write(UNKNOWN_FIELD)
-        await self._context.write(frame.SerializeToString() + UNKNOWN_FIELD)
+        await self._context.write(data + UNKNOWN_FIELD)
 
 
 class _Newer(server._Members):
