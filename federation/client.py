@@ -34,6 +34,7 @@ def submit(
     places: Sequence[RunPlace],
     permit: str,
     purpose: str,
+    app_signature: str = "",
     config: Mapping[str, ConfigValue] | None = None,
     seed: int = 0,
     timeout: float = 60.0,
@@ -48,6 +49,7 @@ def submit(
         places: nodes and the dataset versions that they train on.
         permit: signed data permit.
         purpose: letter of EHDS Art. 53(1).
+        app_signature: from ``datalab app sign``, for nodes that trust its signer.
         config: run configuration over the app's defaults.
         seed: see ``RunSpec``.
         timeout: seconds to wait for the nodes.
@@ -65,6 +67,7 @@ def submit(
         spec = RunSpec(
             id=name,
             app_sha256=digest(bundle),
+            app_signature=app_signature,
             places=tuple(places),
             permit=permit,
             purpose=purpose,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
@@ -13,7 +13,9 @@ from datalab.errors import DatalabError, IdentityError, RefusedError
 from datalab.home import Home
 from federation.errors import FederationError, WireError
 from federation.node.config import NodeConfig
-from federation.node.policy import HeldDataset, check_action, check_still_permitted, decide
+from federation.node.facts import Keys, gather
+from federation.node.ledger import Ledger, Spending
+from federation.node.policy import HeldDataset, asked_by, check_action, check_still_permitted, decide
 from federation.node.run import NodeRun
 from federation.node.trust import GatewayTrust
 from federation.node.worker import WorkerLostError
@@ -23,9 +25,6 @@ from federation.pki.keys import Credentials
 from federation.pki.seal import HEAD, HEAD_SEEN, OFFER, Sealer, check_seal
 from federation.wire.protocol import MAX_REASON, check_run_id
 from federation.wire.sealed import head_document, head_evidence, offer_document
-
-if TYPE_CHECKING:
-    from joserfc.jwk import OKPKey
 
 log = structlog.get_logger()
 
@@ -41,8 +40,9 @@ class Runs:
         home: the node's home.
         config: its ``node.toml``.
         held: its datasets.
-        keys: public keys whose permits count here.
+        keys: public keys that its policy names.
         audit: the node's own audit log.
+        ledger: what runs have used up here.
         trust: what is known of the gateway, and who is revoked.
         credentials: returns the node's present credentials.
     """
@@ -53,8 +53,9 @@ class Runs:
         home: Home,
         config: NodeConfig,
         held: Sequence[HeldDataset],
-        keys: Sequence[OKPKey],
+        keys: Keys,
         audit: AuditLog,
+        ledger: Ledger,
         trust: GatewayTrust,
         credentials: Callable[[], Credentials],
     ) -> None:
@@ -64,6 +65,7 @@ class Runs:
         self._held = held
         self._keys = keys
         self._audit = audit
+        self._ledger = ledger
         self._trust = trust
         self._credentials = credentials
         self._runs: dict[str, NodeRun] = {}
@@ -185,8 +187,10 @@ class Runs:
         if len(self._runs) >= self._config.resources.concurrent_runs:
             raise FederationError("This node is busy: as many runs as its configuration allows are open.")
         runner = self._check_runner(offer)
-        revocations = self._revocations()
-        approval = decide(offer, self._config, self._held, self._keys, datetime.now(UTC), revocations)
+        now = datetime.now(UTC)
+        facts = gather(self._home.path, self._config, self._held, self._keys, self._ledger.spendings, now)
+        approval = decide(asked_by(offer), facts)
+        self._ledger.spend(Spending(offer.run_id, offer.dataset, approval.epsilon, now))
         self._runners[offer.run_id] = runner.serial
         return NodeRun(self._node, offer, approval, self._config, self._home)
 
@@ -211,14 +215,6 @@ class Runs:
             raise RefusedError("The offer is signed by the runner of another run.")
         return runner
 
-    def _revocations(self) -> str | None:
-        """Read the list of revoked permits, anew each time: it is replaced while the agent runs."""
-        name = self._config.policy.revocations
-        try:
-            return None if name is None else (self._home.path / name).read_text(encoding="ascii")
-        except OSError as error:
-            raise RefusedError("The list of revoked permits cannot be read at this node.") from error
-
     async def _reply(self, task: pb.Task, send: Send) -> pb.Reply:
         run = self._runs.get(task.run_id)
         if run is None or not run.started:
@@ -226,7 +222,7 @@ class Runs:
         if self._stopping:
             raise RefusedError("This node is being stopped.")
         check_action(run.approval, task.message_type)
-        check_still_permitted(run.approval, datetime.now(UTC))
+        check_still_permitted(run.approval, self._config.policy, datetime.now(UTC))
         seconds = min(task.ttl, self._config.resources.task_seconds)
         return await run.carry_out(task, seconds, lambda fetch: send(pb.ConnectRequest(fetch=fetch)))
 
