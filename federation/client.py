@@ -14,10 +14,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from datalab.boundary import bad_field
-from datalab.errors import BadInputError, DatalabError, NotFoundError, error_of_child
+from datalab.errors import DatalabError, NotFoundError, error_of_child
 from datalab.home import Home, write_atomically
 from datalab.supervisor import Supervisor
-from federation.bundle import App, digest, pack, read_app
+from federation.bundle import check_config, digest, pack, read_app
 from federation.errors import RunFailedError
 from federation.pki.identity import Role
 from federation.pki.local import invite, open_registry
@@ -84,18 +84,6 @@ def submit(
     write_atomically(folder.token, token.encode())
     folder.write_spec(spec)
     return folder
-
-
-def check_config(app: App, config: Mapping[str, ConfigValue]) -> None:
-    """Raise BadInputError if a setting is not one of the app's own, or of another type than its default."""
-    for key, value in config.items():
-        if key not in app.config:
-            raise BadInputError(
-                f"The app {app.name} has no setting {key}.", next_step=f"It has: {', '.join(sorted(app.config))}."
-            )
-        default = app.config[key]
-        if type(value) is not type(default) and not (isinstance(default, float) and type(value) is int):
-            raise BadInputError(f"The app's setting {key} is a {type(default).__name__}, such as {default!r}.")
 
 
 def _check_members(home: Home, places: Sequence[RunPlace]) -> None:

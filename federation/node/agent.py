@@ -216,6 +216,7 @@ class _Agent:
 
     def _take(self, stream: Stream) -> None:
         """Send on ``stream`` from now on, and read it."""
+        self._runs.note_connection(stream.credentials)
         self._stream = stream
         self._reading = asyncio.create_task(self._read(stream))
         made = self._trust.revocations.made.timestamp() if self._trust.revocations else None
