@@ -64,6 +64,7 @@ class Federation:
         raw: str | None = None,
         policy: str = "",
         dataset: str = "",
+        source: str = "export/toy.csv",
     ) -> Home:
         """Lay out a node with a toy dataset that allows ``apps``, and start it; ``wait_for`` says when it is connected.
 
@@ -74,6 +75,7 @@ class Federation:
             raw: text of its raw file, instead of ``rows`` good ones.
             policy: further lines under ``[policy]``.
             dataset: further lines under ``[[datasets]]``.
+            source: of its dataset.
         """
         home = self.node_home(name)
         lines = [f"{number / 10},{number % 2}" for number in range(rows)]
@@ -84,7 +86,7 @@ class Federation:
         allowed = "\n".join(f'[[policy.apps]]\nsha256 = "{digest(pack(app))}"\n' for app in apps)
         home.path.joinpath("node.toml").write_text(
             f'[policy]\npurposes = ["e-ii"]\npermit_keys = ["access-body.jwk"]\n{policy}\n{allowed}\n'
-            f'[[datasets]]\nid = "{DATASET}"\nsource = "export/toy.csv"\ncontract = "toy.odcs.yaml"\n{dataset}\n',
+            f'[[datasets]]\nid = "{DATASET}"\nsource = "{source}"\ncontract = "toy.odcs.yaml"\n{dataset}\n',
             encoding="utf-8",
         )
         token = home.path / "token"
