@@ -198,6 +198,13 @@ class Policy(_Model):
     privacy: Privacy = Privacy()
     sandbox: Literal["bubblewrap", "none"] = "bubblewrap"
 
+    @field_validator("hours")
+    @classmethod
+    def _have_a_length(cls, hours: str | None) -> str | None:
+        if hours is not None and hours[:5] == hours[6:]:
+            raise ValueError("the hours end when they begin; leave them out for always")
+        return hours
+
     @field_validator("time_zone")
     @classmethod
     def _is_known(cls, name: str) -> str:

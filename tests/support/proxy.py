@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import threading
 from types import TracebackType
 from typing import Self
@@ -16,10 +17,12 @@ class Proxy:
         host: where to connect to.
         port: likewise.
         piece_delay: seconds to hold each piece of up to 64 KiB, so that a large transfer takes long enough to be cut.
+        tls: what it serves TLS with, in front of a server without.
     """
 
-    def __init__(self, host: str, port: int, *, piece_delay: float = 0.0) -> None:
+    def __init__(self, host: str, port: int, *, piece_delay: float = 0.0, tls: ssl.SSLContext | None = None) -> None:
         self._target = (host, port)
+        self._tls = tls
         self._delay = piece_delay
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -49,7 +52,7 @@ class Proxy:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls))
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()

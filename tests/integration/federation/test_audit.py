@@ -140,6 +140,29 @@ class TestEitherLog:
         assert isinstance(error, AuditLogError)
 
 
+@pytest.mark.parametrize(
+    "details",
+    [
+        [],
+        {"head": {"n": -1, "hash": "x", "owner": "{owner}", "signature": "zz"}},
+        {"head": {"n": 1, "hash": "0" * 64, "owner": "{owner}", "signature": ""}},
+        {"head": {"n": 10**30, "hash": "0" * 64, "owner": "{owner}", "signature": "00"}},
+    ],
+    ids=["no details", "no head", "no signature", "far off"],
+)
+def test_whatever_the_other_log_holds_is_no_more_than_unproven(
+    logs: dict[str, Path], tmp_path: Path, details: Any
+) -> None:
+    owner = read(logs["node"])[0]["details"]["member"]
+    details = json.loads(json.dumps(details).replace("{owner}", owner))
+    certificates = [one for one in read(logs["gateway"]) if one["event"] == "certificate seen"]
+    junk = {"event": "node decided", "time": 5, "details": details}
+    other = write(tmp_path / "other.jsonl", [*certificates, junk])
+    _, error = run(logs["node"], "--against", other, "--root", logs["root"])
+    assert isinstance(error, AuditLogError)
+    assert "nothing could be compared" in str(error)
+
+
 def test_logs_that_have_nothing_to_do_with_each_other_are_said_to_have_nothing(
     logs: dict[str, Path], federation: Federation
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from datalab.canonical import sha256_hex
 from datalab.errors import BadInputError, DatalabError, NotFoundError
 from datalab.home import Home
 from datalab.storage.access import credentials
+from datalab.storage.certificate import make_certificate
 from datalab.storage.store import ObjectNotFoundError, ObjectStore, StorageError
 from datalab.supervisor import Supervisor
 from federation.node.config import S3Source, SiteDataset
 from federation.node.s3 import fetch
 from tests.support.federation import DATASET, Federation
+from tests.support.proxy import Proxy
 
 RAW = ("x,event\n" + "\n".join(f"{number / 10},{number % 2}" for number in range(100)) + "\n").encode()
 KEY = "data/export/toy.csv"
@@ -75,6 +78,20 @@ def test_what_is_wrong_is_said(
 def test_a_store_that_nobody_vouches_for_is_not_spoken_to(home: Home, object_store: ObjectStore, stored: str) -> None:
     with pytest.raises(StorageError, match="does not answer as it should"):
         fetch(home, entry(object_store, stored, endpoint=f"https://{object_store.endpoint}"))
+
+
+def test_a_store_is_known_by_the_holders_own_certificates(home: Home, object_store: ObjectStore, stored: str) -> None:
+    certificate, key = make_certificate("127.0.0.1")
+    (home.path / "ca.pem").write_bytes(certificate)
+    (home.path / "server.pem").write_bytes(key + certificate)
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(home.path / "server.pem")
+    host, _, port = object_store.endpoint.partition(":")
+    with Proxy(host, int(port), tls=server) as proxy:
+        at = f"https://127.0.0.1:{proxy.port}"
+        assert fetch(home, entry(object_store, stored, endpoint=at, ca="ca.pem")).read_bytes() == RAW
+        with pytest.raises(StorageError, match="does not answer as it should"):
+            fetch(home, entry(object_store, stored, endpoint=at))
 
 
 def test_credentials_are_the_owners_alone_and_never_shown(

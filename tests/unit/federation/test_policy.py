@@ -362,6 +362,7 @@ def test_an_explanation_goes_on_after_the_first_refusal_and_says_what_it_cannot_
         ("[[datasets]]\nid = '../up'\nsource = 'x'", "datasets.0.id"),
         ("[[datasets", "TOML"),
         ("[policy]\nhours = '8-18'", "policy.hours"),
+        ("[policy]\nhours = '08:00-08:00'", "policy.hours"),
         ("[policy]\ntime_zone = 'Europe/Atlantis'", "policy.time_zone"),
         ("[policy]\ntime_zone = '../../etc/passwd'", "policy.time_zone"),
         (
