@@ -210,13 +210,13 @@ class _Agent:
         except BaseException:
             await stream.close()
             raise
+        self._runs.note_connection(credentials)
         self._home.announce("node", node=welcome.node)
         log.info("connected", node=welcome.node, gateway=self._trust.gateway)
         return stream
 
     def _take(self, stream: Stream) -> None:
         """Send on ``stream`` from now on, and read it."""
-        self._runs.note_connection(stream.credentials)
         self._stream = stream
         self._reading = asyncio.create_task(self._read(stream))
         made = self._trust.revocations.made.timestamp() if self._trust.revocations else None

@@ -172,7 +172,7 @@ def test_the_kill_switch_needs_nobody_and_holds(alone: Federation) -> None:
     assert read_status(home).state == "ended"
     assert verify(home.path / "audit.jsonl").intact
     named = [one["event"] for one in events(home.path / "audit.jsonl")]
-    assert named[-2:] == ["node stopped at once", "node released"]
+    assert named[-4:] == ["node stopped at once", "node released", "certificate taken", "certificate seen"]
 
 
 @contextmanager
