@@ -18,8 +18,9 @@ from federation.bundle import digest, pack, read_app
 def show(folder: Path) -> None:
     """Print what the Flower app in FOLDER is, and its digest.
 
-    A node runs an app only if its operator has put this digest under [[policy.apps]] in node.toml. Read the files
-    first: the same files always give the same digest, and any change gives another one.
+    A node runs an app only if its operator has approved this digest, with `datalab node approve` or under
+    [[policy.apps]] in node.toml, or trusts its signer. The same files always give the same digest, and any change gives
+    another one.
     """
     app = read_app(folder)
     click.echo(f"name        {app.name} {app.version}")

@@ -126,6 +126,7 @@ def _secrets(node: _Node) -> Check:
     files = list((node.home.path / "identity").glob("*.pem"))
     if node.config.gateway.proxy_credentials is not None:
         files.append(node.home.path / node.config.gateway.proxy_credentials)
+    files += [node.home.path / one.s3.credentials for one in node.config.datasets if one.s3 is not None]
     open_files = [path for path in files if path.stat().st_mode & 0o077]
     if open_files:
         names = " ".join(map(str, open_files))

@@ -212,7 +212,7 @@ class _Case:
         value = self.asked.config.get(setting)
         if value is None:
             return Decimal(0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
             raise RefusedError(f"The setting {setting} must be a number, zero or greater.")
         return Decimal(str(value))
 

@@ -113,6 +113,20 @@ class TestEitherLog:
         assert isinstance(error, AuditLogError)
         assert "was changed: its hash does not fit" in output
 
+    def test_the_other_log_has_the_owners_certificates_if_the_owners_own_has_lost_them(
+        self, logs: dict[str, Path], log: str, other: str, tmp_path: Path
+    ) -> None:
+        entries = read(logs[log])
+        (owner,) = {one["details"]["member"] for one in entries if one["event"] == "certificate taken"}
+        left = [one for one in entries if one["event"] != "certificate taken"]
+        forged = write(tmp_path / "audit.jsonl", left)
+        _, error = run(forged, "--against", logs[other])
+        assert "does not say whose it is" in str(error)
+        output, error = run(forged, "--against", logs[other], "--owner", owner, "--root", logs["root"])
+        assert isinstance(error, AuditLogError)
+        assert "prove nothing" not in output
+        assert f"{forged}: BROKEN" in output
+
     def test_heads_that_the_owner_has_not_signed_prove_nothing_against_them(
         self, logs: dict[str, Path], log: str, other: str, tmp_path: Path
     ) -> None:

@@ -140,9 +140,9 @@ def test_an_app_of_a_trusted_signer_runs_within_the_signers_limits(lab: Federati
 def test_runs_a_day_and_privacy_are_spent_before_a_run_and_a_kill_gives_nothing_back(
     lab: Federation, app: Path, tmp_path: Path
 ) -> None:
-    home = lab.add_node(
-        "frugal", apps=(app,), policy="maximum_runs_a_day = 3\nprivacy.required = true", dataset="privacy_budget = 1.0"
-    ).path
+    noon = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"  # so that the day does not end in the middle of the test
+    policy = f'maximum_runs_a_day = 3\ntime_zone = "{noon}"\nprivacy.required = true'
+    home = lab.add_node("frugal", apps=(app,), policy=policy, dataset="privacy_budget = 1.0").path
     lab.wait_for("frugal")
     once: dict[str, Any] = {"num-server-rounds": 1}
     with pytest.raises(RunFailedError, match="asks every run to declare"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import struct
 from collections.abc import Iterator
@@ -10,29 +11,20 @@ from pathlib import Path
 import pytest
 
 from datalab.supervisor import Supervisor
+from federation.bundle import digest, pack
 from federation.errors import RunFailedError
 from federation.node.approvals import Candidate, approve
-from tests.support.federation import Federation
+from tests.support.federation import ECHO, Federation
 
 LEAKY = Path(__file__).parents[2] / "apps" / "leaky"
 NODE = "haarlem"
 ROW = 4.271828182
 """A value that one row has, and no other."""
 FORMS = (str(ROW).encode(), struct.pack("<d", ROW), struct.pack(">d", ROW), struct.pack("<f", ROW))
-WAYS = (
-    "exception",
-    "named exception",
-    "our own error",
-    "path",
-    "leave",
-    "metric name",
-    "setting",
-    "stray array",
-    "not finite",
-    "shape",
-    "print",
-    "forged error",
-)
+TRACED = ("exception", "named exception", "our own error", "path")
+REFUSED = ("metric name", "setting", "stray array", "not finite", "shape")
+DEADLY = ("leave", "print", "forged error")
+"""After these, the worker is gone."""
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +46,16 @@ def where(folder: Path) -> list[str]:
     return [str(path.relative_to(folder)) for path in files if any(form in path.read_bytes() for form in FORMS)]
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_what_an_app_fails_with_stays_at_the_node(leaking: Federation, way: str) -> None:
-    name = way.replace(" ", "-")
-    with pytest.raises(RunFailedError, match="Every node answered with an error") as failed:
-        leaking.run([NODE], app=LEAKY, config={"way": way}, run_id=name)
-    assert str(ROW) not in str(failed.value)
-    assert (leaking.lab.path / "runs" / name / "run-card.json").exists()
+@pytest.mark.parametrize("ways", [TRACED, REFUSED, *((way,) for way in DEADLY)], ids=", ".join)
+def test_what_an_app_fails_with_stays_at_the_node(leaking: Federation, ways: tuple[str, ...]) -> None:
+    name = ways[0].replace(" ", "-")
+    run = leaking.run([NODE], app=LEAKY, config={"ways": ",".join(ways)}, run_id=name)
+    said = json.loads((run.artifacts / "said.json").read_text(encoding="utf-8"))
+    assert said.keys() == set(ways)
+    assert all("answered with an error" in one for one in said.values())
     assert where(leaking.lab.path) == []
-    if way in ("exception", "named exception", "our own error", "path", "print"):
-        assert str(ROW) in leaking.node_home(NODE).log_file(f"run-{name}").read_text(encoding="utf-8", errors="replace")
+    kept = leaking.node_home(NODE).log_file(f"run-{name}").read_text(encoding="utf-8", errors="replace")
+    assert kept.count(str(ROW)) >= (len(ways) if ways == TRACED else ways == ("print",))
 
 
 def test_what_an_app_fails_with_while_it_is_loaded_stays_at_the_node(leaking: Federation, tmp_path: Path) -> None:
@@ -76,6 +68,14 @@ def test_what_an_app_fails_with_while_it_is_loaded_stays_at_the_node(leaking: Fe
         leaking.run([NODE], app=tmp_path / "app", run_id="loading")
     assert where(leaking.lab.path) == []
     assert where(leaking.node_home(NODE).path / "log") != []
+
+
+def test_what_goes_wrong_at_the_node_itself_is_told_in_its_own_log(leaking: Federation) -> None:
+    record = leaking.node_home(NODE).folder("approvals", digest(pack(ECHO))) / "approval.json"
+    record.write_text("junk", encoding="utf-8")
+    with pytest.raises(RunFailedError, match="its own log says why"):
+        leaking.run([NODE])
+    assert str(record) in leaking.node_home(NODE).log_file("node").read_text(encoding="utf-8")
 
 
 def test_no_path_of_the_node_reaches_the_lab(leaking: Federation) -> None:

@@ -327,7 +327,7 @@ class TestPrivacyBudget:
                 self.judged(config, required=True)
         assert self.judged({"eps": 0.2}, required=True, setting="eps").epsilon == Decimal("0.2")
 
-    @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf"), True, "0.1", [0.1]])
+    @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf"), -(10**400), True, "0.1", [0.1]])
     def test_what_is_not_an_amount_is_refused(self, value: Any) -> None:
         with pytest.raises(RefusedError, match="must be a number"):
             self.judged({"privacy-epsilon": value})

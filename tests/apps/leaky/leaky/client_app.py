@@ -1,4 +1,4 @@
-"""Reads the rarest row of the dataset, and fails in the way that the run's configuration names, saying it aloud."""
+"""Reads the rarest row of the dataset, and fails in the way that the message names, saying it aloud."""
 
 from __future__ import annotations
 
@@ -74,4 +74,4 @@ def train(message: Message, context: Context) -> Message:
     """Fail."""
     data = str(context.node_config["dataset"])
     (row,) = duckdb.execute("SELECT x FROM read_parquet(?) WHERE x <> round(x, 1)", [data]).fetchall()[0]
-    return Message(fail(str(context.run_config["way"]), str(row), message), reply_to=message)
+    return Message(fail(str(message.content.config_records["config"]["way"]), str(row), message), reply_to=message)
