@@ -159,8 +159,8 @@ class Hub:
         """Write down with which certificate a node signs, once: an auditor checks its heads with it."""
         if session.holder.serial not in self._noted:
             self._noted.add(session.holder.serial)
-            (chain,) = context.auth_context()["x509_pem_cert_chain"]
-            self._record("certificate seen", **certificate_evidence(session.holder, chain))
+            (others,) = context.auth_context()["x509_pem_cert_chain"]  # those above the node's own
+            self._record("certificate seen", **certificate_evidence(session.holder, session.certificate + others))
 
     def _replace(self, name: str, before: NodeSession, *, continues: bool) -> None:
         """Have a node's new stream take the place of the one before.
