@@ -46,8 +46,9 @@ def _on_site(home: Home, entry: SiteDataset) -> tuple[int, str]:
     contract = load_contract(home.path / entry.contract)
     folder = dataset_folder(home, entry)
     curated = (folder / "data.parquet").is_file()
-    # A version never changes: what it was curated from is not asked for again.
-    raw = None if entry.in_s3 and curated else fetch(home, entry) if entry.in_s3 else home.path / entry.source
+    raw: Path | None = home.path / entry.source
+    if entry.in_s3:  # a version never changes: what it was curated from is not asked for again
+        raw = None if curated else fetch(home, entry)
     if raw is not None and not raw.is_file():
         raise NotFoundError(f"The raw file of {entry.id} is not there.", where=str(raw))
     if curated:

@@ -262,6 +262,11 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(alone: Federation, tmp_pa
     log.write_bytes(whole.replace(b"looked", b"cooked"))
     assert "Line" in failed()["audit log"]
     log.write_bytes(whole)
+    ledger = home.path / "ledger.jsonl"
+    spent = ledger.read_bytes()
+    ledger.write_bytes(b"junk\n")
+    assert "ledger" in failed()["audit log"]
+    ledger.write_bytes(spent)
     control.stop_now(home)
     assert set(failed()) == {"kill switch"}
     control.release(home)
