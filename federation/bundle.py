@@ -8,11 +8,13 @@ from __future__ import annotations
 import io
 import tomllib
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from datalab.canonical import sha256_hex
+from datalab.errors import BadInputError
 from federation.errors import BundleError
 
 MAX_BUNDLE_BYTES = 64 << 20
@@ -123,6 +125,18 @@ def read_app(folder: Path) -> App:
             where=where,
             next_step="It needs [project] name and version, and [tool.flwr.app.components] serverapp and clientapp.",
         ) from error
+
+
+def check_config(app: App, config: Mapping[str, Any]) -> None:
+    """Raise BadInputError if a setting is not one of the app's own, or of another type than its default."""
+    for key, value in config.items():
+        if key not in app.config:
+            raise BadInputError(
+                f"The app {app.name} has no setting {key}.", next_step=f"It has: {', '.join(sorted(app.config))}."
+            )
+        default = app.config[key]
+        if type(value) is not type(default) and not (isinstance(default, float) and type(value) is int):
+            raise BadInputError(f"The app's setting {key} is a {type(default).__name__}, such as {default!r}.")
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

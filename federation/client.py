@@ -14,10 +14,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from datalab.boundary import bad_field
-from datalab.errors import BadInputError, DatalabError, NotFoundError, error_of_child
+from datalab.errors import DatalabError, NotFoundError, error_of_child
 from datalab.home import Home, write_atomically
 from datalab.supervisor import Supervisor
-from federation.bundle import App, digest, pack, read_app
+from federation.bundle import check_config, digest, pack, read_app
 from federation.errors import RunFailedError
 from federation.pki.identity import Role
 from federation.pki.local import invite, open_registry
@@ -34,6 +34,7 @@ def submit(
     places: Sequence[RunPlace],
     permit: str,
     purpose: str,
+    app_signature: str = "",
     config: Mapping[str, ConfigValue] | None = None,
     seed: int = 0,
     timeout: float = 60.0,
@@ -48,6 +49,7 @@ def submit(
         places: nodes and the dataset versions that they train on.
         permit: signed data permit.
         purpose: letter of EHDS Art. 53(1).
+        app_signature: from ``datalab app sign``, for nodes that trust its signer.
         config: run configuration over the app's defaults.
         seed: see ``RunSpec``.
         timeout: seconds to wait for the nodes.
@@ -65,6 +67,7 @@ def submit(
         spec = RunSpec(
             id=name,
             app_sha256=digest(bundle),
+            app_signature=app_signature,
             places=tuple(places),
             permit=permit,
             purpose=purpose,
@@ -81,18 +84,6 @@ def submit(
     write_atomically(folder.token, token.encode())
     folder.write_spec(spec)
     return folder
-
-
-def check_config(app: App, config: Mapping[str, ConfigValue]) -> None:
-    """Raise BadInputError if a setting is not one of the app's own, or of another type than its default."""
-    for key, value in config.items():
-        if key not in app.config:
-            raise BadInputError(
-                f"The app {app.name} has no setting {key}.", next_step=f"It has: {', '.join(sorted(app.config))}."
-            )
-        default = app.config[key]
-        if type(value) is not type(default) and not (isinstance(default, float) and type(value) is int):
-            raise BadInputError(f"The app's setting {key} is a {type(default).__name__}, such as {default!r}.")
 
 
 def _check_members(home: Home, places: Sequence[RunPlace]) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from datalab.home import write_atomically
+from federation.app_signature import MAX_SIGNATURE
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -35,6 +36,7 @@ class RunSpec(BaseModel):
 
     Attributes:
         app_sha256: digest of the app's bundle, ``bundle.zip`` in the run's folder.
+        app_signature: signature over the app's digest, for nodes that trust its signer; empty for none.
         permit: the signed data permit (compact JWS).
         purpose: under EHDS Art. 53(1); the permit must allow it.
         config: the app's configuration for this run, over its own defaults.
@@ -47,6 +49,7 @@ class RunSpec(BaseModel):
 
     id: Slug
     app_sha256: Digest
+    app_signature: str = Field(default="", max_length=MAX_SIGNATURE)
     places: tuple[RunPlace, ...] = Field(min_length=1, max_length=10_000)
     permit: str = Field(max_length=64 << 10)
     purpose: str = Field(max_length=20)

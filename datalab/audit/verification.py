@@ -63,7 +63,7 @@ def verify(path: Path, expected_heads: Iterable[Head] = ()) -> Verification:
     problems: list[Problem] = []
     at = Head()
     line = 0
-    for line, found in enumerate(_entries(path), 1):
+    for line, found in enumerate(entries(path), 1):
         if isinstance(found, str):
             problems.append(Problem(line, found))
             at = Head(at.n + 1, "")  # whatever comes next cannot be checked against this one
@@ -81,8 +81,8 @@ def verify(path: Path, expected_heads: Iterable[Head] = ()) -> Verification:
     return Verification(path, at, tuple(problems))
 
 
-def _entries(path: Path) -> Iterator[Entry | str]:
-    """Yield each line's entry, or what is wrong with the line."""
+def entries(path: Path) -> Iterator[Entry | str]:
+    """Yield each line's entry, or what is wrong with the line (raises NotFoundError if there is no such file)."""
     try:
         file = path.open("rb")
     except OSError as error:

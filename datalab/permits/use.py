@@ -21,13 +21,19 @@ def permits(claims: PermitClaims, *, dataset: str, version: int, purpose: str, a
     Raises:
         PermitError: a clause does not allow it; the error says which.
     """
-    where = f"permit {claims.id}"
+    permits_dataset(claims, dataset, version)
+    permits_purpose(claims, purpose)
+    permits_app(claims, app_digest)
+
+
+def permits_dataset(claims: PermitClaims, dataset: str, version: int) -> None:
+    """Raise PermitError unless ``claims`` name this version of a dataset, or the dataset in any version."""
     versions = [one.version for one in claims.datasets if one.id == dataset]
     if not versions:
         raise PermitError(
             Reason.DATASET,
             f"The permit does not name the dataset {dataset}.",
-            where=where,
+            where=f"permit {claims.id}",
             next_step=f"Apply to {claims.issuer} for a permit that names it.",
         )
     if None not in versions and version not in versions:
@@ -35,21 +41,29 @@ def permits(claims: PermitClaims, *, dataset: str, version: int, purpose: str, a
         raise PermitError(
             Reason.VERSION,
             f"The permit names version {named} of the dataset {dataset}, not version {version}.",
-            where=where,
+            where=f"permit {claims.id}",
             next_step=f"Use that version, or apply to {claims.issuer} for this one.",
         )
+
+
+def permits_purpose(claims: PermitClaims, purpose: str) -> None:
+    """Raise PermitError unless ``claims`` are for this purpose, or for one that covers it."""
     if not _covers(claims.purpose, purpose):
         raise PermitError(
             Reason.PURPOSE,
             f"The permit is for purpose {claims.purpose} ({claims.purpose.label}), not for {purpose}.",
-            where=where,
+            where=f"permit {claims.id}",
             next_step="State the permit's purpose, or apply for another permit.",
         )
+
+
+def permits_app(claims: PermitClaims, app_digest: str) -> None:
+    """Raise PermitError if ``claims`` are restricted to named apps, and this is none of them."""
     if claims.apps and app_digest not in claims.apps:
         raise PermitError(
             Reason.APP,
             f"The permit is restricted to named apps, and this one ({app_digest[:12]}…) is not among them.",
-            where=where,
+            where=f"permit {claims.id}",
             next_step=f"Run an app that the permit names, or ask {claims.issuer} to add this one.",
         )
 

@@ -63,6 +63,13 @@ class ObjectStore:
     access_key: str
     secret_key: str
     bucket: str
+    region: str = REGION
+    tls: bool = False
+    """Off for the store on this machine only."""
+    ca_file: Path | None = None
+    """Certificates (PEM) by which the server is known, where no public authority vouches for it."""
+    extra: str = "lab"
+    """The extra that brings the SDK, for whoever has to install it."""
 
     def __repr__(self) -> str:
         return f"ObjectStore(endpoint={self.endpoint!r}, bucket={self.bucket!r})"
@@ -72,12 +79,12 @@ class ObjectStore:
         """The SDK's client, for what this class does not do; safe to share between threads.
 
         Raises:
-            NotInstalledError: the extra ``lab`` is missing.
+            NotInstalledError: the SDK is missing.
         """
         try:
             from minio import Minio
         except ModuleNotFoundError as error:
-            raise NotInstalledError("Object storage", "lab") from error
+            raise NotInstalledError("Object storage", self.extra) from error
         from urllib3 import PoolManager, Retry
 
         retry = Retry(total=3, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504])
@@ -85,9 +92,15 @@ class ObjectStore:
             self.endpoint,
             self.access_key,
             self.secret_key,
-            secure=False,
-            region=REGION,
-            http_client=PoolManager(timeout=60, retries=retry, maxsize=8),
+            secure=self.tls,
+            region=self.region,
+            http_client=PoolManager(
+                timeout=60,
+                retries=retry,
+                maxsize=8,
+                cert_reqs="CERT_REQUIRED",
+                ca_certs=None if self.ca_file is None else str(self.ca_file),
+            ),
         )
 
     def uri(self, key: str) -> str:

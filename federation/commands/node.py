@@ -56,7 +56,7 @@ def start(folder: Path, *, resume: bool) -> None:
     """Run this node in the foreground, connected outwards to its gateway, until Ctrl-C or SIGTERM.
 
     Its datasets are curated first, by their contracts; then it announces schema and permitted counts, and waits for
-    runs. What it allows is in node.toml and nowhere else; what it decided is in audit.jsonl.
+    runs. What it allows is in node.toml, with the apps of `datalab node approve`; what it decided is in audit.jsonl.
     """
     from federation.node.agent import main
     from federation.node.control import release

@@ -20,7 +20,7 @@ from federation.pki.members import Member
 
 _PATH = click.Path(path_type=Path)
 _HOME = click.option("--home", type=_PATH, required=True, help="The lab's home.")
-_ROLE = click.option(
+role_option = click.option(
     "--role",
     type=click.Choice([Role.NODE.value, Role.RUNNER.value]),
     default=Role.NODE.value,
@@ -47,7 +47,7 @@ def init(home: Path, root: Path | None) -> None:
 @_HOME
 @click.option("--organisation", required=True, help="Who runs it.")
 @click.option("--country", required=True, metavar="CC", help="Where: two capital letters (ISO 3166-1).")
-@_ROLE
+@role_option
 @click.option("--days", type=click.IntRange(1, 30), default=7, show_default=True, help="How long the token works.")
 @click.option("--pre-approved", is_flag=True, help="Certify whatever key comes with the token, without asking again.")
 @click.option("--out", type=_PATH, help="File for the token; without it, to standard output.")
@@ -89,25 +89,16 @@ def invite(
     click.echo(f"It pins the authority with the SHA-256 {fingerprint(open_authority(place).root)}", err=True)
 
 
-@click.command()
-@click.argument("name")
-@_HOME
-@_ROLE
-@click.option("--key", metavar="SHA256", help="The fingerprint that the member has told you; asked for if left out.")
-def approve(name: str, home: Path, role: str, key: str | None) -> None:
-    """Approve the key that came in with the token of the member NAME.
-
-    Compare its fingerprint with the one that `datalab node enrol` shows over there: whoever intercepted the token has
-    another key.
-    """
-    registry = open_registry(Home(home))
-    waiting = [one for one in registry.waiting() if (one.role, one.name) == (Role(role), name)]
+def approve_member(home: Home, role: Role, name: str, key: str | None) -> None:
+    """Approve the key that came in with the token of a member; ask for its fingerprint where ``key`` is None."""
+    registry = open_registry(home)
+    waiting = [one for one in registry.waiting() if (one.role, one.name) == (role, name)]
     if key is None:
         for one in waiting:
             click.echo(f"{one.role} {one.name} of {one.organisation} ({one.country}) waits with the key")
             click.echo(f"  {one.key_sha256}")
         key = click.prompt("Fingerprint that the member has told you") if waiting else ""
-    invite = registry.approve(Role(role), name, key.strip().lower())
+    invite = registry.approve(role, name, key.strip().lower())
     click.echo(f"Approved the {invite.role} {invite.name} of {invite.organisation}.")
 
 
@@ -165,7 +156,7 @@ def rollover(home: Path, step: str, root: Path | None) -> None:
 @click.command()
 @click.argument("name")
 @_HOME
-@_ROLE
+@role_option
 def revoke(name: str, home: Path, role: str) -> None:
     """Revoke the member NAME: its streams are cut, its certificates and open invitations no longer count."""
     member = open_registry(Home(home)).revoke(Role(role), name)

@@ -42,6 +42,9 @@ from federation.run import ConfigValue, RunPlace
     required=True,
     help="Letter of EHDS Art. 53(1); the permit must allow it.",
 )
+@click.option(
+    "--app-signature", type=click.File("r"), help="File from `datalab app sign`, for nodes that trust its signer."
+)
 @click.option("--config", "settings", multiple=True, help="KEY=VALUE for the app, VALUE as JSON or text; repeatable.")
 @click.option(
     "--config-file",
@@ -55,6 +58,7 @@ def submit(
     places: tuple[str, ...],
     permit: IO[str],
     purpose: str,
+    app_signature: IO[str] | None,
     settings: tuple[str, ...],
     config_file: Path | None,
     seed: int,
@@ -72,6 +76,7 @@ def submit(
         places=[_place(one) for one in places],
         permit=permit.read().strip(),
         purpose=purpose,
+        app_signature=app_signature.read().strip() if app_signature else "",
         config={**(read_toml(config_file) if config_file else {}), **dict(_setting(one) for one in settings)},
         seed=seed,
     )

@@ -171,7 +171,7 @@ def check_reply(sent: RecordDict, reply: RecordDict) -> None:
     of the same dtype and shape. Arrays of other types (trees as bytes, counts) may be of any shape.
 
     Raises:
-        WireError: one of them is not so; the message names the array, and no value.
+        WireError: one of them is not so; the message has no value and no name, for names are the app's own words too.
     """
     for record_name, record in reply.array_records.items():
         asked = sent.array_records.get(record_name, ArrayRecord())
@@ -181,10 +181,10 @@ def check_reply(sent: RecordDict, reply: RecordDict) -> None:
             before = asked.get(name)
             same = before is None or (before.dtype, tuple(before.shape)) == (array.dtype, tuple(array.shape))
             if not same and before is not None and before.dtype.startswith("float"):
-                raise WireError(f"The array {name[:100]!r} has another shape or type than the one that was sent.")
+                raise WireError("An array has another shape or type than the one that was sent.")
             values = _elements(array)
             if values.size and not (np.isfinite(values.min()) and np.isfinite(values.max())):
-                raise WireError(f"The array {name[:100]!r} holds a number that is not finite.")
+                raise WireError("An array holds a number that is not finite.")
 
 
 def _raw(name: str, array: Array, sent: pb.Array) -> memoryview:

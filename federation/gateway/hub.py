@@ -31,7 +31,7 @@ from federation.wire.protocol import (
     PROTOCOL_MINOR,
     check_version,
 )
-from federation.wire.sealed import head_document, head_evidence
+from federation.wire.sealed import certificate_evidence, head_document, head_evidence
 
 log = structlog.get_logger()
 
@@ -66,6 +66,8 @@ class Hub:
         self._former: dict[str, NodeSession] = {}
         # Nodes whose last word on a run that has ended is still to come, and the head that they were shown.
         self._closing: OrderedDict[tuple[str, str], pb.AuditHead] = OrderedDict()
+        # Serial numbers of the nodes' certificates that are in the audit log.
+        self._noted: set[str] = set()
         self._folder = folder
         self._announce = announce
         self._record = record
@@ -141,6 +143,7 @@ class Hub:
         self.nodes[name] = session
         announcing = asyncio.create_task(self._announce_all(name, list(hello.datasets)))
         try:
+            self._note_certificate(session, context)
             self._record("node connected", node=name, software=session.software, datasets=len(hello.datasets))
             self._welcome(name, session, hello.nonce[:MAX_NONCE], continues=continues)
             await session.serve(requests, context, lambda frame: self._from_node(session, frame))
@@ -152,6 +155,13 @@ class Hub:
                 del self.nodes[name]
                 self._record("node disconnected", node=name)
                 self._lose(name)
+
+    def _note_certificate(self, session: NodeSession, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        """Write down with which certificate a node signs, once: an auditor checks its heads with it."""
+        if session.holder.serial not in self._noted:
+            self._noted.add(session.holder.serial)
+            (others,) = context.auth_context()["x509_pem_cert_chain"]  # those above the node's own
+            self._record("certificate seen", **certificate_evidence(session.holder, session.certificate + others))
 
     def _replace(self, name: str, before: NodeSession, *, continues: bool) -> None:
         """Have a node's new stream take the place of the one before.

@@ -21,7 +21,7 @@ from federation.pki.keys import Credentials
 from federation.pki.local import FORMER, NEXT, issue_gateway_certificate, issuing_folder, open_authority, open_registry
 from federation.pki.members import Revocations
 from federation.pki.seal import WELCOME, Sealer
-from federation.wire.sealed import welcome_document
+from federation.wire.sealed import certificate_evidence, welcome_document
 
 log = structlog.get_logger()
 
@@ -161,13 +161,8 @@ class GatewayIdentity:
         self._list = (datetime.min.replace(tzinfo=UTC), self._list[1])
         for listener in self._listeners:
             listener.refresh()
-        holder = self.credentials.holder
-        self._audit.append(
-            "certificate taken",
-            member=str(holder.identity),
-            serial=holder.serial,
-            chain=self.credentials.chain_pem.decode("ascii"),
-        )
+        evidence = certificate_evidence(self.credentials.holder, self.credentials.chain_pem)
+        self._audit.append("certificate taken", **evidence)
 
     def _read_revocations(self) -> bool:
         seen = _changed(self._registry.revocations_file)

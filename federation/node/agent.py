@@ -18,7 +18,6 @@ from datalab.audit.log import AuditLog
 from datalab.errors import DatalabError, IdentityError
 from datalab.home import Home
 from datalab.lean import structlog
-from datalab.permits.keys import load_public_key
 from datalab.service import run_service
 from federation.enrolment.client import enrol, gateway_address
 from federation.enrolment.renewal import renew
@@ -27,7 +26,9 @@ from federation.node.config import NodeConfig, load_config, load_proxy
 from federation.node.connection import Stream
 from federation.node.control import RENEW_SIGNAL, check_may_start
 from federation.node.diagnosis import Cause, diagnose
+from federation.node.facts import Keys
 from federation.node.holdings import hold_datasets
+from federation.node.ledger import Ledger
 from federation.node.runs import Runs, announcement
 from federation.node.status import StatusFile
 from federation.node.trust import GatewayTrust, UntrustedError
@@ -112,8 +113,9 @@ class _Agent:
             home,
             config,
             self._held,
-            [load_public_key(home.path / key) for key in config.policy.permit_keys],
+            Keys.load(home.path, config.policy),
             AuditLog(home.path / "audit.jsonl"),
+            Ledger(home.path),
             self._trust,
             lambda: self._credentials,
         )
@@ -209,6 +211,7 @@ class _Agent:
         except BaseException:
             await stream.close()
             raise
+        self._runs.note_connection(credentials)
         self._home.announce("node", node=welcome.node)
         log.info("connected", node=welcome.node, gateway=self._trust.gateway)
         return stream

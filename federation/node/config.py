@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time, tzinfo
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from datalab.boundary import bad_field, read_toml
 from datalab.errors import BadInputError, NotFoundError
@@ -14,9 +16,29 @@ from federation.run import Digest, Slug
 from federation.wire.channel import Proxy
 from federation.wire.protocol import KEEPALIVE_SECONDS
 
+_HOURS = r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class S3Source(_Model):
+    """Where the object store of a dataset's source is, and how to sign in.
+
+    Attributes:
+        endpoint: its address; without TLS on this machine only.
+        credentials: file below the home, readable by its owner only, with ``access-key:secret-key``.
+        region: as the store calls it.
+        ca: certificates (PEM, below the home) by which the store is known where no public authority vouches for it.
+    """
+
+    endpoint: Annotated[
+        str, Field(pattern=r"^(https://[A-Za-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?/?$")
+    ]
+    credentials: str
+    region: str = "us-east-1"
+    ca: str | None = None
 
 
 class SiteDataset(_Model):
@@ -25,50 +47,186 @@ class SiteDataset(_Model):
     Attributes:
         id: its id in the catalog.
         version: the version announced.
-        source: the raw file as exported, below the node's home, curated here by ``contract``;
-            or ``lab``: a version published in the lab's storage (the lab's own compute nodes).
+        source: the raw file as exported, below the node's home, curated here by ``contract``; or ``s3://bucket/key``, a
+            raw file in the holder's own object store; or ``lab``: a version published in the lab's storage (the lab's
+            own compute nodes).
         contract: the data contract, below the node's home (for a raw file).
+        s3: the object store, for a source in one.
+        privacy_budget: the epsilon that all runs together may spend on this dataset, whatever its version.
     """
 
     id: Slug
     version: int = Field(default=1, ge=1)
     source: str
     contract: str | None = None
+    s3: S3Source | None = None
+    privacy_budget: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
     @property
     def in_lab(self) -> bool:
         """Whether the lab holds the data."""
         return self.source == "lab"
 
+    @property
+    def in_s3(self) -> bool:
+        """Whether the raw file is in an object store."""
+        return self.source.startswith("s3://")
 
-class AllowedApp(_Model):
-    """An app that may run here: its bundle's digest, and the kinds of message it may be sent."""
+    @model_validator(mode="after")
+    def _says_where(self) -> Self:
+        if self.in_s3 is (self.s3 is None):
+            raise ValueError(
+                "a source s3://bucket/key needs `s3` with endpoint and credentials, and no other source does"
+            )
+        if self.in_s3 and not all(self.source.removeprefix("s3://").partition("/")[::2]):
+            raise ValueError("an S3 source is written s3://bucket/key")
+        return self
+
+
+class Setting(_Model):
+    """What a setting of an app may be; all that is written must hold, of a list for each of its elements.
+
+    Attributes:
+        min: the smallest number.
+        max: the largest number.
+        values: the only values.
+    """
+
+    min: float | None = None
+    max: float | None = None
+    values: tuple[bool | int | float | str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("min is greater than max")
+        return self
+
+    def allows(self, value: Any) -> bool:
+        """Whether a run may set it to ``value``."""
+        if isinstance(value, list):
+            return all(self.allows(one) for one in value)
+        if self.values is not None and not any(_equal(value, one) for one in self.values):
+            return False
+        if self.min is None and self.max is None:
+            return True
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        low = float("-inf") if self.min is None else self.min
+        high = float("inf") if self.max is None else self.max
+        return number and low <= value <= high
+
+    def __str__(self) -> str:
+        said = []
+        if self.min is not None:
+            said.append(f"at least {self.min:g}")
+        if self.max is not None:
+            said.append(f"at most {self.max:g}")
+        if self.values is not None:
+            said.append(f"one of {', '.join(map(str, self.values))}")
+        return " and ".join(said) or "anything"
+
+
+class Rule(_Model):
+    """How far an app may go here.
+
+    Attributes:
+        actions: the kinds of message that it may be sent.
+        config: what its settings may be. A setting that is not named here may not be set; without any ``config``, all
+            may be, to anything.
+    """
+
+    actions: frozenset[Literal["train", "evaluate", "query"]] = frozenset({"train", "evaluate", "query"})
+    config: dict[str, Setting] | None = None
+
+
+class AllowedApp(Rule):
+    """An app that may run here: its bundle's digest, and how far it may go."""
 
     sha256: Digest
-    actions: frozenset[Literal["train", "evaluate", "query"]] = frozenset({"train", "evaluate", "query"})
+
+
+class Signer(Rule):
+    """Somebody whose apps may run here: a public key (JWK file below the home), and how far those apps may go."""
+
+    key: str
+
+
+class Privacy(_Model):
+    """How a run declares what it spends of the privacy budgets.
+
+    Attributes:
+        setting: the setting of the app that says the epsilon of the whole run.
+        required: whether a run that declares none is refused; otherwise it costs nothing.
+    """
+
+    setting: str = "privacy-epsilon"
+    required: bool = False
 
 
 class Policy(_Model):
     """What is allowed; empty lists allow nothing.
 
     Attributes:
-        apps: apps that were read and approved here.
+        apps: apps that were read and approved here; those of ``datalab node approve`` count as well.
+        signers: whose apps may run here although nobody here has approved each of them.
         purposes: purposes under EHDS Art. 53(1) that this holder serves.
         permit_keys: public keys (JWK files below the home) of the bodies whose permits count here.
         revocations: file with the access body's signed list of revoked permits, below the home; where one is named,
             a run is refused if the list is missing, or older than ``revocations_days``.
         revocations_days: how old the list may be.
+        users: data users, as permits name them, that may use data here; left out: whoever has a permit.
+        projects: projects, as permits name them, that may use data here; left out: any with a permit.
         minimum_rows: fewest rows that a dataset must have to be trained on.
+        maximum_runs_a_day: how many runs may be accepted from midnight to midnight; left out: any number.
+        hours: when runs are accepted and tasks carried out, such as ``08:00-18:00``; left out: always.
+        time_zone: of hours and days (IANA, such as ``Europe/Amsterdam``).
+        privacy: how a run declares what it spends of the datasets' privacy budgets.
         sandbox: ``bubblewrap``, or ``none`` where the operator accepts foreign code without one.
     """
 
     apps: tuple[AllowedApp, ...] = ()
+    signers: tuple[Signer, ...] = ()
     purposes: frozenset[Purpose] = frozenset()
     permit_keys: tuple[str, ...] = ()
     revocations: str | None = None
     revocations_days: int = Field(default=7, ge=1)
+    users: frozenset[str] | None = None
+    projects: frozenset[str] | None = None
     minimum_rows: int = Field(default=50, ge=1)
+    maximum_runs_a_day: int | None = Field(default=None, ge=0)
+    hours: Annotated[str, Field(pattern=_HOURS)] | None = None
+    time_zone: str = "UTC"
+    privacy: Privacy = Privacy()
     sandbox: Literal["bubblewrap", "none"] = "bubblewrap"
+
+    @field_validator("hours")
+    @classmethod
+    def _have_a_length(cls, hours: str | None) -> str | None:
+        if hours is not None and hours[:5] == hours[6:]:
+            raise ValueError("the hours end when they begin; leave them out for always")
+        return hours
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            _zone(name)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError("this machine knows no time zone of that name") from error
+        return name
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone of hours and days."""
+        return _zone(self.time_zone)
+
+    def open_at(self, now: datetime) -> bool:
+        """Whether ``now`` is within the hours; hours that end before they begin go over midnight."""
+        if self.hours is None:
+            return True
+        begin, end = (time.fromisoformat(one) for one in self.hours.split("-"))
+        at = now.astimezone(self.zone).time()
+        return begin <= at < end if begin < end else at >= begin or at < end
 
 
 class Resources(_Model):
@@ -147,19 +305,43 @@ def load_proxy(home: Path, gateway: Gateway) -> Proxy | None:
     host, _, port = gateway.proxy.removeprefix("http://").rstrip("/").rpartition(":")
     if gateway.proxy_credentials is None:
         return Proxy(host, int(port))
-    path = home / gateway.proxy_credentials
+    text = load_secret_pair(home / gateway.proxy_credentials, "user:password", "gateway.proxy_credentials")
+    return Proxy(host, int(port), text)
+
+
+def load_secret_pair(path: Path, form: str, field: str) -> str:
+    """Return the one line of a file with credentials.
+
+    Args:
+        path: the file.
+        form: what must be in it, two parts with a colon between them.
+        field: of ``node.toml`` that names the file.
+
+    Raises:
+        NotFoundError: it cannot be read.
+        BadInputError: it is readable by others than its owner, or does not have that form.
+    """
     try:
         mode, text = path.stat().st_mode, path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise NotFoundError(
-            f"The proxy's credentials cannot be read: {error.strerror}.",
+            f"The credentials {form} cannot be read: {error.strerror}.",
             where=str(path),
-            next_step="Correct gateway.proxy_credentials in node.toml.",
+            next_step=f"Correct {field} in node.toml.",
         ) from error
     if mode & 0o077:
         raise BadInputError(
-            "Others than its owner can read the proxy's credentials.", where=str(path), next_step=f"chmod 600 {path}"
+            f"Others than its owner can read the credentials {form}.", where=str(path), next_step=f"chmod 600 {path}"
         )
     if ":" not in text or "\n" in text:
-        raise BadInputError("The proxy's credentials must be one line, user:password.", where=str(path))
-    return Proxy(host, int(port), text)
+        raise BadInputError(f"The credentials must be one line, {form}.", where=str(path))
+    return text
+
+
+def _zone(name: str) -> tzinfo:
+    return UTC if name == "UTC" else ZoneInfo(name)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two settings are the same; ``true`` is not 1."""
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)

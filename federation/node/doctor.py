@@ -18,6 +18,7 @@ from federation.enrolment.client import gateway_address
 from federation.node.config import NodeConfig, load_config, load_proxy
 from federation.node.control import MARK
 from federation.node.diagnosis import Cause, diagnose
+from federation.node.ledger import read_spendings
 from federation.node.sandbox import check_sandbox
 from federation.node.status import read_status
 from federation.node.trust import SKEW_NOTED, GatewayTrust
@@ -126,6 +127,7 @@ def _secrets(node: _Node) -> Check:
     files = list((node.home.path / "identity").glob("*.pem"))
     if node.config.gateway.proxy_credentials is not None:
         files.append(node.home.path / node.config.gateway.proxy_credentials)
+    files += [node.home.path / one.s3.credentials for one in node.config.datasets if one.s3 is not None]
     open_files = [path for path in files if path.stat().st_mode & 0o077]
     if open_files:
         names = " ".join(map(str, open_files))
@@ -182,6 +184,7 @@ def _audit(node: _Node) -> Check:
         first = found.problems[0]
         what = f"Line {first.line} {first.what}."
         return Check("audit log", "failed", what, f"Keep it as it is, and look: datalab audit verify {path}")
+    read_spendings(node.home.path)  # raises if the ledger was changed
     return Check("audit log", "ok", f"{found.head.n} entries, all intact ({time.monotonic() - started:.1f} s).")
 
 

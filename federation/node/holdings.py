@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from datalab.errors import error_of_child
-from datalab.home import Home
+from datalab.home import Home, write_atomically
 from datalab.service import python_module
 from federation.node.config import NodeConfig, SiteDataset
 from federation.node.policy import HeldDataset
+
+_SUMMARY = "held.json"
 
 
 def hold_datasets(home: Home, config: NodeConfig) -> list[HeldDataset]:
@@ -25,8 +28,21 @@ def hold_datasets(home: Home, config: NodeConfig) -> list[HeldDataset]:
     return [_hold(home, entry) for entry in config.datasets]
 
 
+def read_holdings(home: Home, config: NodeConfig) -> list[HeldDataset]:
+    """Return those of the node's datasets that have been made ready before, as they were then."""
+    folders = ((entry, dataset_folder(home, entry)) for entry in config.datasets)
+    return [
+        _held(entry, folder, json.loads((folder / _SUMMARY).read_bytes()))
+        for entry, folder in folders
+        if (folder / _SUMMARY).exists()
+    ]
+
+
 def dataset_folder(home: Home, entry: SiteDataset) -> Path:
-    """Return where a dataset's curated version lies: ``data.parquet``, ``report.json`` and, if raw, ``rejects.csv``."""
+    """Return where a dataset's curated version lies.
+
+    In it are ``data.parquet``, ``held.json`` and, if it was curated here, ``report.json`` and ``rejects.csv``.
+    """
     return home.path / "curated" / entry.id / f"v{entry.version}"
 
 
@@ -42,5 +58,9 @@ def _hold(home: Home, entry: SiteDataset) -> HeldDataset:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise error_of_child(done.stderr, done.returncode, f"The dataset {entry.id} could not be prepared.")
-    summary = json.loads(done.stdout)
+    write_atomically(folder / _SUMMARY, done.stdout.encode())
+    return _held(entry, folder, json.loads(done.stdout))
+
+
+def _held(entry: SiteDataset, folder: Path, summary: dict[str, Any]) -> HeldDataset:
     return HeldDataset(entry=entry, rows=summary["rows"], report_json=summary["public"], folder=str(folder))

@@ -1,22 +1,27 @@
-"""The node's decision on a run: pure, from its own policy, the signed permit, and what it holds.
+"""The node's decision on a run, clause by clause: pure, from its own policy, the signed permit, and what it holds.
 
-Deny by default: each check must pass, and the first that does not is the reason given. The reason names the clause,
-never a value of the data.
+Deny by default: each clause must allow the run, and the first that does not is the reason given to the lab. A reason
+names the clause, never a value of the data. ``datalab node check`` shows all of them, from the same code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from datalab.errors import RefusedError
 from datalab.permits.claims import PermitClaims
 from datalab.permits.permit import verify_permit
 from datalab.permits.revocation import verify_revocations
-from datalab.permits.use import permits
-from federation.node.config import AllowedApp, NodeConfig, SiteDataset
+from datalab.permits.use import permits_app, permits_dataset, permits_purpose
+from federation.app_signature import check_app_signature
+from federation.node.config import Policy, Rule, SiteDataset
+from federation.node.ledger import Spending, epsilon_spent, runs_on_day
 from federation.pb import federation_pb2 as pb
 
 if TYPE_CHECKING:
@@ -41,79 +46,315 @@ class HeldDataset:
 
 
 @dataclass(frozen=True)
-class Approval:
-    """What a run may do here: run this app on this dataset, under this permit."""
+class Asked:
+    """What a run asks of a node; ``app`` is the bundle's digest, ``config`` all of the app's settings."""
 
-    app: AllowedApp
+    app: str
+    dataset: str
+    version: int
+    purpose: str
+    permit: str
+    app_signature: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the node goes by when it decides.
+
+    Attributes:
+        policy: of its ``node.toml``.
+        now: the time.
+        held: the datasets that it has.
+        permit_keys: public keys whose permits count here.
+        signer_keys: public keys of the policy's signers, in their order.
+        approved: whether the operator has approved the app with a digest.
+        revocations: the signed list of revoked permits; None if there is none to be read.
+        spendings: what was spent before.
+    """
+
+    policy: Policy
+    now: datetime
+    held: Sequence[HeldDataset] = ()
+    permit_keys: Sequence[OKPKey] = ()
+    signer_keys: Sequence[OKPKey] = ()
+    approved: Callable[[str], bool] = lambda _: False
+    revocations: str | None = None
+    spendings: Sequence[Spending] = ()
+
+
+@dataclass(frozen=True)
+class Clause:
+    """What one clause says of a run; ``refusal`` is None where it allows it."""
+
+    name: str
+    why: str
+    refusal: RefusedError | None = None
+
+
+@dataclass(frozen=True)
+class Approval:
+    """What a run may do here: run this app, within its rule, on this dataset, under this permit.
+
+    Attributes:
+        epsilon: what it spends of the dataset's privacy budget.
+    """
+
+    rule: Rule
     dataset: HeldDataset
     claims: PermitClaims
+    epsilon: Decimal
 
 
-def decide(
-    offer: pb.Offer,
-    config: NodeConfig,
-    held: Sequence[HeldDataset],
-    keys: Sequence[OKPKey],
-    now: datetime,
-    revocations: str | None = None,
-) -> Approval:
-    """Return what the offered run may do here.
+def asked_by(offer: pb.Offer) -> Asked:
+    """Return what an offer asks for.
 
-    Args:
-        offer: what the lab asks for.
-        config: this node's own rules.
-        held: the datasets that it has.
-        keys: public keys whose permits count here.
-        now: the time.
-        revocations: the signed list of revoked permits; needed where the policy names one.
+    Raises:
+        RefusedError: its configuration names a setting twice, or gives it no value.
+    """
+    config: dict[str, Any] = {}
+    for entry in offer.config.entries:
+        kind = entry.WhichOneof("value")
+        if kind is None or entry.key in config:
+            raise RefusedError("The run's configuration names a setting twice, or without a value.")
+        value = getattr(entry, kind)
+        config[entry.key] = list(value.values) if hasattr(value, "values") else value
+    return Asked(
+        app=offer.app_sha256.hex(),
+        dataset=offer.dataset,
+        version=offer.dataset_version,
+        purpose=offer.purpose,
+        permit=offer.permit,
+        app_signature=offer.app_signature,
+        config=config,
+    )
+
+
+def decide(asked: Asked, facts: Facts) -> Approval:
+    """Return what the run may do here.
 
     Raises:
         RefusedError: a clause of the policy or of the permit does not allow it; the error says which.
     """
-    app = _allowed_app(offer.app_sha256.hex(), config)
-    dataset = _dataset(offer, held)
-    if offer.purpose not in config.policy.purposes:
-        raise RefusedError(f"This node does not serve the purpose {offer.purpose[:20]!r}.")
-    claims = verify_permit(offer.permit, keys, now=now)
-    permits(
-        claims,
-        dataset=offer.dataset,
-        version=offer.dataset_version,
-        purpose=offer.purpose,
-        app_digest=offer.app_sha256.hex(),
-    )
-    if config.policy.revocations is not None:
-        max_age = timedelta(days=config.policy.revocations_days)
-        verify_revocations(revocations or "", keys, now=now, max_age=max_age).check(claims)
-    if dataset.rows < config.policy.minimum_rows:
-        raise RefusedError("The dataset has fewer rows here than this node's policy asks for.")
-    return Approval(app, dataset, claims)
+    case = _Case(asked, facts)
+    for clause in _judge(case):
+        if clause.refusal is not None:
+            raise clause.refusal
+    return Approval(case.rule, case.dataset, case.claims, case.epsilon)
+
+
+def explain(asked: Asked, facts: Facts) -> list[Clause]:
+    """Return what every clause says of the run; ``decide`` allows it exactly if all of them do."""
+    return _judge(_Case(asked, facts))
 
 
 def check_action(approval: Approval, message_type: str) -> None:
     """Raise RefusedError unless the app may be sent this kind of message (``train``, ``train.fast``, …)."""
-    if message_type.partition(".")[0] not in approval.app.actions:
+    if message_type.partition(".")[0] not in approval.rule.actions:
         raise RefusedError("This node's policy does not allow that kind of message for this app.")
 
 
-def check_still_permitted(approval: Approval, now: datetime) -> None:
-    """Raise RefusedError once the permit that the run was approved under has expired."""
+def check_still_permitted(approval: Approval, policy: Policy, now: datetime) -> None:
+    """Raise RefusedError once the run's permit has expired, or outside the node's hours."""
     if now >= approval.claims.expires:
         raise RefusedError("The permit has expired while the run went on.")
+    if not policy.open_at(now):
+        raise RefusedError("This node's hours have ended while the run went on.")
 
 
-def _allowed_app(sha256: str, config: NodeConfig) -> AllowedApp:
-    for app in config.policy.apps:
-        if app.sha256 == sha256:
-            return app
-    raise RefusedError(
-        f"The app {sha256[:12]}… is not approved on this node.",
-        next_step="Ask the node's operator to read it and add its digest to node.toml under [[policy.apps]].",
-    )
+class _Case:
+    """One run and the facts that it is judged by; what clauses share is found once."""
+
+    def __init__(self, asked: Asked, facts: Facts) -> None:
+        self.asked = asked
+        self.facts = facts
+        self.policy = facts.policy
+
+    @cached_property
+    def rule(self) -> Rule:
+        """How far the app may go: as ``node.toml`` says, else any way for an approved one, else as for its signer."""
+        for app in self.policy.apps:
+            if app.sha256 == self.asked.app:
+                return app
+        if self.facts.approved(self.asked.app):
+            return Rule()
+        if self.asked.app_signature:
+            for signer, key in zip(self.policy.signers, self.facts.signer_keys, strict=True):
+                try:
+                    check_app_signature(self.asked.app_signature, self.asked.app, key)
+                except RefusedError:
+                    continue
+                return signer
+        unsigned = (
+            "its signature is by nobody whom this node trusts" if self.asked.app_signature else "it is not signed"
+        )
+        raise RefusedError(
+            f"The app {self.asked.app[:12]}… is not approved on this node"
+            f"{f', and {unsigned}' if self.policy.signers else ''}.",
+            next_step="Ask the node's operator to read it, and to approve it with: datalab node approve",
+        )
+
+    @cached_property
+    def dataset(self) -> HeldDataset:
+        for dataset in self.facts.held:
+            if (dataset.entry.id, dataset.entry.version) == (self.asked.dataset, self.asked.version):
+                return dataset
+        raise RefusedError("This node does not hold that dataset in that version.")
+
+    @cached_property
+    def claims(self) -> PermitClaims:
+        return verify_permit(self.asked.permit, self.facts.permit_keys, now=self.facts.now)
+
+    @cached_property
+    def epsilon(self) -> Decimal:
+        """What the run declares that it spends."""
+        setting = self.policy.privacy.setting
+        value = self.asked.config.get(setting)
+        if value is None:
+            return Decimal(0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise RefusedError(f"The setting {setting} must be a number, zero or greater.")
+        return Decimal(str(value))
 
 
-def _dataset(offer: pb.Offer, held: Sequence[HeldDataset]) -> HeldDataset:
-    for dataset in held:
-        if (dataset.entry.id, dataset.entry.version) == (offer.dataset, offer.dataset_version):
-            return dataset
-    raise RefusedError("This node does not hold that dataset in that version.")
+def _app(case: _Case) -> str:
+    return f"approved; it may be sent {', '.join(sorted(case.rule.actions))}"
+
+
+def _configuration(case: _Case) -> str:
+    allowed = case.rule.config
+    if allowed is None:
+        return "the app's settings are not limited here"
+    for name, value in case.asked.config.items():
+        if name not in allowed:
+            raise RefusedError(f"This node's policy does not let the app's setting {name[:100]} be set.")
+        if not allowed[name].allows(value):
+            raise RefusedError(f"The app's setting {name} must be {allowed[name]} on this node.")
+    return "every setting is within its range"
+
+
+def _dataset(case: _Case) -> str:
+    return f"{case.dataset.entry.id} version {case.dataset.entry.version} is held here"
+
+
+def _purpose(case: _Case) -> str:
+    if case.asked.purpose not in case.policy.purposes:
+        raise RefusedError(f"This node does not serve the purpose {case.asked.purpose[:20]!r}.")
+    return f"this node serves {case.asked.purpose}"
+
+
+def _permit(case: _Case) -> str:
+    return f"{case.claims.id}, signed by a key that is pinned here, holds until {case.claims.expires.isoformat()}"
+
+
+def _permit_dataset(case: _Case) -> str:
+    permits_dataset(case.claims, case.asked.dataset, case.asked.version)
+    return "the permit names it"
+
+
+def _permit_purpose(case: _Case) -> str:
+    permits_purpose(case.claims, case.asked.purpose)
+    return f"the permit is for {case.claims.purpose}"
+
+
+def _permit_app(case: _Case) -> str:
+    permits_app(case.claims, case.asked.app)
+    return "the permit names it" if case.claims.apps else "the permit names no apps"
+
+
+def _revocation(case: _Case) -> str:
+    if case.policy.revocations is None:
+        return "no list of revoked permits is asked for here"
+    if case.facts.revocations is None:
+        raise RefusedError("The list of revoked permits cannot be read at this node.")
+    max_age = timedelta(days=case.policy.revocations_days)
+    found = verify_revocations(case.facts.revocations, case.facts.permit_keys, now=case.facts.now, max_age=max_age)
+    found.check(case.claims)
+    return f"not on the list of {found.issued.isoformat()}"
+
+
+def _user(case: _Case) -> str:
+    if case.policy.users is None:
+        return "any data user with a permit"
+    if case.claims.data_user not in case.policy.users:
+        raise RefusedError("This node does not serve the data user that the permit names.")
+    return f"this node serves {case.claims.data_user}"
+
+
+def _project(case: _Case) -> str:
+    if case.policy.projects is None:
+        return "any project with a permit"
+    if case.claims.project not in case.policy.projects:
+        raise RefusedError("This node does not serve the project that the permit names.")
+    return f"this node serves {case.claims.project}"
+
+
+def _rows(case: _Case) -> str:
+    if case.dataset.rows < case.policy.minimum_rows:
+        raise RefusedError("The dataset has fewer rows here than this node's policy asks for.")
+    return f"at least {case.policy.minimum_rows}"
+
+
+def _hours(case: _Case) -> str:
+    if not case.policy.open_at(case.facts.now):
+        raise RefusedError(f"This node takes part in runs from {case.policy.hours} ({case.policy.time_zone}) only.")
+    return case.policy.hours or "always"
+
+
+def _runs_a_day(case: _Case) -> str:
+    limit = case.policy.maximum_runs_a_day
+    if limit is None:
+        return "any number"
+    done = runs_on_day(case.facts.spendings, case.facts.now, case.policy.zone)
+    if done >= limit:
+        raise RefusedError("This node has accepted as many runs today as its policy allows.")
+    return f"{done} of {limit} today"
+
+
+def _budget(case: _Case) -> str:
+    if case.policy.privacy.required and not case.epsilon:
+        raise RefusedError(
+            f"This node asks every run to declare what privacy it spends, in the setting {case.policy.privacy.setting}."
+        )
+    budget = case.dataset.entry.privacy_budget
+    if budget is None:
+        return f"the run spends {case.epsilon}; the dataset has no budget"
+    left = Decimal(str(budget)) - epsilon_spent(case.facts.spendings, case.asked.dataset)
+    if case.epsilon > max(left, Decimal(0)):
+        raise RefusedError("The run spends more than is left of the dataset's privacy budget on this node.")
+    return f"the run spends {case.epsilon} of the {left} left"
+
+
+_CLAUSES: tuple[tuple[str, Callable[[_Case], str], tuple[str, ...]], ...] = (
+    ("app", _app, ()),
+    ("configuration", _configuration, ("app",)),
+    ("dataset", _dataset, ()),
+    ("purpose", _purpose, ()),
+    ("permit", _permit, ()),
+    ("permit: dataset", _permit_dataset, ("permit",)),
+    ("permit: purpose", _permit_purpose, ("permit",)),
+    ("permit: app", _permit_app, ("permit",)),
+    ("permit: not revoked", _revocation, ("permit",)),
+    ("data user", _user, ("permit",)),
+    ("project", _project, ("permit",)),
+    ("minimum rows", _rows, ("dataset",)),
+    ("hours", _hours, ()),
+    ("runs a day", _runs_a_day, ()),
+    ("privacy budget", _budget, ("dataset",)),
+)
+"""Each clause, how it is judged, and the clauses without which it cannot be."""
+
+
+def _judge(case: _Case) -> list[Clause]:
+    clauses: dict[str, Clause] = {}
+    for name, judge, needs in _CLAUSES:
+        missing = next((clauses[one] for one in needs if clauses[one].refusal is not None), None)
+        try:
+            clauses[name] = (
+                Clause(name, judge(case))
+                if missing is None
+                else Clause(name, f"cannot be told: see {missing.name}", missing.refusal)
+            )
+        except RefusedError as error:
+            clauses[name] = Clause(name, str(error), error)
+    return list(clauses.values())

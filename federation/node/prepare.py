@@ -14,6 +14,7 @@ from datalab.errors import BadInputError, DatalabError, NotFoundError, ServiceFa
 from datalab.home import Home
 from federation.node.config import NodeConfig, SiteDataset, load_config
 from federation.node.holdings import dataset_folder
+from federation.node.s3 import fetch
 
 
 def main() -> None:
@@ -43,18 +44,24 @@ def _on_site(home: Home, entry: SiteDataset) -> tuple[int, str]:
     if entry.contract is None:
         raise BadInputError(f"The dataset {entry.id} has no contract in node.toml.", where=str(home.path / "node.toml"))
     contract = load_contract(home.path / entry.contract)
-    raw, folder = home.path / entry.source, dataset_folder(home, entry)
-    if not raw.is_file():
+    folder = dataset_folder(home, entry)
+    curated = (folder / "data.parquet").is_file()
+    raw: Path | None = home.path / entry.source
+    if entry.in_s3:  # a version never changes: what it was curated from is not asked for again
+        raw = None if curated else fetch(home, entry)
+    if raw is not None and not raw.is_file():
         raise NotFoundError(f"The raw file of {entry.id} is not there.", where=str(raw))
-    if (folder / "data.parquet").is_file():
+    if curated:
         report = CurationReport.model_validate_json((folder / "report.json").read_bytes())
-        if (report.raw_sha256, report.contract_digest) != (sha256_file(raw), contract.digest):
+        raw_sha256 = report.raw_sha256 if raw is None else sha256_file(raw)
+        if (report.raw_sha256, report.contract_digest) != (raw_sha256, contract.digest):
             raise BadInputError(
                 f"The raw file or the contract of {entry.id} has changed since version {entry.version} was curated.",
                 where=str(home.path / "node.toml"),
                 next_step=f"Write `version = {entry.version + 1}` under its [[datasets]]: a version never changes.",
             )
     else:
+        assert raw is not None
         folder.mkdir(parents=True, exist_ok=True)
         report = curate(contract, raw, folder)
     assert report.rows is not None

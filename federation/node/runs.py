@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from datalab.audit.log import AuditLog
-from datalab.errors import DatalabError, IdentityError, RefusedError
+from datalab.errors import IdentityError, RefusedError
 from datalab.home import Home
-from federation.errors import FederationError, WireError
+from federation.errors import BundleError, FederationError, WireError
 from federation.node.config import NodeConfig
-from federation.node.policy import HeldDataset, check_action, check_still_permitted, decide
+from federation.node.facts import Keys, gather
+from federation.node.ledger import Ledger, Spending
+from federation.node.policy import HeldDataset, asked_by, check_action, check_still_permitted, decide
 from federation.node.run import NodeRun
 from federation.node.trust import GatewayTrust
+from federation.node.witness import Witness
 from federation.node.worker import WorkerLostError
 from federation.pb import federation_pb2 as pb
 from federation.pki.identity import Holder, Role
 from federation.pki.keys import Credentials
-from federation.pki.seal import HEAD, HEAD_SEEN, OFFER, Sealer, check_seal
+from federation.pki.seal import OFFER, check_seal
 from federation.wire.protocol import MAX_REASON, check_run_id
-from federation.wire.sealed import head_document, head_evidence, offer_document
-
-if TYPE_CHECKING:
-    from joserfc.jwk import OKPKey
+from federation.wire.sealed import offer_document
 
 log = structlog.get_logger()
 
@@ -41,8 +40,9 @@ class Runs:
         home: the node's home.
         config: its ``node.toml``.
         held: its datasets.
-        keys: public keys whose permits count here.
+        keys: public keys that its policy names.
         audit: the node's own audit log.
+        ledger: what runs have used up here.
         trust: what is known of the gateway, and who is revoked.
         credentials: returns the node's present credentials.
     """
@@ -53,8 +53,9 @@ class Runs:
         home: Home,
         config: NodeConfig,
         held: Sequence[HeldDataset],
-        keys: Sequence[OKPKey],
+        keys: Keys,
         audit: AuditLog,
+        ledger: Ledger,
         trust: GatewayTrust,
         credentials: Callable[[], Credentials],
     ) -> None:
@@ -64,8 +65,10 @@ class Runs:
         self._held = held
         self._keys = keys
         self._audit = audit
+        self._ledger = ledger
         self._trust = trust
         self._credentials = credentials
+        self._witness = Witness(audit, trust, credentials)
         self._runs: dict[str, NodeRun] = {}
         # Serial numbers of the certificates with which the runners of these runs have signed.
         self._runners: dict[str, str] = {}
@@ -78,6 +81,10 @@ class Runs:
     def names(self) -> tuple[str, ...]:
         """Return the ids of the accepted runs."""
         return tuple(sorted(self._runs))
+
+    def note_connection(self, credentials: Credentials) -> None:
+        """Write down who this node and its gateway are on a new stream."""
+        self._witness.note_certificates(credentials)
 
     def stop(self) -> None:
         """Take nothing new from now on."""
@@ -103,12 +110,12 @@ class Runs:
             self._record_decision(decision, offer)
         except Exception as error:
             log.error("run could not be prepared", run=offer.run_id, exc_info=error)
-            said = error.what if isinstance(error, DatalabError) else NODE_FAILED
+            said = error.what if isinstance(error, FederationError | BundleError) else NODE_FAILED
             decision.code, decision.reason = pb.DECISION_CODE_FAILED, said[:MAX_REASON]
             self._record_decision(decision, offer)
             await self._drop(offer.run_id)
-        self._countersign(decision.countersignature, offer.audit_head)
-        decision.audit_head.CopyFrom(self._signed_head())
+        self._witness.countersign(decision.countersignature, offer.audit_head)
+        decision.audit_head.CopyFrom(self._witness.signed_head())
         await send(pb.ConnectRequest(decision=decision))
 
     async def carry_out(self, task: pb.Task, send: Send) -> None:
@@ -140,11 +147,11 @@ class Runs:
             "run ended",
             run=end.run_id,
             outcome=end.outcome[:20],
-            lab_head=self._checked_head(end.audit_head),
-            own_head_seen=self._receipt(end.countersignature),
+            lab_head=self._witness.checked_head(end.audit_head),
+            own_head_seen=self._witness.checked_receipt(end.countersignature),
         )
-        closed = pb.RunClosed(run_id=end.run_id, audit_head=self._signed_head())
-        self._countersign(closed.countersignature, end.audit_head)
+        closed = pb.RunClosed(run_id=end.run_id, audit_head=self._witness.signed_head())
+        self._witness.countersign(closed.countersignature, end.audit_head)
         await send(pb.ConnectRequest(run_closed=closed))
 
     async def end_revoked(self, revoked: Collection[str]) -> None:
@@ -185,8 +192,11 @@ class Runs:
         if len(self._runs) >= self._config.resources.concurrent_runs:
             raise FederationError("This node is busy: as many runs as its configuration allows are open.")
         runner = self._check_runner(offer)
-        revocations = self._revocations()
-        approval = decide(offer, self._config, self._held, self._keys, datetime.now(UTC), revocations)
+        now = datetime.now(UTC)
+        facts = gather(self._home.path, self._config, self._held, self._keys, self._ledger.spendings, now)
+        approval = decide(asked_by(offer), facts)
+        spent = self._ledger.spend(Spending(offer.run_id, offer.dataset, approval.epsilon, now))
+        self._audit.append("run charged", run=offer.run_id, epsilon=str(approval.epsilon), ledger_head=str(spent))
         self._runners[offer.run_id] = runner.serial
         return NodeRun(self._node, offer, approval, self._config, self._home)
 
@@ -211,14 +221,6 @@ class Runs:
             raise RefusedError("The offer is signed by the runner of another run.")
         return runner
 
-    def _revocations(self) -> str | None:
-        """Read the list of revoked permits, anew each time: it is replaced while the agent runs."""
-        name = self._config.policy.revocations
-        try:
-            return None if name is None else (self._home.path / name).read_text(encoding="ascii")
-        except OSError as error:
-            raise RefusedError("The list of revoked permits cannot be read at this node.") from error
-
     async def _reply(self, task: pb.Task, send: Send) -> pb.Reply:
         run = self._runs.get(task.run_id)
         if run is None or not run.started:
@@ -226,7 +228,7 @@ class Runs:
         if self._stopping:
             raise RefusedError("This node is being stopped.")
         check_action(run.approval, task.message_type)
-        check_still_permitted(run.approval, datetime.now(UTC))
+        check_still_permitted(run.approval, self._config.policy, datetime.now(UTC))
         seconds = min(task.ttl, self._config.resources.task_seconds)
         return await run.carry_out(task, seconds, lambda fetch: send(pb.ConnectRequest(fetch=fetch)))
 
@@ -248,50 +250,8 @@ class Runs:
             version=offer.dataset_version,
             purpose=offer.purpose,
             runner=self._runners.get(offer.run_id, ""),
-            lab_head=self._checked_head(offer.audit_head),
+            lab_head=self._witness.checked_head(offer.audit_head),
         )
-
-    def _owner(self) -> str:
-        return str(self._credentials().holder.identity)
-
-    def _signed_head(self) -> pb.AuditHead:
-        """Return where this node's log stands, signed by the node."""
-        at = self._audit.head()
-        head = pb.AuditHead(number=at.n, hash=at.hash)
-        head.signature = Sealer(self._credentials()).seal(HEAD, head_document(self._owner(), head))
-        return head
-
-    def _countersign(self, receipt: pb.Countersignature, head: pb.AuditHead) -> None:
-        """Sign that this node has been shown the lab's head."""
-        if head.hash and self._trust.gateway:
-            receipt.head.CopyFrom(head)
-            receipt.signature = Sealer(self._credentials()).seal(HEAD_SEEN, head_document(self._trust.gateway, head))
-
-    def _checked_head(self, head: pb.AuditHead) -> dict[str, Any]:
-        """Return the lab's head for this node's log; ``genuine`` says whether the gateway has signed it."""
-        genuine = self._by_gateway(head.signature, HEAD, head_document(self._trust.gateway, head))
-        return head_evidence(head, head.signature, genuine=genuine, owner=self._trust.gateway)
-
-    def _receipt(self, receipt: pb.Countersignature) -> dict[str, Any]:
-        """Return the lab's signature over a head of this node, for this node's log."""
-        genuine = self._by_gateway(receipt.signature, HEAD_SEEN, head_document(self._owner(), receipt.head))
-        return head_evidence(receipt.head, receipt.signature, genuine=genuine, by=self._trust.gateway)
-
-    def _by_gateway(self, signature: bytes, context: str, document: dict[str, Any]) -> bool:
-        try:
-            check_seal(
-                signature,
-                context,
-                document,
-                chain_pem=self._trust.gateway_chain,
-                trust_pem=self._credentials().trust_pem,
-                role=Role.GATEWAY,
-                now=datetime.now(UTC),
-                revoked=self._trust.revoked,
-            )
-        except IdentityError:
-            return False
-        return True
 
 
 def announcement(dataset: HeldDataset) -> pb.DatasetAnnouncement:

@@ -175,7 +175,7 @@ class Countersignature(_message.Message):
     def __init__(self, head: _Optional[_Union[AuditHead, _Mapping]] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class Offer(_message.Message):
-    __slots__ = ("run_id", "app_sha256", "dataset", "dataset_version", "permit", "purpose", "seed", "config", "audit_head", "runner_signature", "runner_chain_pem")
+    __slots__ = ("run_id", "app_sha256", "dataset", "dataset_version", "permit", "purpose", "seed", "config", "audit_head", "runner_signature", "runner_chain_pem", "app_signature")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     APP_SHA256_FIELD_NUMBER: _ClassVar[int]
     DATASET_FIELD_NUMBER: _ClassVar[int]
@@ -187,6 +187,7 @@ class Offer(_message.Message):
     AUDIT_HEAD_FIELD_NUMBER: _ClassVar[int]
     RUNNER_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     RUNNER_CHAIN_PEM_FIELD_NUMBER: _ClassVar[int]
+    APP_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     app_sha256: bytes
     dataset: str
@@ -198,7 +199,8 @@ class Offer(_message.Message):
     audit_head: AuditHead
     runner_signature: bytes
     runner_chain_pem: bytes
-    def __init__(self, run_id: _Optional[str] = ..., app_sha256: _Optional[bytes] = ..., dataset: _Optional[str] = ..., dataset_version: _Optional[int] = ..., permit: _Optional[str] = ..., purpose: _Optional[str] = ..., seed: _Optional[int] = ..., config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ..., runner_signature: _Optional[bytes] = ..., runner_chain_pem: _Optional[bytes] = ...) -> None: ...
+    app_signature: str
+    def __init__(self, run_id: _Optional[str] = ..., app_sha256: _Optional[bytes] = ..., dataset: _Optional[str] = ..., dataset_version: _Optional[int] = ..., permit: _Optional[str] = ..., purpose: _Optional[str] = ..., seed: _Optional[int] = ..., config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ..., runner_signature: _Optional[bytes] = ..., runner_chain_pem: _Optional[bytes] = ..., app_signature: _Optional[str] = ...) -> None: ...
 
 class RunOpen(_message.Message):
     __slots__ = ("run_id", "places", "timeout")

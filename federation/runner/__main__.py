@@ -163,6 +163,7 @@ class _Conductor:
             offer = pb.Offer(
                 run_id=self._spec.id,
                 app_sha256=bytes.fromhex(self._spec.app_sha256),
+                app_signature=self._spec.app_signature,
                 dataset=place.dataset,
                 dataset_version=place.version,
                 permit=self._spec.permit,

@@ -14,7 +14,7 @@ from federation.pb import records_pb2
 M = TypeVar("M", bound=Message)
 
 PROTOCOL_MAJOR = 1
-PROTOCOL_MINOR = 1
+PROTOCOL_MINOR = 2
 
 RENEW = "/datalab.federation.v1.RenewalService/Renew"
 LIST_SESSIONS = "/datalab.federation.v1.LabService/ListSessions"

@@ -9,6 +9,7 @@ from typing import Any
 
 from federation.pb import federation_pb2 as pb
 from federation.pb import records_pb2
+from federation.pki.identity import Holder
 
 
 def offer_document(offer: pb.Offer, node: str) -> dict[str, Any]:
@@ -47,6 +48,11 @@ def head_evidence(head: pb.AuditHead, signature: bytes, *, genuine: bool, **memb
         "genuine": genuine,
         "signature": signature[:128].hex(),
     }
+
+
+def certificate_evidence(holder: Holder, chain_pem: bytes) -> dict[str, Any]:
+    """Return a certificate, with its chain, as either side's audit log keeps it: heads are signed with its key."""
+    return {"member": str(holder.identity), "serial": holder.serial, "chain": chain_pem.decode("ascii")}
 
 
 def welcome_document(node: str, nonce: bytes) -> dict[str, Any]:

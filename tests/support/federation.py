@@ -71,6 +71,8 @@ class Federation:
         rows: int = 100,
         raw: str | None = None,
         policy: str = "",
+        dataset: str = "",
+        source: str = "export/toy.csv",
     ) -> Home:
         """Lay out a node with a toy dataset that allows ``apps``, and start it; ``wait_for`` says when it is connected.
 
@@ -80,6 +82,8 @@ class Federation:
             rows: in its dataset.
             raw: text of its raw file, instead of ``rows`` good ones.
             policy: further lines under ``[policy]``.
+            dataset: further lines under ``[[datasets]]``.
+            source: of its dataset.
         """
         home = self.node_home(name)
         lines = [f"{number / 10},{number % 2}" for number in range(rows)]
@@ -90,7 +94,7 @@ class Federation:
         allowed = "\n".join(f'[[policy.apps]]\nsha256 = "{digest(pack(app))}"\n' for app in apps)
         home.path.joinpath("node.toml").write_text(
             f'[policy]\npurposes = ["e-ii"]\npermit_keys = ["access-body.jwk"]\n{policy}\n{allowed}\n'
-            f'[[datasets]]\nid = "{DATASET}"\nsource = "export/toy.csv"\ncontract = "toy.odcs.yaml"\n',
+            f'[[datasets]]\nid = "{DATASET}"\nsource = "{source}"\ncontract = "toy.odcs.yaml"\n{dataset}\n',
             encoding="utf-8",
         )
         token = home.path / "token"
@@ -138,6 +142,7 @@ class Federation:
         nodes: Sequence[str],
         *,
         app: Path = ECHO,
+        app_signature: str = "",
         config: dict[str, ConfigValue] | None = None,
         permit: str | None = None,
         purpose: str = "e-ii",
@@ -151,6 +156,7 @@ class Federation:
         Args:
             nodes: the nodes that take part.
             app: folder of the app.
+            app_signature: over the app.
             config: run configuration.
             permit: the signed permit; a good one if it is left out.
             purpose: of the run.
@@ -166,6 +172,7 @@ class Federation:
             places=[RunPlace(node=name, dataset=DATASET) for name in nodes],
             permit=permit or self.permit(),
             purpose=purpose,
+            app_signature=app_signature,
             config=config,
             seed=seed,
             timeout=timeout,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import threading
 import time
 from dataclasses import dataclass
@@ -28,12 +29,22 @@ class Proxy:
         piece_delay: seconds to hold each piece of up to 64 KiB, so that a large transfer takes long enough to be cut.
         forget_after: seconds of silence after which a connection is forgotten, as a NAT does: neither side is told,
             and what either sends from then on goes nowhere.
+        tls: what it serves TLS with, in front of a server without.
     """
 
-    def __init__(self, host: str, port: int, *, piece_delay: float = 0.0, forget_after: float | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        piece_delay: float = 0.0,
+        forget_after: float | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._forget_after = forget_after
         self.forgotten = 0
         self._target = (host, port)
+        self._tls = tls
         self._delay = piece_delay
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -63,7 +74,7 @@ class Proxy:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls))
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()

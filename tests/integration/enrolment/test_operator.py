@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 
 from datalab.errors import BadInputError, IdentityError, NotFoundError
 from datalab.home import Home
-from federation.commands.operator import approve, init, invite, list_nodes, revoke
+from federation.commands.approve import approve
+from federation.commands.operator import init, invite, list_nodes, revoke
 from federation.enrolment.client import enrol
 from federation.pki.certificates import fingerprint
 from federation.pki.keys import Credentials

@@ -172,7 +172,7 @@ def test_the_kill_switch_needs_nobody_and_holds(alone: Federation) -> None:
     assert read_status(home).state == "ended"
     assert verify(home.path / "audit.jsonl").intact
     named = [one["event"] for one in events(home.path / "audit.jsonl")]
-    assert named[-2:] == ["node stopped at once", "node released"]
+    assert named[-4:] == ["node stopped at once", "node released", "certificate taken", "certificate seen"]
 
 
 @contextmanager
@@ -262,6 +262,11 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(alone: Federation, tmp_pa
     log.write_bytes(whole.replace(b"looked", b"cooked"))
     assert "Line" in failed()["audit log"]
     log.write_bytes(whole)
+    ledger = home.path / "ledger.jsonl"
+    spent = ledger.read_bytes()
+    ledger.write_bytes(b"junk\n")
+    assert "ledger" in failed()["audit log"]
+    ledger.write_bytes(spent)
     control.stop_now(home)
     assert set(failed()) == {"kill switch"}
     control.release(home)

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from datalab.audit.chain import GENESIS, Head
-from datalab.audit.commands import verify as verify_command
 from datalab.audit.entry import encode_entry, next_entry
 from datalab.audit.log import AuditLogError
 from datalab.audit.verification import Verification, verify
 from datalab.errors import BadInputError, NotFoundError
+from federation.commands.audit import verify as verify_command
 
 DETAILS = st.dictionaries(
     st.text(max_size=8),

@@ -1,0 +1,1 @@
+"""A Flower app that fails with a row of its dataset."""
