@@ -22,14 +22,13 @@ from datalab.errors import (
 from datalab.home import write_atomically
 from federation.errors import FederationError, WireError
 from federation.pb import enrolment_pb2 as pb
-from federation.pki.identity import Identity
+from federation.pki.identity import Identity, public_key_sha256
 from federation.pki.keys import (
     Credentials,
     certificate_request,
     key_pem,
     load_key,
     new_key,
-    public_key_sha256,
 )
 from federation.pki.token import EnrolmentToken, check_address
 from federation.wire.channel import Proxy, proxy_options

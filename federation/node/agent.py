@@ -16,7 +16,7 @@ import structlog
 
 from datalab import __version__
 from datalab.audit.log import AuditLog
-from datalab.errors import DatalabError, IdentityError
+from datalab.errors import DatalabError, IdentityError, RefusedError
 from datalab.home import Home
 from datalab.permits.keys import load_public_key
 from datalab.service import run_service
@@ -32,7 +32,7 @@ from federation.node.runs import Runs, announcement
 from federation.node.status import StatusFile
 from federation.node.trust import GatewayTrust, UntrustedError
 from federation.pb import federation_pb2 as pb
-from federation.pki.keys import Credentials
+from federation.pki.keys import ClockError, Credentials
 from federation.wire.channel import mutual_tls_channel
 from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR
 
@@ -264,7 +264,7 @@ class _Agent:
             self._renew_now.clear()
             try:
                 await self._renew()
-            except (grpc.aio.AioRpcError, WireError, UntrustedError) as error:
+            except (grpc.aio.AioRpcError, WireError, UntrustedError, RefusedError, ClockError) as error:
                 log.warning("the certificate could not be renewed; trying again", error=str(error))
             except IdentityError:
                 raise

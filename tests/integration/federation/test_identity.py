@@ -115,14 +115,14 @@ def test_the_authority_is_replaced_while_the_node_stays(alone: Federation) -> No
     old = Credentials.load(home.path / "identity").trust_pem
     rollover.start(lab)
     with pytest.raises(BadInputError, match="do not trust the new root"):
-        rollover.switch(lab)
+        rollover.switch(lab, ())
     control.renew_now(home)
     assert Credentials.load(home.path / "identity").trust_pem.count(b"BEGIN CERTIFICATE") == 2
-    wait_until(lambda: _goes(lambda: rollover.switch(lab)), "everybody trusted the new root")
+    wait_until(lambda: _goes(lambda: rollover.switch(lab, ())), "everybody trusted the new root")
     with pytest.raises(BadInputError, match="old authority"):
-        rollover.finish(lab)
+        rollover.finish(lab, ())
     control.renew_now(home)
-    wait_until(lambda: _goes(lambda: rollover.finish(lab)), "everybody had a certificate of the new authority")
+    wait_until(lambda: _goes(lambda: rollover.finish(lab, ())), "everybody had a certificate of the new authority")
     control.renew_now(home)
     now = Credentials.load(home.path / "identity").trust_pem
     assert now.count(b"BEGIN CERTIFICATE") == 1
