@@ -56,15 +56,16 @@ class StatusFile:
     def __init__(self, home: Home) -> None:
         self._path = _path(home)
         self._now = Status(state="connecting", since=time.time(), pid=os.getpid(), started=start_ticks(os.getpid()))
+        self._written: Status | None = None  # the file may still be an earlier process's
 
     def update(self, **changes: object) -> None:
         """Write what has changed; a new ``state`` begins now."""
         if changes.get("state", self._now.state) != self._now.state:
             changes["since"] = time.time()
-        new = self._now.model_copy(update=changes)
-        if new != self._now or not self._path.exists():
-            self._now = new
-            write_atomically(self._path, new.model_dump_json().encode())
+        self._now = self._now.model_copy(update=changes)
+        if self._now != self._written:
+            write_atomically(self._path, self._now.model_dump_json().encode())
+            self._written = self._now
 
 
 def read_status(home: Home) -> Status:
@@ -96,7 +97,7 @@ def describe(status: Status) -> list[tuple[str, str]]:
             ("Gateway", status.gateway),
             ("Certificate", f"good for {_span(status.certificate_expires - now)}"),
             ("Renewal", f"due in {_span(status.renewal_due - now)}"),
-            ("Clock", f"{status.clock_skew:+.1f} s against the gateway's"),
+            ("Clock", f"{_span(status.clock_skew)} ahead of the gateway's"),
         ]
     if status.revocations_made is not None:
         lines.append(("Revocation list", f"signed {_span(now - status.revocations_made)} ago"))

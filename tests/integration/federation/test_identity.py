@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import signal
 import socket
@@ -11,7 +10,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -29,7 +27,6 @@ from datalab.audit.log import AuditLog
 from datalab.audit.verification import verify
 from datalab.errors import BadInputError, ExitCode, RefusedError
 from datalab.home import Home
-from datalab.supervisor import Supervisor
 from federation.node import control
 from federation.node.doctor import examine
 from federation.node.status import read_status
@@ -39,35 +36,11 @@ from federation.pki.keys import Credentials, key_pem
 from federation.pki.local import open_registry
 from federation.sessions import sessions
 from tests.support.federation import Federation
-
-PATIENCE = 30.0
-
-
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.05)
-
-
-def events(log: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in log.read_bytes().splitlines()]
+from tests.support.waiting import events, wait_until
 
 
 def serial(home: Home) -> str:
     return Credentials.load(home.path / "identity").holder.serial
-
-
-@pytest.fixture
-def alone(tmp_path: Path, supervisor: Supervisor, request: pytest.FixtureRequest) -> Federation:
-    """A federation with one node; its certificates last a week, or as many hours as the test says."""
-    federation = Federation(tmp_path, supervisor, start=False)
-    toml = federation.lab.path / "datalab.toml"
-    toml.write_text(toml.read_text() + f"[certificates]\nhours = {getattr(request, 'param', 168)}\n", encoding="utf-8")
-    federation.start_gateway()
-    federation.add_node("oslo")
-    federation.wait_for("oslo")
-    return federation
 
 
 @pytest.mark.parametrize("alone", [0.007], indirect=True)

@@ -15,7 +15,13 @@ from federation.pki import local, rollover
 from federation.pki.authority import Authority
 from federation.pki.identity import Identity, Role, holder_from_pem
 from federation.pki.keys import certificate_request, new_key
-from federation.pki.local import create_federation, lab_credentials, open_authority, open_registry
+from federation.pki.local import (
+    create_federation,
+    issue_gateway_certificate,
+    lab_credentials,
+    open_authority,
+    open_registry,
+)
 from federation.pki.members import Invite
 
 
@@ -85,8 +91,8 @@ def test_whoever_opens_the_authority_during_a_rollover_finds_one_at_every_instan
 
 def test_a_rollover_waits_for_nodes_and_runners_at_work_and_for_nobody_else(home: Home) -> None:
     node, runner = enter(home, Role.NODE, "oslo"), enter(home, Role.RUNNER, "run-1")
-    for role in (Role.GATEWAY, Role.LAB):
-        enter(home, role, "one")
+    issue_gateway_certificate(home)
+    lab_credentials(home)
     rollover.start(home)
     with pytest.raises(BadInputError) as refused:
         rollover.switch(home, (node, runner))
