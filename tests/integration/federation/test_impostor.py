@@ -239,4 +239,4 @@ def test_a_gateway_that_hangs_up_on_the_nodes_certificate_is_said_to_do_so(
     own = issue_gateway_certificate(federation.lab)
     with Answering(own, trust=other.trust_bundle_pem).serving() as port:
         send_to(federation, node, port)
-        says(node, "does not accept this node's certificate, valid from .* This machine's clock says")
+        says(node, "does not accept this node's certificate, which is valid from .* This machine's clock says")
