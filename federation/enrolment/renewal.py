@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TIMEOUT = 20.0
+RENEWAL_RETRY = 60.0
+"""Seconds between two attempts to renew a certificate; there is a third of its life for them."""
 
 
 async def renew(present: Credentials, open_channel: Callable[[Credentials], grpc.aio.Channel]) -> Credentials:

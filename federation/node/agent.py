@@ -21,7 +21,7 @@ from datalab.home import Home
 from datalab.permits.keys import load_public_key
 from datalab.service import run_service
 from federation.enrolment.client import enrol, gateway_address
-from federation.enrolment.renewal import renew
+from federation.enrolment.renewal import RENEWAL_RETRY, renew
 from federation.errors import VersionError, WireError
 from federation.node.config import NodeConfig, load_config, load_proxy
 from federation.node.connection import Stream
@@ -39,8 +39,6 @@ from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR
 log = structlog.get_logger()
 
 FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0
-RENEWAL_RETRY = 60.0
-"""Seconds between two attempts to renew a certificate; there is a third of its life for them."""
 STOP_SECONDS = 30.0
 """How long tasks under way may still take once the agent has been told to stop."""
 _FINAL = {
@@ -320,8 +318,8 @@ class _Agent:
             case pb.RevocationList() as revocations:
                 self._trust.take_list(revocations, self._credentials)
                 await self._runs.end_revoked(self._trust.revoked)
-            case pb.ReplyRefused() as refused:
-                self._runs.note_refused(refused)
+            case pb.RunnerRenewed() | pb.ReplyRefused() as news:
+                self._runs.note(news)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -8,11 +8,9 @@ import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grpc.aio
 import structlog
@@ -20,26 +18,17 @@ import structlog
 from federation.errors import FederationError, RunFailedError, WireError
 from federation.pb import federation_pb2 as pb
 from federation.pki.keys import Credentials
+from federation.runner.stream import Endpoint, RunnerStream
 from federation.wire.buffers import BufferStore
-from federation.wire.channel import mutual_tls_channel
 from federation.wire.exchange import Inbox
 from federation.wire.protocol import (
     CHUNK_BYTES,
     FETCH_WINDOW,
     MAX_FETCHES,
-    RUN_CONDUCT,
     referenced,
 )
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where the gateway listens, and who this runner is."""
-
-    address: str
-    credentials: Credentials
 
 
 class Link:
@@ -47,14 +36,17 @@ class Link:
 
     Args:
         endpoint: the gateway.
-        opening: the run's first frame.
+        opening: returns the run's first frame, signed with the credentials that it is given.
         bundle: the app's bundle, which the nodes fetch by its digest.
         folder: where large buffers of replies are received.
     """
 
-    def __init__(self, endpoint: Endpoint, opening: pb.RunOpen, bundle: bytes, folder: Path) -> None:
+    def __init__(
+        self, endpoint: Endpoint, opening: Callable[[Credentials], pb.RunOpen], bundle: bytes, folder: Path
+    ) -> None:
         self._endpoint = endpoint
-        self._opening = opening
+        self._sign = opening
+        self._opening = opening(endpoint.credentials)
         self._store = BufferStore(folder)
         self._bundle = {hashlib.sha256(bundle).digest(): memoryview(bundle)}
         # What the last batches named: a model is asked for while its round lasts, and is the next round's as well.
@@ -174,21 +166,14 @@ class Link:
         self._inbox = Inbox(self._store, self._opening.run_id)
         self._receiving = asyncio.Semaphore(MAX_FETCHES // FETCH_WINDOW)
         outgoing: asyncio.Queue[pb.ConductRequest | None] = asyncio.Queue()
-        outgoing.put_nowait(pb.ConductRequest(open=self._opening))
         self._started.set_result(outgoing)
-        async with mutual_tls_channel(self._endpoint.address, self._endpoint.credentials) as channel:
-            call = channel.stream_stream(
-                RUN_CONDUCT,
-                request_serializer=pb.ConductRequest.SerializeToString,
-                response_deserializer=pb.ConductResponse.FromString,
-            )()
-            work = {asyncio.create_task(_write(call, outgoing))}
-            try:
-                async for frame in call:
-                    self._handle(frame, outgoing, work)
-            finally:
-                for task in work:
-                    task.cancel()
+        stream = RunnerStream(self._endpoint, self._sign)
+        work = {asyncio.create_task(_write(stream, outgoing))}
+        try:
+            await stream.converse(lambda frame: self._handle(frame, outgoing, work))
+        finally:
+            for task in work:
+                task.cancel()
 
     def _handle(
         self,
@@ -247,10 +232,7 @@ class Link:
         return chunk
 
 
-async def _write(
-    call: grpc.aio.StreamStreamCall[Any, pb.ConductResponse],
-    outgoing: asyncio.Queue[pb.ConductRequest | None],
-) -> None:
+async def _write(stream: RunnerStream, outgoing: asyncio.Queue[pb.ConductRequest | None]) -> None:
     while (frame := await outgoing.get()) is not None:
-        await call.write(frame)
-    await call.done_writing()
+        await stream.write(frame)
+    await stream.finish()
