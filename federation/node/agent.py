@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -263,13 +264,16 @@ class _Agent:
             try:
                 await self._renew()
             except (grpc.aio.AioRpcError, WireError, UntrustedError, RefusedError, ClockError) as error:
-                log.warning("the certificate could not be renewed; trying again", error=str(error))
+                why = error.details() or "" if isinstance(error, grpc.aio.AioRpcError) else str(error)
+                log.warning("the certificate could not be renewed; trying again", error=why)
             except IdentityError:
                 raise
             except Exception as error:
+                why = f"{type(error).__name__}; the agent's log has the trace."
                 log.error("the certificate could not be renewed; trying again", exc_info=error)
             else:
                 continue
+            self._status.update(renewal_failure=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f} UTC: {why}")
             left = self._credentials.holder.expires.timestamp() - time.time()
             await asyncio.sleep(min(RENEWAL_RETRY, max(1.0, left / 10)))
 
@@ -282,7 +286,7 @@ class _Agent:
             self._take(await self._open(renewed, continues=True))
         renewed.store(self._folder)
         self._credentials = renewed
-        self._status.update(**self._certificate())
+        self._status.update(**self._certificate(), renewal_failure="")
         if former is not None:
             await former.finish()
         log.info("certificate renewed", expires=renewed.holder.expires.isoformat(timespec="seconds"))

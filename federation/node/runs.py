@@ -245,8 +245,7 @@ class Runs:
             raise RefusedError("This node does not take part in that run.")
         if self._stopping:
             raise RefusedError("This node is being stopped.")
-        if self._runners[task.run_id].expires + SKEW_TOLERATED < datetime.now(UTC):
-            raise RefusedError("The certificate of the run's runner has expired.")
+        check_runner_current(self._runners[task.run_id], datetime.now(UTC))
         check_action(run.approval, task.message_type)
         check_still_permitted(run.approval, datetime.now(UTC))
         seconds = min(task.ttl, self._config.resources.task_seconds)
@@ -314,6 +313,15 @@ class Runs:
         except IdentityError:
             return False
         return True
+
+
+def check_runner_current(runner: Holder, now: datetime) -> None:
+    """Raise RefusedError if a runner's certificate has expired, by more than clocks may differ."""
+    if runner.expires + SKEW_TOLERATED < now:
+        raise RefusedError(
+            f"The certificate of {runner.identity} expired at {runner.expires:%Y-%m-%d %H:%M} UTC.",
+            next_step="The run ends here; the lab can start it again.",
+        )
 
 
 def announcement(dataset: HeldDataset) -> pb.DatasetAnnouncement:

@@ -31,6 +31,7 @@ class Status(BaseModel):
         clock_skew: seconds by which this machine's clock is ahead of the gateway's.
         revocations_made: when the list of revoked certificates was signed.
         runs: runs that it takes part in.
+        renewal_failure: when and why the certificate could not be renewed; empty once it has been.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -48,6 +49,7 @@ class Status(BaseModel):
     clock_skew: float = 0.0
     revocations_made: float | None = None
     runs: tuple[str, ...] = ()
+    renewal_failure: str = ""
 
 
 class StatusFile:
@@ -99,6 +101,8 @@ def describe(status: Status) -> list[tuple[str, str]]:
             ("Renewal", f"due in {_span(status.renewal_due - now)}"),
             ("Clock", f"{_span(status.clock_skew)} ahead of the gateway's"),
         ]
+    if status.renewal_failure:
+        lines.append(("Last renewal", f"failed at {status.renewal_failure}"))
     if status.revocations_made is not None:
         lines.append(("Revocation list", f"signed {_span(now - status.revocations_made)} ago"))
     lines.append(("Runs", ", ".join(status.runs) or "none"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -14,22 +14,23 @@ import grpc
 import grpc.aio
 import pytest
 
-from datalab.errors import IdentityError
+from datalab.errors import IdentityError, ServiceFailedError
 from datalab.home import Home
 from datalab.supervisor import Supervisor
 from federation.enrolment.client import enrol
 from federation.node import control
 from federation.node.doctor import examine
-from federation.node.status import read_status
+from federation.node.status import describe, read_status
 from federation.node.trust import LIST_FILE
 from federation.pb import federation_pb2 as pb
+from federation.pb.enrolment_pb2 import RenewRequest, RenewResponse
 from federation.pki import certificates
 from federation.pki.authority import create_authority
 from federation.pki.identity import Role, holder_from_pem
 from federation.pki.keys import Credentials
-from federation.pki.local import invite, issue_gateway_certificate, open_registry
+from federation.pki.local import invite, issue_gateway_certificate, open_authority, open_registry
 from federation.pki.seal import WELCOME, Sealer
-from federation.wire.protocol import NODE_CONNECT, PROTOCOL_MAJOR, PROTOCOL_MINOR
+from federation.wire.protocol import NODE_CONNECT, PROTOCOL_MAJOR, PROTOCOL_MINOR, RENEW
 from federation.wire.sealed import welcome_document
 from tests.support.federation import Federation
 from tests.support.serving import serving
@@ -54,6 +55,7 @@ class Answering:
         revocations: the list that it shows, if any.
         ahead: by how much its clock is.
         trust: the roots by which it lets nodes in; those of ``credentials`` if they are left out.
+        issue: makes a certificate chain of a signing request, for nodes that renew.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Answering:
         revocations: pb.RevocationList | None = None,
         ahead: timedelta = timedelta(0),
         trust: bytes = b"",
+        issue: Callable[[bytes], bytes] = lambda _: b"",
     ) -> None:
         self.hellos: list[pb.NodeHello] = []
         self.further: list[pb.ConnectRequest] = []
@@ -70,17 +73,22 @@ class Answering:
         self._revocations = revocations
         self._ahead = ahead
         self._trust = trust or credentials.trust_pem
+        self._issue = issue
 
     def serving(self) -> AbstractContextManager[int]:
         return serving(self._start)
 
     async def _start(self) -> tuple[grpc.aio.Server, int]:
-        service, _, method = NODE_CONNECT[1:].partition("/")
-        handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
+        connect: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
             self._connect, pb.ConnectRequest.FromString, pb.ConnectResponse.SerializeToString
         )
+        renew: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(
+            self._renew, RenewRequest.FromString, RenewResponse.SerializeToString
+        )
         server = grpc.aio.server()
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
+        for path, handler in ((NODE_CONNECT, connect), (RENEW, renew)):
+            service, _, method = path[1:].partition("/")
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
         pair = [(self._credentials.key_pem, self._credentials.chain_pem)]
         tls = grpc.ssl_server_credentials(pair, self._trust, require_client_auth=True)
         port = server.add_secure_port("127.0.0.1:0", tls)
@@ -107,6 +115,10 @@ class Answering:
         )
         async for frame in requests:
             self.further.append(frame)
+
+    async def _renew(self, request: RenewRequest, _: grpc.aio.ServicerContext[Any, Any]) -> RenewResponse:
+        chain = self._issue(request.certificate_request_pem)
+        return RenewResponse(certificate_chain_pem=chain, trust_bundle_pem=self._credentials.trust_pem)
 
 
 @pytest.fixture
@@ -230,6 +242,28 @@ def test_hours_between_the_clocks_are_said(
             federation.lab.announce("gateway", **gateway)
         with pytest.raises(IdentityError, match=r"not valid at this time by this machine's clock.*NTP"):
             enrol(token, tmp_path)
+
+
+def test_a_certificate_that_is_not_valid_yet_here_is_not_taken_and_the_agent_goes_on(
+    federation: Federation, node: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a node sees it whose clock is an hour slow: what it has is good, and what it is given is not yet."""
+    own, authority = Credentials.load(node.path / "identity").holder, open_authority(federation.lab)
+
+    def issue(request: bytes) -> bytes:
+        with monkeypatch.context() as patched:
+            patched.setattr(certificates, "BACKDATED", timedelta(minutes=-55))
+            return authority.issue(request, own.identity)
+
+    gateway = issue_gateway_certificate(federation.lab)
+    with Answering(gateway, revocations=known_list(node), issue=issue).serving() as port:
+        send_to(federation, node, port)
+        wait_until(lambda: read_status(node).state == "connected", "it was connected")
+        with pytest.raises(ServiceFailedError, match=r"valid from .* and this machine's clock says .*NTP"):
+            control.renew_now(node)
+        assert read_status(node).state == "connected"
+        assert Credentials.load(node.path / "identity").holder == own
+        assert any("clock says" in value for name, value in describe(read_status(node)) if name == "Last renewal")
 
 
 def test_a_gateway_that_hangs_up_on_the_nodes_certificate_is_said_to_do_so(
