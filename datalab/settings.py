@@ -35,7 +35,7 @@ class Certificates(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     hours: Annotated[float, Field(gt=0, le=90 * 24)] = 7 * 24
-    """Of a node, a gateway or another part of the lab, and the longest that a runner's is (a run may end sooner)."""
+    """Of a node, a gateway or a runner."""
 
 
 class Settings(BaseSettings):

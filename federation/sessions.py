@@ -7,7 +7,7 @@ import grpc
 from datalab.errors import NotFoundError
 from datalab.home import Home
 from federation.pb import federation_pb2 as pb
-from federation.pki.local import issue_lab_certificate
+from federation.pki.local import lab_credentials
 from federation.wire.protocol import LIST_SESSIONS
 
 TIMEOUT = 5.0
@@ -22,7 +22,7 @@ def sessions(home: Home) -> dict[str, float]:
         gateway = home.address("gateway")
     except NotFoundError:
         return {}
-    own = issue_lab_certificate(home)
+    own = lab_credentials(home)
     tls = grpc.ssl_channel_credentials(own.trust_pem, own.key_pem, own.chain_pem)
     options = (("grpc.enable_http_proxy", 0),)
     with grpc.secure_channel(f"{gateway['host']}:{gateway['port']}", tls, options=options) as channel:

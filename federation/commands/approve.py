@@ -10,7 +10,7 @@ from datalab.errors import BadInputError, NotFoundError
 from datalab.home import Home
 from federation.commands.operator import approve_member, role_option
 from federation.pki.identity import Role
-from federation.pki.local import issuing_folder
+from federation.pki.standing import authority_folder, read_standing
 
 
 @click.command()
@@ -34,7 +34,10 @@ def approve(subject: str, home: Path, role: str, key: str | None, *, yes: bool) 
     At a lab, NAME is a member whose key came in with its token. Compare the key's fingerprint with the one that
     `datalab node enrol` shows over there: whoever intercepted the token has another key.
     """
-    is_node, is_lab = (home / "node.toml").exists(), issuing_folder(Home(home)).exists()
+    is_node, is_lab = (
+        (home / "node.toml").exists(),
+        authority_folder(Home(home), read_standing(Home(home)).issuing).exists(),
+    )
     if is_node and is_lab:
         raise BadInputError(
             "This folder is the home of a node and of a lab at once.",

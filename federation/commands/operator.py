@@ -140,15 +140,16 @@ def rollover(home: Path, step: str, root: Path | None) -> None:
     old root counts no longer. A step that would leave a member behind is refused, and says which.
     """
     from federation.pki import rollover as steps
+    from federation.sessions import sessions
 
     place = Home(home)
     match step:
         case "start":
             made = steps.start(place, root)
         case "switch":
-            made = steps.switch(place)
+            made = steps.switch(place, sessions(place))
         case _:
-            made = steps.finish(place)
+            made = steps.finish(place, sessions(place))
     what = {"start": "is trusted from now on", "switch": "issues from now on", "finish": "is the only one"}[step]
     click.echo(f"The root with the SHA-256 {fingerprint(made.root)} {what}.")
 

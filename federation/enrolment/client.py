@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from ssl import DER_cert_to_PEM_cert
 from typing import TYPE_CHECKING, cast
@@ -22,14 +23,13 @@ from datalab.errors import (
 from datalab.home import write_atomically
 from federation.errors import FederationError, WireError
 from federation.pb import enrolment_pb2 as pb
-from federation.pki.identity import Identity
+from federation.pki.identity import Identity, public_key_sha256
 from federation.pki.keys import (
     Credentials,
     certificate_request,
     key_pem,
     load_key,
     new_key,
-    public_key_sha256,
 )
 from federation.pki.token import EnrolmentToken, check_address
 from federation.wire.channel import Proxy, proxy_options
@@ -156,6 +156,13 @@ def _explained(error: grpc.Call, address: str) -> DatalabError:
     }
     if code in refusals:
         return refusals[code](details, where=address)
+    if "certificate is not yet valid" in details or "certificate has expired" in details:
+        return IdentityError(
+            "The gateway's certificate is not valid at this time by this machine's clock, which says "
+            f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC.",
+            where=address,
+            next_step="Set this machine's clock (NTP); if it is right, tell the federation's operator.",
+        )
     if "CERTIFICATE_VERIFY_FAILED" in details:
         return IdentityError(
             "Whoever answers there is not of the federation that the token names.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import grpc
 import grpc.aio
 
-from datalab.errors import IdentityError
+from datalab.errors import IdentityError, RefusedError
 from federation.pb import enrolment_pb2 as pb
 from federation.pki.keys import Credentials, certificate_request, key_pem, new_key
 from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR, RENEW
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TIMEOUT = 20.0
+RENEWAL_RETRY = 60.0
+"""Seconds between two attempts to renew a certificate; there is a third of its life for them."""
 
 
 async def renew(present: Credentials, open_channel: Callable[[Credentials], grpc.aio.Channel]) -> Credentials:
@@ -27,6 +29,8 @@ async def renew(present: Credentials, open_channel: Callable[[Credentials], grpc
 
     Raises:
         IdentityError: the gateway refuses, or answers with something that is not for this member.
+        ClockError: the new certificate is not valid by this machine's clock.
+        RefusedError: not now: this member has got too many certificates of late.
         grpc.aio.AioRpcError: it cannot be reached.
     """
     key = new_key()
@@ -46,6 +50,8 @@ async def renew(present: Credentials, open_channel: Callable[[Credentials], grpc
         except grpc.aio.AioRpcError as error:
             if error.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMENT):
                 raise IdentityError(f"The gateway does not renew the certificate: {error.details()}") from error
+            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise RefusedError(f"The gateway does not renew the certificate now: {error.details()}") from error
             raise
     # Against the roots trusted so far: whoever has a gateway's key, perhaps a revoked one, could name their own roots.
     Credentials(key_pem(key), answer.certificate_chain_pem, present.trust_pem).check(present.holder.identity)

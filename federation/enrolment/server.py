@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import grpc
 import grpc.aio
 import structlog
 
-from datalab.errors import BadInputError, DatalabError, IdentityError
+from datalab.errors import BadInputError, DatalabError, IdentityError, RefusedError
 from federation.enrolment.limit import FailureLimit
 from federation.errors import WireError
 from federation.pb import enrolment_pb2 as pb
 from federation.pki.authority import MEMBER_LIFETIME, Authority
 from federation.pki.certificates import requested_key
-from federation.pki.identity import Identity, holder_from_pem
-from federation.pki.keys import public_key_sha256
+from federation.pki.identity import Identity, holder_from_pem, public_key_sha256
 from federation.pki.registry import Registry
 from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR, check_version
 
@@ -31,12 +30,18 @@ GATEWAY_FAULT = "The gateway has a fault. Ask its operator to look into its log.
 RETRY_SECONDS = 2
 """How long whoever waits for approval is asked to wait before asking again."""
 
-_REFUSALS: dict[type[DatalabError], grpc.StatusCode] = {
+REFUSALS: dict[type[DatalabError], grpc.StatusCode] = {
     IdentityError: grpc.StatusCode.PERMISSION_DENIED,
     BadInputError: grpc.StatusCode.INVALID_ARGUMENT,
     WireError: grpc.StatusCode.FAILED_PRECONDITION,
+    RefusedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 """What a peer is told the reason of; anything else is the lab's own trouble and stays in its log."""
+
+
+def refusal_code(error: DatalabError) -> grpc.StatusCode:
+    """Return the status of one of ``REFUSALS``."""
+    return next(code for kind, code in REFUSALS.items() if isinstance(error, kind))
 
 
 def enrolment_handler(
@@ -77,10 +82,9 @@ class _Enrolment:
             )
         try:
             return await asyncio.to_thread(self._issue_or_record, request, host)
-        except tuple(_REFUSALS) as error:
+        except tuple(REFUSALS) as error:
             self._limit.failed(host, time.monotonic())
-            code = next(code for kind, code in _REFUSALS.items() if isinstance(error, kind))
-            await context.abort(code, " ".join(filter(None, (error.what, error.next_step))))
+            await context.abort(refusal_code(error), " ".join(filter(None, (error.what, error.next_step))))
         except Exception:  # gRPC would show its text to the peer
             log.exception("enrolment failed")
             await context.abort(grpc.StatusCode.INTERNAL, GATEWAY_FAULT)
@@ -88,7 +92,7 @@ class _Enrolment:
     def _issue_or_record(self, request: pb.EnrolRequest, host: str) -> pb.EnrolResponse:
         try:
             return self._issue(request)
-        except tuple(_REFUSALS) as error:
+        except tuple(REFUSALS) as error:
             self._registry.audit.append("enrolment.refused", peer=host, reason=error.what)
             raise
 
@@ -100,11 +104,10 @@ class _Enrolment:
             return pb.EnrolResponse(
                 protocol_major=PROTOCOL_MAJOR, protocol_minor=PROTOCOL_MINOR, retry_after=RETRY_SECONDS
             )
-        asked = datetime.now(UTC)
         authority = self._authority()
         identity = Identity(authority.federation, invite.role, invite.name)
         chain = authority.issue(request.certificate_request_pem, identity, lifetime=self._lifetime)
-        self._registry.record_certificate(invite, holder_from_pem(chain), issued=asked)
+        self._registry.record_certificate(invite, holder_from_pem(chain), issued=authority.as_of)
         return pb.EnrolResponse(
             protocol_major=PROTOCOL_MAJOR,
             protocol_minor=PROTOCOL_MINOR,

@@ -75,7 +75,8 @@ class Hub:
 
     def sessions(self) -> list[Session[Any, Any]]:
         """Return every live stream."""
-        return [*self.nodes.values(), *self._former.values(), *(run.runner for run in self.runs.values())]
+        runners = (session for run in self.runs.values() for session in (*run.former, run.runner))
+        return [*self.nodes.values(), *self._former.values(), *runners]
 
     def cut_ended(self, now: datetime) -> None:
         """End the streams of whoever has been revoked, or whose certificate has expired."""
@@ -204,25 +205,56 @@ class Hub:
         requests: AsyncIterator[pb.ConductRequest],
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> None:
-        """Serve a runner's stream: one run.
+        """Serve a runner's stream: one run, or the rest of one that it continues with a new certificate.
 
         Raises:
-            WireError: the first frame does not open a run of this runner's own name.
+            WireError: the first frame does not open, or continue, a run of this runner's own name.
         """
         session = RunnerSession(holder)
-        run = Run((await anext(requests)).open, session, self._folder)
-        if run.id != holder.identity.name or run.id in self.runs:
+        opening = (await anext(requests)).open
+        run = self._continue(opening, session) if opening.continues else self._open(opening, session)
+        try:
+            await session.serve(requests, context, lambda frame: self._from_runner(run, frame))
+        except BaseException:
+            if session in run.former:  # what waited there is lost, and somebody may wait for it
+                run.runner.cut(WireError("The stream that the run's runner had continued was cut."))
+            raise
+        finally:
+            run.former.discard(session)
+            if run.runner is session:
+                del self.runs[run.id]
+                self._end(run)
+
+    def _open(self, opening: pb.RunOpen, session: RunnerSession) -> Run:
+        """Open a run, and offer it to its nodes."""
+        run = Run(opening, session, self._folder)
+        if run.id != session.identity.name or run.id in self.runs:
             raise WireError("A runner conducts the one run that its certificate names, once at a time.")
         self.runs[run.id] = run
         run.set_head(self._sign(self._record("run opened", run=run.id, nodes=sorted(run.places))))
         for name, place in run.places.items():
             if name in self.nodes:
                 self.nodes[name].send(pb.ConnectResponse(offer=place.offer))
-        try:
-            await session.serve(requests, context, lambda frame: self._from_runner(run, frame))
-        finally:
-            del self.runs[run.id]
-            self._end(run)
+        return run
+
+    def _continue(self, opening: pb.RunOpen, session: RunnerSession) -> Run:
+        """Have a runner's new stream take the place of the one before, and tell its nodes who it is now."""
+        run = self.runs.get(session.identity.name)
+        if run is None or opening.run_id != run.id:
+            raise WireError("This runner has no open run that it could continue.")
+        run.former.add(run.runner)
+        run.runner = session
+        session.send(pb.ConductResponse(continued=pb.RunContinued()))
+        self._record("runner renewed", run=run.id, serial=session.holder.serial)
+        for name, signed in ((place.node, place.offer) for place in opening.places if place.node in run.places):
+            offer = run.places[name].offer
+            offer.runner_signature, offer.runner_chain_pem = signed.runner_signature, signed.runner_chain_pem
+            renewed = pb.RunnerRenewed(
+                run_id=run.id, runner_signature=offer.runner_signature, runner_chain_pem=offer.runner_chain_pem
+            )
+            if name in self.nodes:
+                self.nodes[name].send(pb.ConnectResponse(runner_renewed=renewed))
+        return run
 
     def _end(self, run: Run) -> None:
         """Tell a run's nodes that it has ended; each gets a signature over the head that it has shown, to keep."""
@@ -237,6 +269,8 @@ class Hub:
             self._closing[run.id, name] = head
             while len(self._closing) > MAX_CLOSING:
                 self._closing.popitem(last=False)
+        for session in tuple(run.former):
+            session.cut(WireError("The run has ended."))
         run.close()
 
     def _sign(self, at: Head) -> pb.AuditHead:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,12 +16,13 @@ import structlog
 from datalab.audit.log import AuditLog
 from datalab.home import Home
 from federation.pb import federation_pb2 as pb
-from federation.pki.authority import ROOT_FILE, Authority
+from federation.pki.authority import Authority
 from federation.pki.crl import build_crl
 from federation.pki.keys import Credentials
-from federation.pki.local import FORMER, NEXT, issue_gateway_certificate, issuing_folder, open_authority, open_registry
+from federation.pki.local import issue_gateway_certificate, open_authority, open_registry
 from federation.pki.members import Revocations
 from federation.pki.seal import WELCOME, Sealer
+from federation.pki.standing import Standing, read_standing
 from federation.wire.sealed import certificate_evidence, welcome_document
 
 log = structlog.get_logger()
@@ -56,7 +58,7 @@ class _Listener:
 
 
 class GatewayIdentity:
-    """What the gateway signs and shows, current on every use.
+    """What the gateway signs and shows.
 
     The operator's commands change the files below it: ``refresh`` looks at them. New TLS connections are then made with
     the new certificate and the new roots; those that are open stay.
@@ -64,6 +66,11 @@ class GatewayIdentity:
     Args:
         home: of the lab.
         audit: the gateway's audit log, which gets every certificate that is taken into use.
+
+    Attributes:
+        credentials: the gateway's own.
+        revocations: the certificates that no longer count.
+        revoked: their serial numbers.
 
     Raises:
         DatalabError: there is no authority, or it cannot be opened.
@@ -73,25 +80,24 @@ class GatewayIdentity:
         self._home = home
         self._audit = audit
         self._registry = open_registry(home)
-        self._seen: tuple[int, ...] = ()
+        self._lock = threading.RLock()
+        self._standing: Standing | None = None
+        self._authority: Authority
         self._revoked_seen = 0
-        self._lock = threading.Lock()
-        self._authority: Authority | None = None
-        self._certified_by: Authority | None = None
         self.revocations = Revocations()
         self.revoked: frozenset[str] = frozenset()
         self._list = (datetime.min.replace(tzinfo=UTC), pb.RevocationList())
         self._listeners: list[_Listener] = []
-        self._take_certificate()
         self.refresh()
 
     @property
     def authority(self) -> Authority:
-        """The issuing authority as it is on disk at this moment; a rollover replaces it."""
+        """The authority that issues at this moment; a rollover replaces it.
+
+        The listeners go by its roots already, so that whatever it issues is accepted at once.
+        """
         with self._lock:
-            seen = tuple(_changed(issuing_folder(self._home, one) / ROOT_FILE) for one in ("issuing-ca", NEXT, FORMER))
-            if self._authority is None or seen != self._seen:
-                self._authority, self._seen = open_authority(self._home), seen
+            self._read_authority()
             return self._authority
 
     @property
@@ -110,23 +116,24 @@ class GatewayIdentity:
         Raises:
             DatalabError: they cannot be read.
         """
-        if self.authority is not self._certified_by:
-            self._take_certificate()
-        changed = self._read_revocations()
-        now, holder = datetime.now(UTC), self.credentials.holder
-        if holder.serial in self.revoked:
-            log.error("this gateway's certificate was revoked; taking a new key and certificate", serial=holder.serial)
-            self._take_certificate()
-        elif now > holder.renewal_due:
-            self._take_certificate()
+        with self._lock:
+            self._read_authority()
+            changed = self._read_revocations()
+            now, holder = datetime.now(UTC), self.credentials.holder
+            if holder.serial in self.revoked:
+                log.error("this gateway's certificate was revoked; taking a new one", serial=holder.serial)
+                self._take_certificate()
+            elif now > holder.renewal_due:
+                self._take_certificate()
         return changed
 
     def revocation_list(self) -> pb.RevocationList:
         """Return the signed list of revoked certificates."""
         now = datetime.now(UTC)
         if now - self._list[0] > SIGNED_ANEW:
-            crl = build_crl(self.authority, self.revocations, now)
-            self._list = (now, pb.RevocationList(crl_der=crl, issuer_pem=self.authority.issuer_pem))
+            authority = self.authority
+            crl = build_crl(authority, self.revocations, now)
+            self._list = (now, pb.RevocationList(crl_der=crl, issuer_pem=authority.issuer_pem))
         return self._list[1]
 
     def prove(self, welcome: pb.NodeWelcome, node: str, nonce: bytes) -> None:
@@ -134,8 +141,9 @@ class GatewayIdentity:
         welcome.time = time.time()
         welcome.revocations.CopyFrom(self.revocation_list())
         if nonce:
-            welcome.gateway_chain_pem = self.credentials.chain_pem
-            welcome.signature = self._sealer.seal(WELCOME, welcome_document(node, nonce))
+            sealer = self._sealer
+            welcome.gateway_chain_pem = sealer.credentials.chain_pem
+            welcome.signature = sealer.seal(WELCOME, welcome_document(node, nonce))
 
     def server_credentials(self) -> grpc.ServerCredentials:
         """Return credentials for the listener of members, who must show a certificate; they follow each change."""
@@ -152,10 +160,18 @@ class GatewayIdentity:
 
     def _configuration(self, *, clients: bool) -> grpc.ServerCertificateConfiguration:
         pair = [(self.credentials.key_pem, self.credentials.chain_pem)]
-        return grpc.ssl_server_certificate_configuration(pair, self.authority.trust_bundle_pem if clients else None)
+        return grpc.ssl_server_certificate_configuration(pair, self._authority.trust_bundle_pem if clients else None)
+
+    def _read_authority(self) -> None:
+        asked, standing = datetime.now(UTC), read_standing(self._home)
+        if standing == self._standing:
+            self._authority = replace(self._authority, as_of=asked)
+            return
+        self._authority = open_authority(self._home)
+        self._take_certificate()
+        self._standing = standing
 
     def _take_certificate(self) -> None:
-        self._certified_by = self.authority
         self.credentials: Credentials = issue_gateway_certificate(self._home)
         self._sealer = Sealer(self.credentials)
         self._list = (datetime.min.replace(tzinfo=UTC), self._list[1])

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import grpc
 import grpc.aio
 import structlog
 
-from datalab.errors import BadInputError, IdentityError
-from federation.enrolment.server import GATEWAY_FAULT
-from federation.errors import VersionError
+from federation.enrolment.server import GATEWAY_FAULT, REFUSALS, refusal_code
 from federation.gateway.guard import Guard
 from federation.gateway.identity import GatewayIdentity
 from federation.pb import enrolment_pb2 as pb
@@ -45,19 +43,15 @@ class Renewal:
         try:
             check_version(request.protocol_major, request.protocol_minor)
             return await asyncio.to_thread(self._issue, request, holder)
-        except VersionError as error:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-        except BadInputError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except IdentityError as error:
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
+        except tuple(REFUSALS) as error:
+            log.warning("renewal refused", member=str(holder.identity), reason=str(error))
+            await context.abort(refusal_code(error), str(error))
         except Exception:  # gRPC would show its text to the peer
             log.exception("renewal failed", member=str(holder.identity))
             await context.abort(grpc.StatusCode.INTERNAL, GATEWAY_FAULT)
 
     def _issue(self, request: pb.RenewRequest, holder: Holder) -> pb.RenewResponse:
-        asked = datetime.now(UTC)
         authority = self._gateway.authority
         chain = authority.issue(request.certificate_request_pem, holder.identity, lifetime=self._lifetime)
-        self._registry.record_renewal(holder, holder_from_pem(chain), issued=asked)
+        self._registry.record_renewal(holder, holder_from_pem(chain), issued=authority.as_of)
         return pb.RenewResponse(certificate_chain_pem=chain, trust_bundle_pem=authority.trust_bundle_pem)

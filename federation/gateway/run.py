@@ -58,6 +58,8 @@ class Run:
     def __init__(self, opening: pb.RunOpen, runner: RunnerSession, folder: Path) -> None:
         self.id = check_run_id(opening.run_id)
         self.runner = runner
+        # Streams that the runner's present one continues; they are read and written to their end.
+        self.former: set[RunnerSession] = set()
         self.places: dict[str, Place] = {}
         self.pending: dict[str, str] = {}
         self.end = pb.RunEnd(run_id=self.id, outcome="failed")

@@ -105,6 +105,8 @@ def _make_authority(home: Home) -> None:
     try:
         open_authority(home)
     except NotFoundError:
+        if open_registry(home).members():  # its authority is lost, and a new one would be a stranger to them
+            raise
         log.info("making a certificate authority; keep its root folder apart from this machine", home=str(home.path))
         create_federation(home)
 

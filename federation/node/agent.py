@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -15,12 +16,12 @@ import grpc.aio
 
 from datalab import __version__
 from datalab.audit.log import AuditLog
-from datalab.errors import DatalabError, IdentityError
+from datalab.errors import DatalabError, IdentityError, RefusedError
 from datalab.home import Home
 from datalab.lean import structlog
 from datalab.service import run_service
 from federation.enrolment.client import enrol, gateway_address
-from federation.enrolment.renewal import renew
+from federation.enrolment.renewal import RENEWAL_RETRY, renew
 from federation.errors import VersionError, WireError
 from federation.node.config import NodeConfig, load_config, load_proxy
 from federation.node.connection import Stream
@@ -33,15 +34,13 @@ from federation.node.runs import Runs, announcement
 from federation.node.status import StatusFile
 from federation.node.trust import GatewayTrust, UntrustedError
 from federation.pb import federation_pb2 as pb
-from federation.pki.keys import Credentials
+from federation.pki.keys import ClockError, Credentials
 from federation.wire.channel import mutual_tls_channel
 from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR
 
 log = structlog.get_logger()
 
 FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0
-RENEWAL_RETRY = 60.0
-"""Seconds between two attempts to renew a certificate; there is a third of its life for them."""
 STOP_SECONDS = 30.0
 """How long tasks under way may still take once the agent has been told to stop."""
 _FINAL = {
@@ -268,14 +267,17 @@ class _Agent:
             self._renew_now.clear()
             try:
                 await self._renew()
-            except (grpc.aio.AioRpcError, WireError, UntrustedError) as error:
-                log.warning("the certificate could not be renewed; trying again", error=str(error))
+            except (grpc.aio.AioRpcError, WireError, UntrustedError, RefusedError, ClockError) as error:
+                why = error.details() or "" if isinstance(error, grpc.aio.AioRpcError) else str(error)
+                log.warning("the certificate could not be renewed; trying again", error=why)
             except IdentityError:
                 raise
             except Exception as error:
+                why = f"{type(error).__name__}; the agent's log has the trace."
                 log.error("the certificate could not be renewed; trying again", exc_info=error)
             else:
                 continue
+            self._status.update(renewal_failure=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f} UTC: {why}")
             left = self._credentials.holder.expires.timestamp() - time.time()
             await asyncio.sleep(min(RENEWAL_RETRY, max(1.0, left / 10)))
 
@@ -288,7 +290,7 @@ class _Agent:
             self._take(await self._open(renewed, continues=True))
         renewed.store(self._folder)
         self._credentials = renewed
-        self._status.update(**self._certificate())
+        self._status.update(**self._certificate(), renewal_failure="")
         if former is not None:
             await former.finish()
         log.info("certificate renewed", expires=renewed.holder.expires.isoformat(timespec="seconds"))
@@ -324,8 +326,8 @@ class _Agent:
             case pb.RevocationList() as revocations:
                 self._trust.take_list(revocations, self._credentials)
                 await self._runs.end_revoked(self._trust.revoked)
-            case pb.ReplyRefused() as refused:
-                self._runs.note_refused(refused)
+            case pb.RunnerRenewed() | pb.ReplyRefused() as news:
+                self._runs.note(news)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

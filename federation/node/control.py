@@ -97,7 +97,7 @@ def renew_now(home: Home) -> None:
 
     Raises:
         NotFoundError: no agent runs in this home.
-        ServiceFailedError: it could not renew it in time; its log says why.
+        ServiceFailedError: it could not renew it, or not in time.
     """
     before = _running(home)
     handle = _open(before)
@@ -105,8 +105,11 @@ def renew_now(home: Home) -> None:
         signal.pidfd_send_signal(handle, RENEW_SIGNAL)
         deadline = time.monotonic() + RENEW_SECONDS
         while time.monotonic() < deadline:
-            if read_status(home).serial != before.serial:
+            now = read_status(home)
+            if now.serial != before.serial:
                 return
+            if now.renewal_failure not in ("", before.renewal_failure):
+                raise ServiceFailedError(f"The certificate was not renewed at {now.renewal_failure}")
             time.sleep(0.1)
     finally:
         os.close(handle)

@@ -11,12 +11,19 @@ import re
 import socket
 import ssl
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
+from datalab.errors import IdentityError
+from federation.pki.identity import holder_of
 from federation.pki.keys import Credentials
 from federation.wire.channel import Proxy
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 TIMEOUT = 5.0
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
@@ -33,8 +40,10 @@ class Cause(StrEnum):
     PROXY_CREDENTIALS = "proxy credentials"
     NO_TLS = "no tls"
     INSPECTED = "inspected"
+    IMPOSTOR = "impostor"
     CLOCK = "clock"
     EXPIRED = "expired"
+    CERTIFICATE = "certificate"
     TLS = "tls"
 
 
@@ -69,9 +78,9 @@ def diagnose(address: str, credentials: Credentials, proxy: Proxy | None) -> Dia
     try:
         with _connected(host, int(port), proxy) as raw:
             found = _try_tls(raw, host, address, credentials)
-        if found.cause is Cause.INSPECTED:
+        if found.cause in (Cause.INSPECTED, Cause.IMPOSTOR, Cause.CLOCK):
             with _connected(host, int(port), proxy) as raw:
-                return replace(found, what=f"{found.what} It was issued by {_issuer(raw, host)}.")
+                return replace(found, what=f"{found.what} {_about(found.cause, _shown(raw, host))}".strip())
         return found
     except _FoundError as error:
         return error.found
@@ -138,6 +147,7 @@ def _proxy_refusal(proxy: Proxy, code: int, address: str) -> _FoundError:
 
 def _try_tls(raw: socket.socket, host: str, address: str, credentials: Credentials) -> Diagnosis:
     context = ssl.create_default_context(cadata=credentials.trust_pem.decode("ascii"))
+    context.set_alpn_protocols(["h2"])  # gRPC hangs up on whoever does not speak HTTP/2
     with TemporaryDirectory() as folder:  # the standard library reads a client's key from a file only
         pair = Path(folder) / "identity.pem"
         pair.touch(mode=0o600)
@@ -146,8 +156,10 @@ def _try_tls(raw: socket.socket, host: str, address: str, credentials: Credentia
     try:
         with context.wrap_socket(raw, server_hostname=host) as tls:
             tls.settimeout(0.5)
-            with contextlib.suppress(TimeoutError):  # TLS 1.3: a client's certificate is refused after the handshake
-                tls.recv(1)
+            with contextlib.suppress(TimeoutError):
+                # TLS 1.3: a client's certificate is refused after the handshake, and by gRPC without a word.
+                if not tls.recv(1):
+                    return _not_accepted(address, credentials)
             return Diagnosis(Cause.NONE, f"The way to {address} is open.")
     except ssl.SSLCertVerificationError as error:
         return _untrusted(error, host, address)
@@ -173,6 +185,12 @@ def _untrusted(error: ssl.SSLCertVerificationError, host: str, address: str) -> 
         return Diagnosis(
             Cause.TLS, f"The gateway's certificate is not for the name {host}.", "Tell the federation's operator."
         )
+    if code == 26:
+        return Diagnosis(
+            Cause.IMPOSTOR,
+            f"Whoever answers at {address} is no gateway, and has a certificate of this federation for another use.",
+            "Tell the federation's operator: a member poses as the gateway, or the address is wrong.",
+        )
     return Diagnosis(
         Cause.INSPECTED,
         f"Whoever answers at {address} shows a certificate that is not of this federation ({message}).",
@@ -180,25 +198,52 @@ def _untrusted(error: ssl.SSLCertVerificationError, host: str, address: str) -> 
     )
 
 
-def _issuer(raw: socket.socket, host: str) -> str:
-    """Return who issued the certificate that is shown, for people; it is not trusted in any way."""
+def _about(cause: Cause, shown: Certificate | None) -> str:
+    """Return what there is to say of the certificate that is shown, for people; it is not trusted in any way."""
+    if shown is None:
+        return ""
+    if cause is Cause.INSPECTED:
+        return f"It was issued by {shown.issuer.rfc4514_string()[:200]}."
+    if cause is Cause.CLOCK:
+        begins, ends = (f"{at:%Y-%m-%d %H:%M}" for at in (shown.not_valid_before_utc, shown.not_valid_after_utc))
+        return f"It is valid from {begins} to {ends} UTC, and the clock says {datetime.now(UTC):%Y-%m-%d %H:%M}."
+    try:
+        return f"It is that of {holder_of(shown).identity}."
+    except IdentityError:
+        return ""
+
+
+def _shown(raw: socket.socket, host: str) -> Certificate | None:
+    """Return the certificate that is shown."""
     from cryptography import x509
 
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with context.wrap_socket(raw, server_hostname=host) as tls:
         shown = tls.getpeercert(binary_form=True)
-    if shown is None:
-        return "nobody"
-    return x509.load_der_x509_certificate(shown).issuer.rfc4514_string()[:200]
+    return None if shown is None else x509.load_der_x509_certificate(shown)
 
 
 def _tls_problem(error: ssl.SSLError, address: str, credentials: Credentials) -> Diagnosis:
     reason = error.reason or ""
     if "WRONG_VERSION" in reason or "HTTP_REQUEST" in reason:
         return Diagnosis(Cause.NO_TLS, f"Whoever answers at {address} does not speak TLS.", "Check the address.")
-    if credentials.days_left() <= 0 or "EXPIRED" in reason:
+    if "CERTIFICATE" in reason or "ALERT_UNKNOWN_CA" in reason:
+        return _not_accepted(address, credentials)
+    return Diagnosis(Cause.TLS, f"TLS with {address} failed ({reason or 'no reason given'}).", "Tell the operator.")
+
+
+def _not_accepted(address: str, credentials: Credentials) -> Diagnosis:
+    """Return why the gateway may have hung up on this node's certificate, which it does without giving a reason."""
+    holder, now = credentials.holder, datetime.now(UTC)
+    if holder.expires <= now:
         return Diagnosis(
             Cause.EXPIRED, "This node's certificate has expired.", "Enrol again with a new token: datalab node enrol"
         )
-    return Diagnosis(Cause.TLS, f"TLS with {address} failed ({reason or 'no reason given'}).", "Tell the operator.")
+    return Diagnosis(
+        Cause.CERTIFICATE,
+        f"The gateway at {address} does not accept this node's certificate, which is valid from "
+        f"{holder.not_before:%Y-%m-%d %H:%M} to {holder.expires:%Y-%m-%d %H:%M} UTC. "
+        f"This machine's clock says {now:%Y-%m-%d %H:%M}.",
+        "Set the clock (NTP) if it is wrong; if it is right, ask the federation's operator for a new token.",
+    )

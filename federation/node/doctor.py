@@ -21,7 +21,7 @@ from federation.node.diagnosis import Cause, diagnose
 from federation.node.ledger import read_spendings
 from federation.node.sandbox import check_sandbox
 from federation.node.status import read_status
-from federation.node.trust import SKEW_NOTED, GatewayTrust
+from federation.node.trust import SKEW_NOTED, SKEW_TOLERATED, GatewayTrust
 from federation.pki.keys import Credentials
 from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR
 
@@ -149,7 +149,10 @@ def _clock(node: _Node) -> Check:
         return Check("clock", "warning", "The agent has not compared it with the gateway's yet.", "Start the node.")
     if abs(skew) > SKEW_NOTED.total_seconds():
         what = f"This machine's clock is {skew:+.0f} seconds against the gateway's."
-        return Check("clock", "failed", what, "Set this machine's clock (NTP).")
+        state: State = "warning"
+        if abs(skew) > SKEW_TOLERATED.total_seconds():
+            state, what = "failed", f"{what} Certificates may be refused."
+        return Check("clock", state, what, "Set this machine's clock (NTP).")
     return Check("clock", "ok", f"Within {abs(skew):.1f} seconds of the gateway's.")
 
 

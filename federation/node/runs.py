@@ -16,7 +16,7 @@ from federation.node.facts import Keys, gather
 from federation.node.ledger import Ledger, Spending
 from federation.node.policy import HeldDataset, asked_by, check_action, check_still_permitted, decide
 from federation.node.run import NodeRun
-from federation.node.trust import GatewayTrust
+from federation.node.trust import SKEW_TOLERATED, GatewayTrust
 from federation.node.witness import Witness
 from federation.node.worker import WorkerLostError
 from federation.pb import federation_pb2 as pb
@@ -70,8 +70,8 @@ class Runs:
         self._credentials = credentials
         self._witness = Witness(audit, trust, credentials)
         self._runs: dict[str, NodeRun] = {}
-        # Serial numbers of the certificates with which the runners of these runs have signed.
-        self._runners: dict[str, str] = {}
+        # The certificates with which the runners of these runs have signed.
+        self._runners: dict[str, Holder] = {}
         self._stopping = False
 
     def get(self, run_id: str) -> NodeRun | None:
@@ -104,6 +104,8 @@ class Runs:
                 self._record_decision(decision, offer)
             elif not _same(known.offer, offer):
                 raise RefusedError("This run is known here with another offer; a run does not change.")
+            else:
+                self._runners[offer.run_id] = self._check_runner(offer)  # it may have renewed its certificate
             await known.ready(lambda fetch: send(pb.ConnectRequest(fetch=fetch)))
         except RefusedError as error:
             decision.code, decision.reason = pb.DECISION_CODE_REFUSED, str(error)[:MAX_REASON]
@@ -156,19 +158,37 @@ class Runs:
 
     async def end_revoked(self, revoked: Collection[str]) -> None:
         """End every run whose runner's certificate has been revoked."""
-        for run_id in [run_id for run_id, serial in self._runners.items() if serial in revoked]:
+        for run_id in [run_id for run_id, runner in self._runners.items() if runner.serial in revoked]:
             if await self._drop(run_id):
                 self._audit.append("run ended", run=run_id, outcome="runner revoked")
 
-    def note_refused(self, refused: pb.ReplyRefused) -> None:
-        """Write down that the lab refused a reply of this node."""
-        if refused.run_id in self._runs:
-            self._audit.append(
-                "reply refused by the lab",
-                run=refused.run_id,
-                task=refused.task_id[:64],
-                reason=refused.reason[:MAX_REASON],
-            )
+    def note(self, news: pb.RunnerRenewed | pb.ReplyRefused) -> None:
+        """Take note of something about a run that this node takes part in."""
+        run = self._runs.get(news.run_id)
+        if run is None:
+            return
+        if isinstance(news, pb.RunnerRenewed):
+            self._note_renewed(run, news)
+            return
+        self._audit.append(
+            "reply refused by the lab",
+            run=news.run_id,
+            task=news.task_id[:64],
+            reason=news.reason[:MAX_REASON],
+        )
+
+    def _note_renewed(self, run: NodeRun, renewed: pb.RunnerRenewed) -> None:
+        """Know a run's runner by its new certificate from now on, if that has signed the same offer."""
+        offer = pb.Offer()
+        offer.CopyFrom(run.offer)
+        offer.runner_signature, offer.runner_chain_pem = renewed.runner_signature, renewed.runner_chain_pem
+        try:
+            runner = self._check_runner(offer)
+        except RefusedError as error:
+            log.warning("a runner's new certificate is refused", run=renewed.run_id, reason=str(error))
+            return
+        self._runners[renewed.run_id] = runner
+        self._audit.append("runner renewed", run=renewed.run_id, runner=runner.serial)
 
     async def keep_only(self, open_runs: Collection[str]) -> None:
         """End every run that the gateway no longer knows: it ended while this node was not connected."""
@@ -197,7 +217,7 @@ class Runs:
         approval = decide(asked_by(offer), facts)
         spent = self._ledger.spend(Spending(offer.run_id, offer.dataset, approval.epsilon, now))
         self._audit.append("run charged", run=offer.run_id, epsilon=str(approval.epsilon), ledger_head=str(spent))
-        self._runners[offer.run_id] = runner.serial
+        self._runners[offer.run_id] = runner
         return NodeRun(self._node, offer, approval, self._config, self._home)
 
     def _check_runner(self, offer: pb.Offer) -> Holder:
@@ -227,6 +247,7 @@ class Runs:
             raise RefusedError("This node does not take part in that run.")
         if self._stopping:
             raise RefusedError("This node is being stopped.")
+        check_runner_current(self._runners[task.run_id], datetime.now(UTC))
         check_action(run.approval, task.message_type)
         check_still_permitted(run.approval, self._config.policy, datetime.now(UTC))
         seconds = min(task.ttl, self._config.resources.task_seconds)
@@ -249,8 +270,17 @@ class Runs:
             dataset=offer.dataset,
             version=offer.dataset_version,
             purpose=offer.purpose,
-            runner=self._runners.get(offer.run_id, ""),
+            runner=runner.serial if (runner := self._runners.get(offer.run_id)) else "",
             lab_head=self._witness.checked_head(offer.audit_head),
+        )
+
+
+def check_runner_current(runner: Holder, now: datetime) -> None:
+    """Raise RefusedError if a runner's certificate has expired, by more than clocks may differ."""
+    if runner.expires + SKEW_TOLERATED < now:
+        raise RefusedError(
+            f"The certificate of {runner.identity} expired at {runner.expires:%Y-%m-%d %H:%M} UTC.",
+            next_step="The run ends here; the lab can start it again.",
         )
 
 
@@ -265,10 +295,11 @@ def announcement(dataset: HeldDataset) -> pb.DatasetAnnouncement:
 
 
 def _same(known: pb.Offer, offer: pb.Offer) -> bool:
-    """Whether two offers ask for the same; the lab's audit head moves on between them."""
+    """Whether two offers ask for the same; between them the lab's audit head moves on, and the runner renews."""
     again = pb.Offer()
     again.CopyFrom(offer)
     again.audit_head.CopyFrom(known.audit_head)
+    again.runner_signature, again.runner_chain_pem = known.runner_signature, known.runner_chain_pem
     return bool(again == known)
 
 

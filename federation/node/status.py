@@ -31,6 +31,7 @@ class Status(BaseModel):
         clock_skew: seconds by which this machine's clock is ahead of the gateway's.
         revocations_made: when the list of revoked certificates was signed.
         runs: runs that it takes part in.
+        renewal_failure: when and why the certificate could not be renewed; empty once it has been.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -48,6 +49,7 @@ class Status(BaseModel):
     clock_skew: float = 0.0
     revocations_made: float | None = None
     runs: tuple[str, ...] = ()
+    renewal_failure: str = ""
 
 
 class StatusFile:
@@ -56,7 +58,7 @@ class StatusFile:
     def __init__(self, home: Home) -> None:
         self._path = _path(home)
         self._now = Status(state="connecting", since=time.time(), pid=os.getpid(), started=start_ticks(os.getpid()))
-        self._written: Status | None = None  # what is in the file may be an earlier process's
+        self._written: Status | None = None  # the file may still be an earlier process's
 
     def update(self, **changes: object) -> None:
         """Write what has changed; a new ``state`` begins now."""
@@ -97,8 +99,10 @@ def describe(status: Status) -> list[tuple[str, str]]:
             ("Gateway", status.gateway),
             ("Certificate", f"good for {_span(status.certificate_expires - now)}"),
             ("Renewal", f"due in {_span(status.renewal_due - now)}"),
-            ("Clock", f"{status.clock_skew:+.1f} s against the gateway's"),
+            ("Clock", f"{_span(status.clock_skew)} ahead of the gateway's"),
         ]
+    if status.renewal_failure:
+        lines.append(("Last renewal", f"failed at {status.renewal_failure}"))
     if status.revocations_made is not None:
         lines.append(("Revocation list", f"signed {_span(now - status.revocations_made)} ago"))
     lines.append(("Runs", ", ".join(status.runs) or "none"))

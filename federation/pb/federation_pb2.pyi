@@ -53,7 +53,7 @@ class ConnectRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[NodeHello, _Mapping]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_closed: _Optional[_Union[RunClosed, _Mapping]] = ...) -> None: ...
 
 class ConnectResponse(_message.Message):
-    __slots__ = ("welcome", "offer", "task", "fetch", "chunk", "run_end", "revocations", "reply_refused")
+    __slots__ = ("welcome", "offer", "task", "fetch", "chunk", "run_end", "revocations", "reply_refused", "runner_renewed")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     OFFER_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +62,7 @@ class ConnectResponse(_message.Message):
     RUN_END_FIELD_NUMBER: _ClassVar[int]
     REVOCATIONS_FIELD_NUMBER: _ClassVar[int]
     REPLY_REFUSED_FIELD_NUMBER: _ClassVar[int]
+    RUNNER_RENEWED_FIELD_NUMBER: _ClassVar[int]
     welcome: NodeWelcome
     offer: Offer
     task: Task
@@ -70,7 +71,8 @@ class ConnectResponse(_message.Message):
     run_end: RunEnd
     revocations: RevocationList
     reply_refused: ReplyRefused
-    def __init__(self, welcome: _Optional[_Union[NodeWelcome, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ..., revocations: _Optional[_Union[RevocationList, _Mapping]] = ..., reply_refused: _Optional[_Union[ReplyRefused, _Mapping]] = ...) -> None: ...
+    runner_renewed: RunnerRenewed
+    def __init__(self, welcome: _Optional[_Union[NodeWelcome, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ..., revocations: _Optional[_Union[RevocationList, _Mapping]] = ..., reply_refused: _Optional[_Union[ReplyRefused, _Mapping]] = ..., runner_renewed: _Optional[_Union[RunnerRenewed, _Mapping]] = ...) -> None: ...
 
 class ConductRequest(_message.Message):
     __slots__ = ("open", "task", "fetch", "chunk", "run_end", "reply_refused")
@@ -89,16 +91,18 @@ class ConductRequest(_message.Message):
     def __init__(self, open: _Optional[_Union[RunOpen, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ..., reply_refused: _Optional[_Union[ReplyRefused, _Mapping]] = ...) -> None: ...
 
 class ConductResponse(_message.Message):
-    __slots__ = ("decision", "reply", "fetch", "chunk")
+    __slots__ = ("decision", "reply", "fetch", "chunk", "continued")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     REPLY_FIELD_NUMBER: _ClassVar[int]
     FETCH_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
+    CONTINUED_FIELD_NUMBER: _ClassVar[int]
     decision: Decision
     reply: Reply
     fetch: Fetch
     chunk: Chunk
-    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ...) -> None: ...
+    continued: RunContinued
+    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., continued: _Optional[_Union[RunContinued, _Mapping]] = ...) -> None: ...
 
 class NodeHello(_message.Message):
     __slots__ = ("protocol_major", "protocol_minor", "software", "datasets", "nonce", "continues")
@@ -203,7 +207,7 @@ class Offer(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., app_sha256: _Optional[bytes] = ..., dataset: _Optional[str] = ..., dataset_version: _Optional[int] = ..., permit: _Optional[str] = ..., purpose: _Optional[str] = ..., seed: _Optional[int] = ..., config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ..., runner_signature: _Optional[bytes] = ..., runner_chain_pem: _Optional[bytes] = ..., app_signature: _Optional[str] = ...) -> None: ...
 
 class RunOpen(_message.Message):
-    __slots__ = ("run_id", "places", "timeout")
+    __slots__ = ("run_id", "places", "timeout", "continues")
     class Place(_message.Message):
         __slots__ = ("node", "offer")
         NODE_FIELD_NUMBER: _ClassVar[int]
@@ -214,10 +218,26 @@ class RunOpen(_message.Message):
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PLACES_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    CONTINUES_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     places: _containers.RepeatedCompositeFieldContainer[RunOpen.Place]
     timeout: float
-    def __init__(self, run_id: _Optional[str] = ..., places: _Optional[_Iterable[_Union[RunOpen.Place, _Mapping]]] = ..., timeout: _Optional[float] = ...) -> None: ...
+    continues: bool
+    def __init__(self, run_id: _Optional[str] = ..., places: _Optional[_Iterable[_Union[RunOpen.Place, _Mapping]]] = ..., timeout: _Optional[float] = ..., continues: _Optional[bool] = ...) -> None: ...
+
+class RunContinued(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RunnerRenewed(_message.Message):
+    __slots__ = ("run_id", "runner_signature", "runner_chain_pem")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    RUNNER_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    RUNNER_CHAIN_PEM_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    runner_signature: bytes
+    runner_chain_pem: bytes
+    def __init__(self, run_id: _Optional[str] = ..., runner_signature: _Optional[bytes] = ..., runner_chain_pem: _Optional[bytes] = ...) -> None: ...
 
 class Decision(_message.Message):
     __slots__ = ("run_id", "node", "code", "reason", "audit_head", "identity", "countersignature")

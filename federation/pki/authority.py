@@ -37,7 +37,7 @@ ROOT_LIFETIME = timedelta(days=20 * 365)
 ISSUING_LIFETIME = timedelta(days=5 * 365)
 MEMBER_LIFETIME = timedelta(days=7)
 
-_ROOT_KEY, ROOT_FILE = "root.key.pem", "root.pem"
+_ROOT_KEY, _ROOT = "root.key.pem", "root.pem"
 _ISSUING_KEY, _ISSUING = "issuing.key.pem", "issuing.pem"
 
 
@@ -51,6 +51,7 @@ class Authority:
         certificate: the issuing certificate, signed by the root.
         key: the issuing key.
         other_roots: what members trust besides: during a rollover, the root before or after this one.
+        as_of: when it was known to be the one that issues.
     """
 
     federation: str
@@ -58,23 +59,25 @@ class Authority:
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey = field(repr=False)
     other_roots: tuple[x509.Certificate, ...] = ()
+    as_of: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @classmethod
-    def load(cls, issuing_folder: Path, passphrase: str, other_roots: Sequence[x509.Certificate] = ()) -> Self:
+    def load(cls, issuing_folder: Path, passphrase: str, others: Sequence[Path] = ()) -> Self:
         """Read an issuing authority.
 
         Args:
             issuing_folder: as ``create_authority`` has written it.
             passphrase: of its key.
-            other_roots: what members trust besides its own root.
+            others: folders of authorities whose roots members trust besides its own.
 
         Raises:
-            NotFoundError: there is none in ``issuing_folder``.
+            NotFoundError: there is none in one of the folders.
             IdentityError: the passphrase is wrong, or the files are damaged.
         """
-        names = (_ISSUING_KEY, _ISSUING, ROOT_FILE)
+        names = (_ISSUING_KEY, _ISSUING, _ROOT)
         try:
             key_data, issuing_data, root_data = ((issuing_folder / name).read_bytes() for name in names)
+            other_data = [(folder / _ROOT).read_bytes() for folder in others]
         except OSError as error:
             raise NotFoundError(
                 f"There is no certificate authority in {issuing_folder}: {error.strerror}.",
@@ -87,7 +90,8 @@ class Authority:
             key = load_pem_private_key(key_data, passphrase.encode())
             if not isinstance(key, ec.EllipticCurvePrivateKey):
                 raise TypeError("not an EC key")
-            return cls(federation_of(certificate), root, certificate, key, tuple(other_roots))
+            other_roots = tuple(x509.load_pem_x509_certificate(one) for one in other_data)
+            return cls(federation_of(certificate), root, certificate, key, other_roots)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise IdentityError(
                 "The certificate authority cannot be opened: wrong passphrase, or a damaged file.",
@@ -181,13 +185,13 @@ def create_authority(root_folder: Path, issuing_folder: Path, *, federation: str
     encrypted = BestAvailableEncryption(passphrase.encode())
     for path, data in (
         (root_folder / _ROOT_KEY, root.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())),
-        (root_folder / ROOT_FILE, root_certificate.public_bytes(Encoding.PEM)),
+        (root_folder / _ROOT, root_certificate.public_bytes(Encoding.PEM)),
         (
             issuing_folder / _ISSUING_KEY,
             issuing.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encrypted),
         ),
         (issuing_folder / _ISSUING, certificate.public_bytes(Encoding.PEM)),
-        (issuing_folder / ROOT_FILE, root_certificate.public_bytes(Encoding.PEM)),
+        (issuing_folder / _ROOT, root_certificate.public_bytes(Encoding.PEM)),
     ):
         write_atomically(path, data)
     return Authority(federation, root_certificate, certificate, issuing.key)

@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
+from datalab.canonical import sha256_hex
 from datalab.errors import IdentityError
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
     from cryptography.x509 import Certificate
 
 # 63 characters: the length of a DNS label, and less than X.509 allows in a name (64).
@@ -90,18 +92,27 @@ class Holder:
         serial: its serial number, lower-case hexadecimal.
         not_before: start of its validity, UTC.
         expires: last second of its validity, UTC.
+        key_sha256: SHA-256 of its public key.
     """
 
     identity: Identity
     serial: str
     not_before: datetime
     expires: datetime
+    key_sha256: str
 
     @property
     def renewal_due(self) -> datetime:
         """When it is to be renewed, UTC."""
         issued = self.not_before + BACKDATED
         return issued + (self.expires - issued) * RENEWED_AT
+
+
+def public_key_sha256(key: CertificatePublicKeyTypes) -> str:
+    """Return the SHA-256 of a public key (of its SubjectPublicKeyInfo), 64 hexadecimal characters."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return sha256_hex(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def holder_of(certificate: Certificate) -> Holder:
@@ -131,6 +142,7 @@ def holder_of(certificate: Certificate) -> Holder:
         serial=f"{certificate.serial_number:x}",
         not_before=certificate.not_valid_before_utc,
         expires=certificate.not_valid_after_utc,
+        key_sha256=public_key_sha256(certificate.public_key()),
     )
 
 

@@ -8,21 +8,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from datalab.canonical import sha256_hex
 from datalab.errors import IdentityError, NotFoundError
 from datalab.home import write_atomically
 from federation.pki.identity import Holder, Identity, holder_from_pem, holder_of
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.x509 import Certificate
 
 IDENTITY_FILE = "identity.pem"
 """Private key and certificate chain in one file, so that a crash never leaves the one without the other."""
 TRUST_FILE = "trust.pem"
+_TIME = "%Y-%m-%d %H:%M:%S"
 _FORMERLY = ("key.pem", "chain.pem")
 """Where releases before 0.2 kept the two."""
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+
+
+class ClockError(IdentityError):
+    """A certificate is not valid at this time by this machine's clock, and good otherwise."""
 
 
 def new_key() -> EllipticCurvePrivateKey:
@@ -55,13 +59,6 @@ def load_key(pem: bytes) -> EllipticCurvePrivateKey:
     if not isinstance(key, EllipticCurvePrivateKey):
         raise IdentityError("The private key is not an EC key.", next_step="Enrol again with a new token.")
     return key
-
-
-def public_key_sha256(key: EllipticCurvePublicKey) -> str:
-    """Return the SHA-256 of a public key (of its SubjectPublicKeyInfo), 64 hexadecimal characters."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    return sha256_hex(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def certificate_request(key: EllipticCurvePrivateKey) -> bytes:
@@ -157,7 +154,8 @@ def check_chain(chain_pem: bytes, trust_pem: bytes, *, now: datetime, serves: bo
         serves: whether it must be a server's certificate (a gateway's) instead of a client's.
 
     Raises:
-        IdentityError: it does not lead there, is not for this use, or is expired or not yet valid.
+        IdentityError: it does not lead there, or is not for this use.
+        ClockError: it does and is, and has expired or is not valid yet.
     """
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -165,12 +163,13 @@ def check_chain(chain_pem: bytes, trust_pem: bytes, *, now: datetime, serves: bo
 
     purpose = ExtendedKeyUsageOID.SERVER_AUTH if serves else ExtendedKeyUsageOID.CLIENT_AUTH
     try:
-        leaf, *others = x509.load_pem_x509_certificates(chain_pem)
+        leaf, *others = chain = x509.load_pem_x509_certificates(chain_pem)
+        begins, ends = max(one.not_valid_before_utc for one in chain), min(one.not_valid_after_utc for one in chain)
         # A server's DNS names are for TLS to check; here only the chain and the use count, the same way for both kinds.
         policy = (
             PolicyBuilder()
             .store(Store(x509.load_pem_x509_certificates(trust_pem)))
-            .time(now)
+            .time(min(max(now, begins), ends))
             .extension_policies(ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=ExtensionPolicy.permit_all())
         )
         policy.build_client_verifier().verify(leaf, others)
@@ -178,7 +177,17 @@ def check_chain(chain_pem: bytes, trust_pem: bytes, *, now: datetime, serves: bo
             raise ValueError("the certificate is for another use")
     except (ValueError, VerificationError, x509.ExtensionNotFound) as error:
         raise IdentityError(
-            "The certificate was not issued by the federation's authority for this use, or is not valid now.",
-            next_step="Check that this machine's clock is right, then enrol again with a new token.",
+            "The certificate was not issued by the federation's authority for this use.",
+            next_step="Tell the federation's operator; a new token may be needed.",
         ) from error
+    if now < begins:
+        raise ClockError(
+            f"The certificate is valid from {begins:{_TIME}} UTC on, and this machine's clock says {now:{_TIME}}.",
+            next_step="Set this machine's clock (NTP).",
+        )
+    if now > ends:
+        raise ClockError(
+            f"The certificate expired at {ends:{_TIME}} UTC, and this machine's clock says {now:{_TIME}}.",
+            next_step="Set this machine's clock (NTP); if it is right, enrol again with a new token.",
+        )
     return leaf

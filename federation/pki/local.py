@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from datalab.errors import IdentityError
 from datalab.home import Home
 from datalab.settings import load_settings
-from federation.pki.authority import ROOT_FILE, Authority, create_authority
+from federation.pki.authority import Authority, create_authority
 from federation.pki.certificates import fingerprint
 from federation.pki.identity import Identity, Role, holder_from_pem
 from federation.pki.keys import Credentials, certificate_request, key_pem, new_key
 from federation.pki.members import Invite
 from federation.pki.registry import INVITE_LIFETIME, Registry
+from federation.pki.standing import authority_folder, read_standing
 from federation.pki.token import EnrolmentToken
 
-NEXT, FORMER = "next-ca", "former-ca"
-"""The authority that is to take over, and the one that it has taken over from (see ``federation.pki.rollover``)."""
 ISSUING_SECRET = "issuing-ca"  # noqa: S105 - a secret's name
+LAB_LIFETIME = timedelta(hours=1)
 _COUNTRY = "EU"
 
 
@@ -37,7 +38,7 @@ def create_federation(home: Home, root_folder: Path | None = None) -> Authority:
     """
     authority = create_authority(
         root_folder or home.folder("root-ca"),
-        issuing_folder(home),
+        authority_folder(home, read_standing(home).issuing),
         federation=load_settings(home).federation,
         passphrase=home.secret(ISSUING_SECRET),
     )
@@ -54,12 +55,11 @@ def open_authority(home: Home) -> Authority:
         NotFoundError: there is none yet (``datalab pki init``).
         IdentityError: it cannot be opened.
     """
-    others = [
-        x509.load_pem_x509_certificate(root.read_bytes())
-        for root in (issuing_folder(home, kind) / ROOT_FILE for kind in (NEXT, FORMER))
-        if root.exists()
-    ]
-    return Authority.load(issuing_folder(home), home.secret(ISSUING_SECRET), others)
+    asked = datetime.now(UTC)
+    standing = read_standing(home)
+    others = [authority_folder(home, standing.other)] if standing.other else []
+    authority = Authority.load(authority_folder(home, standing.issuing), home.secret(ISSUING_SECRET), others)
+    return replace(authority, as_of=asked)
 
 
 def open_registry(home: Home) -> Registry:
@@ -119,19 +119,31 @@ def issue_gateway_certificate(home: Home, name: str = "gateway") -> Credentials:
     return _issue_here(home, Role.GATEWAY, name, dns_names=sorted(names), ips=sorted(addresses, key=str))
 
 
-def issue_lab_certificate(home: Home) -> Credentials:
-    """Make a key and a certificate for a process of the lab that asks the gateway something; good for an hour."""
-    return _issue_here(home, Role.LAB, "lab", lifetime=timedelta(hours=1))
+def lab_credentials(home: Home) -> Credentials:
+    """Return the credentials with which a process of the lab asks the gateway something.
+
+    They are kept in the home, and made anew once they are due, revoked, or of an authority that no longer issues.
+    """
+    folder = home.path / "identity"
+    authority = open_authority(home)
+    if Credentials.exist(folder):
+        kept = Credentials.load(folder)
+        try:
+            open_registry(home).check_admitted(kept.holder)
+        except IdentityError:
+            pass  # whoever revoked it did not mean the lab itself, which holds the authority
+        else:
+            current = authority.issuer_pem in kept.chain_pem and kept.trust_pem == authority.trust_bundle_pem
+            if current and datetime.now(UTC) < kept.holder.renewal_due:
+                return kept
+    made = _issue_here(home, Role.LAB, "lab", lifetime=LAB_LIFETIME)
+    made.store(folder)
+    return made
 
 
 def member_lifetime(home: Home) -> timedelta:
     """Return for how long certificates are issued in this home."""
     return timedelta(hours=load_settings(home).certificates.hours)
-
-
-def issuing_folder(home: Home, kind: str = "issuing-ca") -> Path:
-    """Return the folder of the issuing authority, or of the ``NEXT`` or the ``FORMER`` one during a rollover."""
-    return home.path / "federation" / kind
 
 
 def _issue_here(

@@ -48,7 +48,15 @@ class Invite(BaseModel):
 
 
 class IssuedCertificate(BaseModel):
-    """A certificate of a member; ``revoked`` says when it was withdrawn, if it was."""
+    """A certificate of a member.
+
+    Attributes:
+        serial: its serial number, lower-case hexadecimal.
+        issued: when it was issued.
+        expires: when it ends.
+        revoked: when it was withdrawn, if it was.
+        key_sha256: SHA-256 of its public key; empty in records of before 0.2.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,6 +64,7 @@ class IssuedCertificate(BaseModel):
     issued: AwareDatetime
     expires: AwareDatetime
     revoked: AwareDatetime | None = None
+    key_sha256: str = ""
 
 
 class Revoked(BaseModel):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,12 +17,14 @@ from pydantic import ValidationError
 
 from datalab.audit.log import AuditLog
 from datalab.canonical import sha256_hex
-from datalab.errors import BadInputError, IdentityError, NotFoundError
+from datalab.errors import BadInputError, IdentityError, NotFoundError, RefusedError
 from datalab.home import write_atomically
 from federation.pki.identity import Holder, Identity, Role
 from federation.pki.members import Invite, IssuedCertificate, Member, Revocations, Revoked
 
 INVITE_LIFETIME = timedelta(days=7)
+MAX_CERTIFICATES = 8
+"""That a member can get within a tenth of a certificate's life."""
 
 
 class Registry:
@@ -165,11 +167,12 @@ class Registry:
         Args:
             invite: what it was issued for.
             holder: what it says.
-            issued: a moment before the authority was chosen that issued it, by which a rollover judges it; now, if left
-                out.
+            issued: when its authority was known to issue, by which a rollover judges it; now, if left out.
 
         Raises:
             IdentityError: the member was revoked after it was invited.
+            BadInputError: the member has had a certificate for this key before.
+            RefusedError: it has got too many in a short time.
         """
         with self._locked():
             known = self._find(holder.identity)
@@ -190,6 +193,8 @@ class Registry:
 
         Raises:
             IdentityError: the former one is not in the register, or was revoked in this moment.
+            BadInputError: the member has had a certificate for this key before.
+            RefusedError: it has got too many in a short time.
         """
         with self._locked():
             return self._enter(self.check_admitted(former), holder, issued)
@@ -258,8 +263,17 @@ class Registry:
     def _enter(self, member: Member, holder: Holder, issued: datetime | None) -> Member:
         """Add a certificate to a member's record, which is under the lock; those that have expired leave it."""
         now = datetime.now(UTC)
-        new = IssuedCertificate(serial=holder.serial, issued=issued or now, expires=holder.expires)
-        kept = (one for one in member.certificates if one.expires > now)
+        new = IssuedCertificate(
+            serial=holder.serial, issued=issued or now, expires=holder.expires, key_sha256=holder.key_sha256
+        )
+        kept = [one for one in member.certificates if one.expires > now]
+        if any(one.key_sha256 == new.key_sha256 for one in kept):
+            raise BadInputError(
+                f"{holder.identity} has had a certificate for this key before; a new one needs a new key.",
+                next_step="Renew with `datalab node renew`, or enrol with `datalab node enrol`: both make one.",
+            )
+        if holder.identity.role is not Role.GATEWAY:  # gateways issue for themselves, once a start
+            _check_rate(holder, kept, now)
         member = member.model_copy(update={"certificates": (*kept, new)})
         self.audit.append(
             "certificate.issued",
@@ -318,6 +332,18 @@ def expired_error(holder: Holder) -> IdentityError:
         f"The certificate of {holder.identity} expired at {holder.expires:%Y-%m-%d %H:%M} UTC.",
         next_step="It should have been renewed before: see the member's log. Enrol with a new token.",
     )
+
+
+def _check_rate(holder: Holder, kept: Sequence[IssuedCertificate], now: datetime) -> None:
+    """Raise RefusedError if a member has got too many certificates of late: something there goes round in circles."""
+    window = (holder.expires - now) / 10
+    recent = sorted(one.issued for one in kept if one.issued > now - window)
+    if len(recent) >= MAX_CERTIFICATES:
+        again = recent[-MAX_CERTIFICATES] + window
+        raise RefusedError(
+            f"{holder.identity} has got {len(recent)} certificates since {recent[0]:%Y-%m-%d %H:%M} UTC.",
+            next_step=f"See in its log why, and try again after {again:%Y-%m-%d %H:%M} UTC.",
+        )
 
 
 def _write(path: Path, record: Invite | Member | Revocations) -> None:

@@ -2,38 +2,24 @@
 
 In three steps, because a member must trust the new root before anybody shows it a certificate from there: *start* (both
 roots are trusted; every member learns so when it renews), *switch* (the new authority issues), *finish* (the old root
-counts no longer). A step that would leave a member behind is refused and says which.
+counts no longer). Each step takes effect by the replacement of one file (``federation.pki.standing``); one that would
+leave a member behind is refused and says which.
 """
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
-
 from datalab.errors import BadInputError
-from datalab.home import Home, write_atomically
+from datalab.home import Home
 from federation.pki.authority import Authority, create_authority
 from federation.pki.certificates import fingerprint
-from federation.pki.local import FORMER, ISSUING_SECRET, NEXT, issuing_folder, open_authority, open_registry
-
-
-class Rollover(BaseModel):
-    """How far the replacement is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    started: AwareDatetime
-    switched: AwareDatetime | None = None
-
-
-def state(home: Home) -> Rollover | None:
-    """Return how far a rollover is, or None if there is none."""
-    try:
-        return Rollover.model_validate_json(_file(home).read_bytes())
-    except FileNotFoundError:
-        return None
+from federation.pki.identity import Identity, Role
+from federation.pki.local import ISSUING_SECRET, open_authority, open_registry
+from federation.pki.standing import Standing, authority_folder, read_standing, write_standing
 
 
 def start(home: Home, root_folder: Path | None = None) -> Authority:
@@ -46,64 +32,82 @@ def start(home: Home, root_folder: Path | None = None) -> Authority:
     Raises:
         BadInputError: a rollover is under way already.
     """
-    if state(home) is not None:
-        raise BadInputError("A rollover is under way already.", next_step="Go on with: datalab pki rollover switch")
-    now = datetime.now(UTC)
-    current = open_authority(home)
+    at = read_standing(home)
+    if at.started is not None:
+        step = "finish" if at.switched else "switch"
+        raise BadInputError("A rollover is under way already.", next_step=f"Go on with: datalab pki rollover {step}")
+    mark = f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(3)}"
+    following = f"issuing-ca-{mark}"
     made = create_authority(
-        root_folder or home.folder(f"root-ca-{now:%Y%m%d}"),
-        issuing_folder(home, NEXT),
-        federation=current.federation,
+        root_folder or home.folder(f"root-ca-{mark}"),
+        authority_folder(home, following),
+        federation=open_authority(home).federation,
         passphrase=home.secret(ISSUING_SECRET),
     )
-    _write(home, Rollover(started=datetime.now(UTC)))
+    write_standing(home, at.model_copy(update={"other": following, "started": datetime.now(UTC)}))
     open_registry(home).audit.append("rollover.started", root_sha256=fingerprint(made.root))
     return made
 
 
-def switch(home: Home) -> Authority:
+def switch(home: Home, connected: Collection[str]) -> Authority:
     """Have the next authority issue from now on.
+
+    Args:
+        home: of the lab.
+        connected: SPIFFE ids of who is connected to the gateway; a runner that is not has ended.
 
     Raises:
         BadInputError: no rollover has been started, or it was switched; or members do not trust the new root yet.
     """
-    at = _under_way(home)
+    at = read_standing(home)
+    if at.started is None or at.other is None:
+        raise _none_under_way()
     if at.switched is not None:
         raise BadInputError("The new authority issues already.", next_step="Go on with: datalab pki rollover finish")
-    _check_renewed(home, at.started, "do not trust the new root yet")
-    if not issuing_folder(home, FORMER).exists():
-        issuing_folder(home).rename(issuing_folder(home, FORMER))
-    if issuing_folder(home, NEXT).exists():  # a stop between the two is mended by asking again
-        issuing_folder(home, NEXT).rename(issuing_folder(home))
-    _write(home, at.model_copy(update={"switched": datetime.now(UTC)}))
+    _check_renewed(home, at.started, connected, "do not trust the new root yet")
+    write_standing(
+        home,
+        Standing(issuing=at.other, other=at.issuing, started=at.started, switched=datetime.now(UTC)),
+    )
     made = open_authority(home)
     open_registry(home).audit.append("rollover.switched", root_sha256=fingerprint(made.root))
     return made
 
 
-def finish(home: Home) -> Authority:
-    """Stop trusting the former root. Its issuing key stays in the home, renamed, for whoever has to look something up.
+def finish(home: Home, connected: Collection[str]) -> Authority:
+    """Stop trusting the former root. Its folder stays in the home, for whoever has to look something up.
+
+    Args:
+        home: of the lab.
+        connected: as for ``switch``.
 
     Raises:
         BadInputError: it was not switched before, or members still have certificates of the former authority.
     """
-    at = _under_way(home)
+    at = read_standing(home)
+    if at.started is None:
+        raise _none_under_way()
     if at.switched is None:
         raise BadInputError("The old authority still issues.", next_step="First: datalab pki rollover switch")
-    _check_renewed(home, at.switched, "still have a certificate of the old authority")
-    former = issuing_folder(home, FORMER)
-    former.rename(former.with_name(f"{FORMER}-until-{datetime.now(UTC):%Y%m%d-%H%M%S}"))
-    _file(home).unlink()
+    _check_renewed(home, at.switched, connected, "still have a certificate of the old authority")
+    write_standing(home, Standing(issuing=at.issuing))
     made = open_authority(home)
     open_registry(home).audit.append("rollover.finished", root_sha256=fingerprint(made.root))
     return made
 
 
-def _check_renewed(home: Home, since: datetime, what: str) -> None:
-    """Refuse unless every member's newest live certificate was issued after ``since``."""
+def _check_renewed(home: Home, since: datetime, connected: Collection[str], what: str) -> None:
+    """Refuse unless the newest live certificate of every node, and of every runner at work, was issued after ``since``.
+
+    Gateway and lab are not asked: they read the authority in this home at each use.
+    """
     now = datetime.now(UTC)
+    registry = open_registry(home)
     behind = []
-    for member in open_registry(home).members():
+    for member in registry.members():
+        identity = str(Identity(registry.federation, member.role, member.name))
+        if member.role is not Role.NODE and (member.role is not Role.RUNNER or identity not in connected):
+            continue
         live = [one for one in member.certificates if one.revoked is None and one.expires > now]
         if live and max(one.issued for one in live) < since:
             behind.append(f"{member.role} {member.name}")
@@ -116,16 +120,5 @@ def _check_renewed(home: Home, since: datetime, what: str) -> None:
         )
 
 
-def _under_way(home: Home) -> Rollover:
-    at = state(home)
-    if at is None:
-        raise BadInputError("No rollover is under way.", next_step="Begin one with: datalab pki rollover start")
-    return at
-
-
-def _file(home: Home) -> Path:
-    return home.path / "federation" / "rollover.json"
-
-
-def _write(home: Home, at: Rollover) -> None:
-    write_atomically(_file(home), at.model_dump_json().encode())
+def _none_under_way() -> BadInputError:
+    return BadInputError("No rollover is under way.", next_step="Begin one with: datalab pki rollover start")

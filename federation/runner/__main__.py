@@ -27,8 +27,9 @@ from federation.pki.seal import OFFER, Sealer
 from federation.run import COMPLETED, RunFolder, RunSpec
 from federation.runner.card import list_artifacts, run_card
 from federation.runner.grid import DatalabGrid
-from federation.runner.link import Endpoint, Link
+from federation.runner.link import Link
 from federation.runner.record import LabRecord
+from federation.runner.stream import Endpoint
 from federation.runner.watch import Watch
 from federation.wire.sealed import offer_document
 
@@ -105,7 +106,7 @@ class _Conductor:
         endpoint = self._endpoint()
         link = Link(
             endpoint,
-            self._opening(endpoint.credentials),
+            self._opening,
             self._folder.bundle.read_bytes(),
             self._folder.path / "buffers",
         )

@@ -11,9 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from weakref import WeakValueDictionary
 
 import grpc.aio
@@ -22,12 +20,11 @@ import structlog
 from federation.errors import FederationError, RunFailedError, WireError
 from federation.pb import federation_pb2 as pb
 from federation.pki.keys import Credentials
+from federation.runner.stream import Endpoint, RunnerStream
 from federation.wire.buffers import BufferStore, StoredBuffer
-from federation.wire.channel import mutual_tls_channel
 from federation.wire.exchange import Inbox
-from federation.wire.frames import serialize
 from federation.wire.pieces import PieceSender
-from federation.wire.protocol import CACHE_BYTES, FETCH_WINDOW, MAX_FETCHES, RUN_CONDUCT, TRANSFERS, referenced
+from federation.wire.protocol import CACHE_BYTES, FETCH_WINDOW, MAX_FETCHES, TRANSFERS, referenced
 
 Outgoing = asyncio.Queue[pb.ConductRequest | Callable[[], bytes] | None]
 """Frames, pieces that are read only when their turn comes, and None at the end."""
@@ -35,27 +32,22 @@ Outgoing = asyncio.Queue[pb.ConductRequest | Callable[[], bytes] | None]
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """Where the gateway listens, and who this runner is."""
-
-    address: str
-    credentials: Credentials
-
-
 class Link:
     """Sends tasks and collects replies, from the thread of the ServerApp.
 
     Args:
         endpoint: the gateway.
-        opening: the run's first frame.
+        opening: returns the run's first frame, signed with the credentials that it is given.
         bundle: the app's bundle, which the nodes fetch by its digest.
         folder: where large buffers of replies are received.
     """
 
-    def __init__(self, endpoint: Endpoint, opening: pb.RunOpen, bundle: bytes, folder: Path) -> None:
+    def __init__(
+        self, endpoint: Endpoint, opening: Callable[[Credentials], pb.RunOpen], bundle: bytes, folder: Path
+    ) -> None:
         self._endpoint = endpoint
-        self._opening = opening
+        self._sign = opening
+        self._opening = opening(endpoint.credentials)
         self._store = BufferStore(folder, CACHE_BYTES)
         self._pieces = PieceSender(pb.ConductRequest)
         # What the ServerApp still holds of what was received, and may read at any time.
@@ -181,21 +173,14 @@ class Link:
         self._inbox = Inbox(self._store, self._opening.run_id)
         self._receiving = asyncio.Semaphore(MAX_FETCHES // (FETCH_WINDOW * TRANSFERS))
         outgoing: Outgoing = asyncio.Queue()
-        outgoing.put_nowait(pb.ConductRequest(open=self._opening))
         self._started.set_result(outgoing)
-        async with mutual_tls_channel(self._endpoint.address, self._endpoint.credentials) as channel:
-            call = channel.stream_stream(
-                RUN_CONDUCT,
-                request_serializer=serialize,
-                response_deserializer=pb.ConductResponse.FromString,
-            )()
-            work = {asyncio.create_task(_write(call, outgoing))}
-            try:
-                async for frame in call:
-                    self._handle(frame, outgoing, work)
-            finally:
-                for task in work:
-                    task.cancel()
+        stream = RunnerStream(self._endpoint, self._sign)
+        work = {asyncio.create_task(_write(stream, outgoing))}
+        try:
+            await stream.converse(lambda frame: self._handle(frame, outgoing, work))
+        finally:
+            for task in work:
+                task.cancel()
 
     def _handle(self, frame: pb.ConductResponse, outgoing: Outgoing, work: set[asyncio.Task[None]]) -> None:
         match getattr(frame, frame.WhichOneof("frame") or "", None):
@@ -243,7 +228,7 @@ class Link:
         return self._pieces.frame(fetch, size, lambda at, length: memoryview(buffer or b"")[at : at + length])
 
 
-async def _write(call: grpc.aio.StreamStreamCall[Any, pb.ConductResponse], outgoing: Outgoing) -> None:
+async def _write(stream: RunnerStream, outgoing: Outgoing) -> None:
     while (waiting := await outgoing.get()) is not None:
-        await call.write(waiting() if callable(waiting) else waiting)
-    await call.done_writing()
+        await stream.write(waiting() if callable(waiting) else waiting)
+    await stream.finish()

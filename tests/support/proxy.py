@@ -68,17 +68,21 @@ class Proxy:
         """Close every connection at once; new ones are passed on again."""
         self._loop.call_soon_threadsafe(self._abort)
 
+    def take_no_more(self) -> None:
+        """Pass no new connection on; those that are open stay."""
+        self._loop.call_soon_threadsafe(self._server.close)
+
     def _abort(self) -> None:
         for writer in self._writers:
             writer.transport.abort()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls))
-        self.port = server.sockets[0].getsockname()[1]
+        self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls))
+        self.port = self._server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
-        server.close()
+        self._server.close()
         self._abort()
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import grpc
 import grpc.aio
@@ -16,40 +12,9 @@ import pytest
 from datalab.home import Home
 from federation.enrolment.server import enrolment_handler
 from federation.pki.local import create_federation, issue_gateway_certificate, open_authority, open_registry
+from tests.support.serving import serving
 
 GATEWAY = "127.0.0.1:8443"
-
-
-@contextmanager
-def serving(start: Callable[[], Coroutine[Any, Any, tuple[grpc.aio.Server, int]]]) -> Iterator[int]:
-    """Run a ``grpc.aio`` server in a thread with a loop of its own; yields its port."""
-    ready: list[int] = []
-    started = threading.Event()
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        server, port = await start()
-        ready.append(port)
-        started.set()
-        await stop.wait()
-        await server.stop(None)
-
-    def run() -> None:
-        try:
-            loop.run_until_complete(serve())
-        finally:
-            started.set()
-            loop.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    started.wait(20)
-    try:
-        yield ready[0]
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(20)
 
 
 @pytest.fixture

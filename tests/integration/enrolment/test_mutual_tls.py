@@ -15,7 +15,7 @@ import pytest
 from federation.pki.authority import Authority, create_authority
 from federation.pki.identity import Identity, Role, holder_from_pem
 from federation.pki.keys import Credentials, certificate_request, key_pem, new_key
-from tests.integration.enrolment.conftest import serving
+from tests.support.serving import serving
 
 FEDERATION = "datalab.test"
 METHOD = "/test/WhoAmI"

@@ -22,7 +22,8 @@ from federation.pki.keys import Credentials, certificate_request, key_pem, new_k
 from federation.pki.token import EnrolmentToken
 from federation.wire.channel import mutual_tls_channel
 from federation.wire.protocol import PROTOCOL_MAJOR, RENEW
-from tests.integration.enrolment.conftest import GATEWAY, serving
+from tests.integration.enrolment.conftest import GATEWAY
+from tests.support.serving import serving
 
 NODE = Identity("datalab.test", Role.NODE, "one")
 ENROL = "/datalab.federation.v1.EnrolmentService/Enrol"

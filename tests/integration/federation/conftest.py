@@ -23,3 +23,15 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
             running.add_node(name, apps=(ECHO, HOSTILE))
         running.wait_for(*NODES)
         yield running
+
+
+@pytest.fixture
+def alone(tmp_path: Path, supervisor: Supervisor, request: pytest.FixtureRequest) -> Federation:
+    """A federation with one node; its certificates last a week, or as many hours as the test says."""
+    federation = Federation(tmp_path, supervisor, start=False)
+    toml = federation.lab.path / "datalab.toml"
+    toml.write_text(toml.read_text() + f"[certificates]\nhours = {getattr(request, 'param', 168)}\n", encoding="utf-8")
+    federation.start_gateway()
+    federation.add_node("oslo")
+    federation.wait_for("oslo")
+    return federation

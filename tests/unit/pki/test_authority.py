@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from datalab.errors import BadInputError, IdentityError, NotFoundError
 from federation.pki.authority import Authority, create_authority
 from federation.pki.identity import Identity, Role, holder_of
-from federation.pki.keys import Credentials, certificate_request, check_chain, key_pem, new_key
+from federation.pki.keys import ClockError, Credentials, certificate_request, check_chain, key_pem, new_key
 from tests.unit.pki.conftest import FEDERATION, NODE, enrolled, first
 
 GATEWAY = Identity(FEDERATION, Role.GATEWAY, "gateway")
@@ -182,10 +182,29 @@ class TestCredentials:
         with pytest.raises(IdentityError, match="another key"):
             Credentials(key_pem(new_key()), credentials.chain_pem, credentials.trust_pem).check(NODE)
 
-    @pytest.mark.parametrize("away", [timedelta(days=31), -timedelta(minutes=6)])
-    def test_an_expired_or_not_yet_valid_certificate_is_refused(self, authority: Authority, away: timedelta) -> None:
-        with pytest.raises(IdentityError, match="clock"):
+    @pytest.mark.parametrize(
+        ("away", "said"), [(timedelta(days=31), "expired at"), (-timedelta(minutes=6), "valid from")]
+    )
+    def test_an_expired_or_not_yet_valid_certificate_is_said_to_be_that_with_both_times(
+        self, authority: Authority, away: timedelta, said: str
+    ) -> None:
+        credentials, now = enrolled(authority), datetime.now(UTC) + away
+        bound = credentials.holder.expires if away > timedelta(0) else credentials.holder.not_before
+        with pytest.raises(ClockError, match=f"{said} {bound:%Y-%m-%d %H:%M:%S}.* clock says {now:%Y-%m-%d %H:%M:%S}"):
+            credentials.check(NODE, now=now)
+
+    def test_minutes_of_a_wrong_clock_are_tolerated(self, authority: Authority) -> None:
+        for away in (timedelta(minutes=4), -timedelta(minutes=4)):
             enrolled(authority).check(NODE, now=datetime.now(UTC) + away)
+
+    def test_the_clock_is_no_excuse_for_another_authoritys_certificate(
+        self, authority: Authority, make_authority: Callable[[], Authority]
+    ) -> None:
+        foreign = enrolled(make_authority())
+        mixed = Credentials(foreign.key_pem, foreign.chain_pem, authority.trust_bundle_pem)
+        with pytest.raises(IdentityError, match="not issued by") as refused:
+            mixed.check(NODE, now=datetime.now(UTC) + timedelta(days=31))
+        assert not isinstance(refused.value, ClockError)
 
     def test_another_authority_is_refused(self, authority: Authority, make_authority: Callable[[], Authority]) -> None:
         credentials = enrolled(make_authority())

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from datalab.audit.verification import verify
-from datalab.errors import BadInputError, IdentityError, NotFoundError
+from datalab.errors import BadInputError, IdentityError, NotFoundError, RefusedError
 from federation.pki.authority import Authority
 from federation.pki.identity import Holder, Identity, Role
 from federation.pki.members import Invite
-from federation.pki.registry import Registry
+from federation.pki.registry import MAX_CERTIFICATES, Registry
 from tests.unit.pki.conftest import FEDERATION, NODE, enrolled
 
 
@@ -170,6 +171,40 @@ def test_a_member_renews_until_it_is_revoked(registry: Registry, authority: Auth
     assert {one.serial for one in registry.revocations().certificates} == {first.serial, second.serial}
     with pytest.raises(IdentityError, match="was revoked"):
         registry.record_renewal(second, enrolled(authority).holder)
+
+
+def test_a_new_certificate_needs_a_new_key(registry: Registry, authority: Authority) -> None:
+    first = enrol(registry, authority, claimed(registry, invited(registry)))
+    second = enrolled(authority).holder
+    registry.record_renewal(first, second)
+    for used in (first, second):
+        again = replace(enrolled(authority).holder, key_sha256=used.key_sha256)
+        with pytest.raises(BadInputError, match="for this key before"):
+            registry.record_renewal(second, again)
+    registry.revoke(Role.NODE, NODE.name)
+    again = replace(enrolled(authority).holder, key_sha256=first.key_sha256)
+    with pytest.raises(BadInputError, match="for this key before"):
+        registry.record_certificate(claimed(registry, invited(registry)), again)
+
+
+def test_a_member_gets_eight_certificates_in_a_tenth_of_their_life_and_then_has_to_wait(
+    registry: Registry, authority: Authority
+) -> None:
+    holder = enrol(registry, authority, claimed(registry, invited(registry)))
+    start = datetime.now(UTC)
+    for _ in range(MAX_CERTIFICATES - 1):
+        renewed = enrolled(authority).holder
+        registry.record_renewal(holder, renewed, issued=start)
+        holder = renewed
+    with pytest.raises(RefusedError, match="has got 8 certificates") as refused:
+        registry.record_renewal(holder, enrolled(authority).holder)
+    again = start + timedelta(days=0.7)
+    assert f"{again:%Y-%m-%d %H:}" in str(refused.value)
+    earlier = start - timedelta(days=0.7)
+    aged = [one.model_copy(update={"issued": earlier}) for one in registry.members()[0].certificates]
+    member = registry.members()[0].model_copy(update={"certificates": tuple(aged)})
+    (registry.audit.path.parent / "members" / f"node.{NODE.name}.json").write_text(member.model_dump_json())
+    registry.record_renewal(holder, enrolled(authority).holder)
 
 
 def test_every_change_is_in_the_audit_log(registry: Registry, authority: Authority) -> None:
