@@ -10,10 +10,11 @@ from datalab.home import Home
 from federation.bundle import unpack
 from federation.node.config import NodeConfig
 from federation.node.policy import Approval
-from federation.node.sandbox import Places, check_sandbox
 from federation.node.worker import Worker, WorkerLostError
 from federation.pb import federation_pb2 as pb
 from federation.pb import worker_pb2
+from federation.sandbox.bubblewrap import Sandbox, check_sandbox
+from federation.sandbox.limits import Limits
 from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox, SendFetch
 from federation.wire.protocol import CHUNK_BYTES, referenced
@@ -109,19 +110,28 @@ class NodeRun:
         await self.inbox.ensure(self.offer.app_sha256, send)
         folder = self._folder / "app"
         app = await asyncio.to_thread(unpack, self._received.path(self.offer.app_sha256), folder)
-        policy = self._config.policy
-        if policy.sandbox == "bubblewrap":
+        kind, resources = self._config.policy.sandbox, self._config.resources
+        if kind == "bubblewrap":
             await asyncio.to_thread(check_sandbox)
+        limits = Limits(
+            memory_bytes=resources.memory_bytes,
+            processes=resources.processes if kind == "bubblewrap" else 0,
+            cpu_seconds=resources.cpu_seconds,
+            disk_bytes=resources.disk_bytes,
+        )
+        lent = {
+            "app": folder,
+            "data.parquet": Path(self.approval.dataset.folder) / "data.parquet",
+            "inbox": self._received.folder,
+        }
         return await Worker.start(
-            Places(folder, Path(self.approval.dataset.folder) / "data.parquet", self._received.folder, self._outbox),
+            Sandbox(kind, lent, ("outbox", self._outbox), limits),
             worker_pb2.WorkerStart(
                 client_app=app.client_app,
                 run_id=self.offer.run_id,
                 node=self._node,
                 seed=self.offer.seed,
                 run_config=self.offer.config,
-                memory_bytes=self._config.resources.memory_bytes,
             ),
-            sandbox=policy.sandbox,
-            log=self._log,
+            self._log,
         )

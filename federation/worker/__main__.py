@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 import time
 import traceback
@@ -14,8 +13,6 @@ from federation.pb import federation_pb2 as pb
 from federation.pb import worker_pb2
 from federation.wire.buffers import BufferStore
 from federation.wire.pipe import encode_frame, read_frame
-
-OPEN_FILES = 256
 
 
 def main() -> None:
@@ -29,7 +26,6 @@ def main() -> None:
     if opening is None:
         return
     start = opening.start
-    _limit(start.memory_bytes)
     try:
         from federation.worker.executor import Executor
 
@@ -51,17 +47,6 @@ def main() -> None:
             reply.error.code = pb.TASK_ERROR_CODE_APP_FAILED
         reply.app_seconds = executor.app_seconds or time.perf_counter() - started
         responses.write(encode_frame(worker_pb2.WorkerResponse(reply=reply)))
-
-
-def _limit(memory_bytes: int) -> None:
-    """Set limits that the app cannot raise again: it is not loaded yet, and the sandbox leaves it no capability."""
-    for kind, limit in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_DATA, memory_bytes),
-        (resource.RLIMIT_FSIZE, memory_bytes),
-        (resource.RLIMIT_NOFILE, OPEN_FILES),
-    ):
-        resource.setrlimit(kind, (limit, limit))
 
 
 if __name__ == "__main__":
