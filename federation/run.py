@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,11 @@ class RunSpec(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**63)
     timeout: float = Field(default=60.0, gt=0)
     lab_home: str | None = None
+
+
+def flower_id(name: str) -> int:
+    """Return Flower's integer id for a name: 63 bits of its SHA-256, so that it never depends on keys or sessions."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -17,13 +17,9 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from federation.errors import WireError
 from federation.pb import records_pb2 as pb
 from federation.wire.protocol import INLINE_ARRAY_BYTES, INLINE_MESSAGE_BYTES, MAX_ARRAYS
+from federation.wire.values import DTYPES, MAX_DIMENSIONS, check_key, read_values, set_value
 
 NUMPY_STYPE: Final = "numpy.ndarray"
-DTYPES: Final = frozenset({"bool", "float16", "float32", "float64"}) | {
-    f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
-}
-MAX_KEY: Final = 1024
-MAX_DIMENSIONS: Final = 64
 
 PutBuffer = Callable[[memoryview], bytes]
 GetBuffer = Callable[[bytes], bytes]
@@ -61,12 +57,12 @@ def encode_records(content: RecordDict, put: PutBuffer) -> pb.RecordDict:
     out = pb.RecordDict()
     room = INLINE_MESSAGE_BYTES
     for key, record in content.items():
-        entry = out.entries.add(key=_key(key))
+        entry = out.entries.add(key=check_key(key))
         match record:
             case ArrayRecord():
                 entry.array_record.SetInParent()
                 for name, array in record.items():
-                    sent = entry.array_record.entries.add(key=_key(name)).array
+                    sent = entry.array_record.entries.add(key=check_key(name)).array
                     raw = _raw(name, array, sent)
                     if raw.nbytes <= min(INLINE_ARRAY_BYTES, room):
                         sent.data = bytes(raw)
@@ -77,7 +73,7 @@ def encode_records(content: RecordDict, put: PutBuffer) -> pb.RecordDict:
                 sent_record = entry.metric_record if isinstance(record, MetricRecord) else entry.config_record
                 sent_record.SetInParent()
                 for name, value in record.items():
-                    _set(sent_record.entries.add(key=_key(name)), name, value)
+                    set_value(sent_record.entries.add(key=check_key(name)), name, value)
             case _:
                 raise WireError(f"The record {key!r} is of a kind that the wire does not carry.")
     return out
@@ -95,51 +91,15 @@ def decode_records(message: pb.RecordDict, get: GetBuffer) -> RecordDict:
         if kind == "array_record":
             if len(entry.array_record.entries) > MAX_ARRAYS:
                 raise WireError(f"A record has more than {MAX_ARRAYS} arrays.")
-            arrays = {_key(one.key): _array(one.array, get) for one in entry.array_record.entries}
-            out[_key(entry.key)] = ArrayRecord(arrays)
+            arrays = {check_key(one.key): _array(one.array, get) for one in entry.array_record.entries}
+            out[check_key(entry.key)] = ArrayRecord(arrays)
         elif kind == "metric_record":
-            out[_key(entry.key)] = MetricRecord(_values(entry.metric_record.entries))
+            out[check_key(entry.key)] = MetricRecord(read_values(entry.metric_record.entries))
         elif kind == "config_record":
-            out[_key(entry.key)] = ConfigRecord(_values(entry.config_record.entries))
+            out[check_key(entry.key)] = ConfigRecord(read_values(entry.config_record.entries))
         else:
             raise WireError("A record has no content.")
     return out
-
-
-def encode_config(config: dict[str, Any]) -> pb.ConfigRecord:
-    """Return a flat configuration (scalars and lists of them) as protobuf; raises WireError for other values."""
-    out = pb.ConfigRecord()
-    for name, value in config.items():
-        _set(out.entries.add(key=_key(name)), name, value)
-    return out
-
-
-def decode_config(message: pb.ConfigRecord) -> dict[str, Any]:
-    """Return a flat configuration; raises WireError for an entry without a value."""
-    return _values(message.entries)
-
-
-def check_reply(sent: RecordDict, reply: RecordDict) -> None:
-    """Check that a strategy can add a reply up: its numbers are finite, and its tensors are those that were sent.
-
-    A floating-point array must be finite; if the task had one by the same name in a record by the same name, it must be
-    of the same dtype and shape. Arrays of other types (trees as bytes, counts) may be of any shape.
-
-    Raises:
-        WireError: one of them is not so; the message names the array, and no value.
-    """
-    for record_name, record in reply.array_records.items():
-        asked = sent.array_records.get(record_name, ArrayRecord())
-        for name, array in record.items():
-            if not array.dtype.startswith("float"):
-                continue
-            before = asked.get(name)
-            same = before is None or (before.dtype, tuple(before.shape)) == (array.dtype, tuple(array.shape))
-            if not same and before is not None and before.dtype.startswith("float"):
-                raise WireError(f"The array {name[:100]!r} has another shape or type than the one that was sent.")
-            values = _npy_view(array.data)
-            if values.size and not (np.isfinite(values.min()) and np.isfinite(values.max())):
-                raise WireError(f"The array {name[:100]!r} holds a number that is not finite.")
 
 
 def _raw(name: str, array: Array, sent: pb.Array) -> memoryview:
@@ -187,40 +147,3 @@ def _array(message: pb.Array, get: GetBuffer) -> Array:
         header, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     )
     return Array(dtype=message.dtype, shape=shape, stype=NUMPY_STYPE, data=header.getvalue() + raw)
-
-
-def _key(key: str) -> str:
-    if len(key) > MAX_KEY:
-        raise WireError(f"A name of {len(key)} characters is over the limit of {MAX_KEY}.")
-    return key
-
-
-_LISTS: Final = {bool: "booleans", int: "integers", float: "doubles", str: "strings", bytes: "byte_strings"}
-_SCALARS: Final = {bool: "boolean", int: "integer", float: "double", str: "string", bytes: "byte_string"}
-
-
-def _set(entry: Any, name: str, value: Any) -> None:
-    """Set the value of a metric's or config's entry by the value's own type."""
-    try:
-        if isinstance(value, list):
-            kinds = {type(one) for one in value}
-            field = _LISTS[kinds.pop()] if kinds else "doubles"
-            if kinds:
-                raise WireError(f"The list {name!r} mixes types.")
-            getattr(entry, field).SetInParent()
-            getattr(entry, field).values.extend(value)
-        else:
-            setattr(entry, _SCALARS[type(value)], value)
-    except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise WireError(f"The value of {name!r} ({type(value).__name__}) is not one that the wire carries.") from error
-
-
-def _values(entries: Iterable[Any]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for entry in entries:
-        kind = entry.WhichOneof("value")
-        if kind is None:
-            raise WireError("A record has an entry without a value.")
-        value = getattr(entry, kind)
-        out[_key(entry.key)] = list(value.values) if kind in _LISTS.values() else value
-    return out

@@ -11,9 +11,8 @@ from typing import Any
 from datalab.canonical import sha256_file
 from datalab.permits.permit import read_claims_unverified
 from federation.bundle import App
-from federation.flower.seam import flower_id
 from federation.pb import federation_pb2 as pb
-from federation.run import RunSpec
+from federation.run import RunSpec, flower_id
 from federation.runner.watch import Watch
 
 

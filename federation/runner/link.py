@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
+import stat
 import threading
 import time
-from collections import deque
 from collections.abc import Collection, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -49,16 +50,18 @@ class Link:
         endpoint: the gateway.
         opening: the run's first frame.
         bundle: the app's bundle, which the nodes fetch by its digest.
-        folder: where large buffers of replies are received.
+        received: where large buffers of replies are received.
+        outbox: the open folder with buffers to send, which foreign code writes to.
     """
 
-    def __init__(self, endpoint: Endpoint, opening: pb.RunOpen, bundle: bytes, folder: Path) -> None:
+    def __init__(
+        self, endpoint: Endpoint, opening: pb.RunOpen, bundle: bytes, received: BufferStore, outbox: int
+    ) -> None:
         self._endpoint = endpoint
         self._opening = opening
-        self._store = BufferStore(folder)
-        self._bundle = {hashlib.sha256(bundle).digest(): memoryview(bundle)}
-        # What the last batches named: a model is asked for while its round lasts, and is the next round's as well.
-        self._batches: deque[dict[bytes, memoryview]] = deque([{}], maxlen=3)
+        self._store = received
+        self._outbox = outbox
+        self._bundle = {hashlib.sha256(bundle).digest(): bundle}
         self._changed = threading.Condition()
         self._decisions: dict[str, pb.Decision] = {}
         self._replies: dict[str, pb.Reply] = {}
@@ -87,19 +90,10 @@ class Link:
             }
             return absent | self._decisions
 
-    def put(self, buffer: memoryview) -> bytes:
-        """Keep a buffer for the nodes to fetch, and return its SHA-256."""
-        sha256 = hashlib.sha256(buffer).digest()
-        with self._changed:
-            self._batches[-1][sha256] = buffer
-        return sha256
-
     def push(self, tasks: Iterable[pb.Task]) -> None:
-        """Send tasks; the buffers that they name have been ``put`` since the last push."""
+        """Send tasks; the buffers that they name are in the outbox."""
         for task in tasks:
             self._send(pb.ConductRequest(task=task))
-        with self._changed:
-            self._batches.append({})
 
     def pull(self, task_ids: Collection[str]) -> dict[str, pb.Reply]:
         """Return, and forget, the replies that are here."""
@@ -129,9 +123,9 @@ class Link:
         refused = pb.ReplyRefused(run_id=self._opening.run_id, task_id=reply.task_id, node=reply.node, reason=why)
         self._send(pb.ConductRequest(reply_refused=refused))
 
-    def read(self, sha256: bytes) -> bytes:
-        """Return a received buffer."""
-        return self._store.path(sha256).read_bytes()
+    def received(self, sha256: bytes) -> Path:
+        """Return where a received buffer lies."""
+        return self._store.path(sha256)
 
     def close(self, outcome: str) -> None:
         """Tell gateway and nodes how the run ended, and close the stream."""
@@ -235,15 +229,27 @@ class Link:
 
     def _piece(self, fetch: pb.Fetch) -> pb.Chunk:
         chunk = pb.Chunk(run_id=fetch.run_id, sha256=fetch.sha256, offset=fetch.offset)
-        with self._changed:
-            known = (self._bundle, *self._batches)
-        for buffers in known:
-            if fetch.sha256 in buffers:
-                buffer = buffers[fetch.sha256]
-                chunk.size = buffer.nbytes
-                chunk.data = bytes(buffer[fetch.offset : fetch.offset + min(fetch.length, CHUNK_BYTES)])
-                return chunk
-        chunk.missing = True
+        if fetch.sha256 in self._bundle:
+            bundle = self._bundle[fetch.sha256]
+            chunk.size = len(bundle)
+            chunk.data = bundle[fetch.offset : fetch.offset + min(fetch.length, CHUNK_BYTES)]
+            return chunk
+        try:
+            # Foreign code may have left anything there; whoever receives it checks its digest.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            file = os.open(fetch.sha256.hex(), flags, dir_fd=self._outbox)
+        except OSError:
+            chunk.missing = True
+            return chunk
+        try:
+            status = os.fstat(file)
+            if stat.S_ISREG(status.st_mode):
+                chunk.size = status.st_size
+                chunk.data = os.pread(file, min(fetch.length, CHUNK_BYTES), fetch.offset)
+            else:
+                chunk.missing = True
+        finally:
+            os.close(file)
         return chunk
 
 

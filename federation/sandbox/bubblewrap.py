@@ -1,8 +1,8 @@
 """The sandbox around foreign code: bubblewrap, with no network, a read-only system and one folder to write to.
 
-Inside, the code sees the interpreter and its packages and what it is lent, all read only; it has process, network, IPC and
-mount namespaces of its own, a filter of system calls, and dies with whoever started it. Made by root, it runs under a
-user id that no one else has; made by an ordinary user, in a user namespace. ``check_sandbox`` tries all that.
+Inside, the code sees the interpreter and its packages and what it is lent, all read only; it has process, network, IPC
+and mount namespaces of its own, a filter of system calls, and dies with whoever started it. Made by root, it runs under
+a user id that no one else has; made by an ordinary user, in a user namespace. ``check_sandbox`` tries all that.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ class Sandbox:
             self._group, self._user = users[0], secrets.choice(users[1:])
             for path in self._lent.values():
                 _lend(path, self._group)
-            os.chown(writable[1], self._user, self._group)
+            for path in (writable[1], *writable[1].iterdir()):
+                os.chown(path, self._user, self._group)
 
     @property
     def folder(self) -> Path:
@@ -164,7 +165,7 @@ def check_sandbox() -> str:
 def _remedy() -> str:
     """Return what to do, from the settings of the kernel that are known to forbid sandboxes."""
     if os.geteuid() == 0:
-        return "Root needs the capability to mount (CAP_SYS_ADMIN) here: in a container, run the agent as an ordinary user."
+        return "Root needs the capability to mount (CAP_SYS_ADMIN): in a container, run this as an ordinary user."
     for name, forbids, remedy in (
         ("kernel/apparmor_restrict_unprivileged_userns", "1", "give bwrap an AppArmor profile with `userns,`"),
         ("kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"),
@@ -248,10 +249,8 @@ def _system() -> list[str]:
     root = Path(federation.__file__).parents[1]
     if Path(sys.prefix) not in root.parents:  # an editable install: the packages alone, not what lies around them
         wanted |= {root / "federation", root / "datalab"}
-    above = {folder for one in (*wanted, Path(_ROOM, "any"), Path("/etc/any")) for folder in one.parents} - {
-        Path("/"),
-        Path("/tmp"),
-    }  # noqa: S108
+    inside = (*wanted, Path(_ROOM, "any"), Path("/etc/any"))
+    above = {folder for one in inside for folder in one.parents if folder not in map(Path, ("/", "/tmp"))}  # noqa: S108
     arguments: list[str] = []
     for folder in sorted(above):  # bubblewrap makes what is above a mount its owner's alone
         arguments += ["--perms", "0755", "--dir", str(folder)]

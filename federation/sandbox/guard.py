@@ -1,7 +1,7 @@
-"""Watches a sandbox from the outside: what its processes use together, which the kernel's limits a process leave open.
+"""Watches a sandbox from outside: what its processes use together, which limits of each leave open.
 
-A thread looks ten times a second and ends the sandbox beyond a limit. It also keeps what the sandbox says on its stderr:
-the first part, in a log that stays here.
+A thread looks ten times a second and ends the sandbox beyond a limit. It also keeps the first part of what the sandbox
+says on its stderr, in a log that stays here.
 """
 
 from __future__ import annotations
@@ -108,7 +108,10 @@ class Guard:
     def _look(self) -> str | None:
         """Return which limit is exceeded, or None."""
         processes = list(_tree(self._pid))
-        memory = sum(_memory(pid) for pid in processes)
+        if sum(_memory(pid) for pid in processes) > self._limits.memory_bytes:  # it counts a shared page more than once
+            memory = sum(_share_of_memory(pid) for pid in processes)
+        else:
+            memory = 0
         for pid in processes:
             self._cpu[pid] = max(self._cpu.get(pid, 0.0), _cpu_seconds(pid))
         if memory > self._limits.memory_bytes:
@@ -171,9 +174,8 @@ def _tree(pid: int) -> Iterator[int]:
 def _children(pid: int) -> Iterator[int]:
     """Yield the children of a process; one that has just ended has none (proc(5): task/TID/children)."""
     try:
-        threads = os.listdir(f"/proc/{pid}/task")
-        for thread in threads:
-            yield from map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="ascii").split())
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            yield from map(int, (thread / "children").read_text(encoding="ascii").split())
     except (FileNotFoundError, ProcessLookupError):
         return
 
@@ -185,6 +187,17 @@ def _memory(pid: int) -> int:
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "RssShmem:", "VmSwap:"))) << 10
+
+
+def _share_of_memory(pid: int) -> int:
+    """As ``_memory``, but a page that several processes share is divided among them (slower: all mappings are read)."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    except PermissionError:  # an agent without CAP_SYS_PTRACE
+        return _memory(pid)
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:", "SwapPss:"))) << 10
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -199,8 +212,8 @@ def _cpu_seconds(pid: int) -> float:
 def _open_files(pid: int) -> Iterator[os.stat_result]:
     """Yield the open files of a process; none where this process may not look (an agent without CAP_SYS_PTRACE)."""
     try:
-        for descriptor in os.listdir(f"/proc/{pid}/fd"):
-            yield os.stat(f"/proc/{pid}/fd/{descriptor}")
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            yield descriptor.stat()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return
 

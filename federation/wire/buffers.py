@@ -95,6 +95,11 @@ class BufferStore:
             self._sizes[sha256] = len(data)
         return sha256
 
+    def remove(self, sha256: bytes) -> None:
+        """Forget a buffer."""
+        self.path(sha256).unlink(missing_ok=True)
+        self._sizes.pop(sha256, None)
+
     def adopt(self, path: Path, sha256: bytes) -> None:
         """Copy a buffer that foreign code has left at ``path``, and remove it there.
 

@@ -14,7 +14,9 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Ask, and save what came back."""
-    messages = [Message(RecordDict(), node, "query", ttl=3.0) for node in grid.get_node_ids()]
-    replies = grid.send_and_receive(messages, timeout=30)
+    messages = [
+        Message(RecordDict(), node, "query", ttl=float(context.run_config["seconds"])) for node in grid.get_node_ids()
+    ]
+    replies = grid.send_and_receive(messages, timeout=60)
     outcomes = [reply.content.config_records["outcome"]["outcomes"] for reply in replies]
     Path("outcomes.json").write_text(json.dumps(outcomes), encoding="utf-8")
