@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from datalab.home import write_atomically
+from federation.sandbox.limits import Limits
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -41,6 +42,7 @@ class RunSpec(BaseModel):
         config: the app's configuration for this run, over its own defaults.
         seed: every random number of the run derives from it, node by node and round by round.
         timeout: seconds to wait for the nodes' decisions.
+        limits: what the ServerApp may use at the lab; where they are left out, half of the machine's memory and so on.
         lab_home: where the runner finds the lab's catalog and storage; none records nothing there.
     """
 
@@ -54,6 +56,7 @@ class RunSpec(BaseModel):
     config: dict[str, ConfigValue] = Field(default_factory=dict)
     seed: int = Field(default=0, ge=0, lt=2**63)
     timeout: float = Field(default=60.0, gt=0)
+    limits: Limits | None = None
     lab_home: str | None = None
 
 

@@ -21,7 +21,7 @@ from federation.run import COMPLETED, RunFolder, RunSpec
 from federation.runner.card import list_artifacts, run_card
 from federation.runner.link import Endpoint, Link
 from federation.runner.record import LabRecord
-from federation.runner.stage import Stage
+from federation.runner.stage import LIMITS, Stage
 from federation.runner.watch import Watch
 from federation.wire.buffers import BufferStore
 from federation.wire.sealed import offer_document
@@ -104,6 +104,7 @@ class _Conductor:
             self._folder.path / "app",
             received.folder,
             self._folder.path / "server-app",
+            self._spec.limits or LIMITS,
             Home(self._folder.path).log_file("server-app"),
         )
         try:

@@ -60,13 +60,14 @@ class Stage:
         app: its unpacked app.
         inbox: where buffers are received.
         folder: the one folder that the process may write to.
+        limits: what it may use.
         log: gets what it says on its stderr.
 
     Raises:
         SandboxError: there is no sandbox on this machine.
     """
 
-    def __init__(self, run_id: str, app: Path, inbox: Path, folder: Path, log: Path) -> None:
+    def __init__(self, run_id: str, app: Path, inbox: Path, folder: Path, limits: Limits, log: Path) -> None:
         check_sandbox()
         self._run_id = run_id
         self._log = log
@@ -75,7 +76,7 @@ class Stage:
         # Opened before the process can put links in their place.
         self.outbox = os.open(folder / "outbox", os.O_RDONLY | os.O_DIRECTORY)
         self._artifacts = os.open(folder / "artifacts", os.O_RDONLY | os.O_DIRECTORY)
-        self._sandbox = Sandbox("bubblewrap", {"app": app, "inbox": inbox}, ("work", folder), LIMITS)
+        self._sandbox = Sandbox("bubblewrap", {"app": app, "inbox": inbox}, ("work", folder), limits)
         self._sent: dict[str, Sent] = {}
         self._count = 0
         self._idle = time.perf_counter()
@@ -140,7 +141,7 @@ class Stage:
             RunFailedError: it is too much.
         """
         files = list(_plain_files(self._artifacts, Path()))
-        if len(files) > MAX_ARTIFACTS or sum(size for _, size in files) > LIMITS.disk_bytes:
+        if len(files) > MAX_ARTIFACTS or sum(size for _, size in files) > self._sandbox.limits.disk_bytes:
             raise RunFailedError(f"The ServerApp left more than {MAX_ARTIFACTS} files or too large ones.")
         for name, _ in files:
             path = target / name

@@ -19,6 +19,7 @@ from federation.bundle import digest, pack
 from federation.pki.identity import Role
 from federation.pki.local import create_federation, invite
 from federation.run import ConfigValue, RunFolder, RunPlace
+from federation.sandbox.limits import Limits
 
 ECHO = Path(__file__).parents[1] / "apps" / "echo"
 TOY_CONTRACT = Path(__file__).with_name("toy.odcs.yaml")
@@ -130,6 +131,7 @@ class Federation:
         seed: int = 0,
         run_id: str | None = None,
         timeout: float = 20.0,
+        limits: Limits | None = None,
         while_running: Callable[[subprocess.Popen[bytes], dict[str, Any]], None] | None = None,
     ) -> RunFolder:
         """Submit a run, watch it to its end and return its folder; raises as ``federation.client.watch``.
@@ -143,6 +145,7 @@ class Federation:
             seed: of the run.
             run_id: of the run.
             timeout: seconds to wait for the nodes' decisions.
+            limits: what the ServerApp may use.
             while_running: called with the runner's process and each event.
         """
         folder = client.submit(
@@ -155,6 +158,7 @@ class Federation:
             config=config,
             seed=seed,
             timeout=timeout,
+            limits=limits,
             record=False,
         )
         runner = client.start(folder, self.supervisor)

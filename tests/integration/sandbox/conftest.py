@@ -39,5 +39,6 @@ def unharmed(federation: Federation) -> Iterator[None]:
     """After the test: gateway and node live on, nothing is left over, and an honest run works."""
     yield
     federation.supervisor.check()
-    assert not psutil.Process(federation.processes[NODE].pid).children(recursive=True)
+    left = psutil.Process(federation.processes[NODE].pid).children(recursive=True)
+    assert psutil.wait_procs(left, timeout=10)[1] == []
     assert federation.run([NODE], config={"num-server-rounds": 1}).read_card()["outcome"] == "completed"

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import uuid
-from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from federation.errors import RunFailedError
 from federation.run import ConfigValue
 from federation.sandbox.guard import LOG_BYTES
 from tests.integration.federation.conftest import HOSTILE
-from tests.integration.sandbox.conftest import DISK, MEMORY, NODE, PROCESSES
+from tests.integration.sandbox.conftest import MEMORY, NODE, PROCESSES
 from tests.support.federation import Federation
 
 
@@ -33,11 +30,6 @@ def attempt(federation: Federation, what: str, *targets: str, **more: Any) -> li
     run = federation.run([NODE], app=HOSTILE, config=config, **more)
     (outcomes,) = json.loads((run.artifacts / "outcomes.json").read_text(encoding="utf-8"))
     return [str(one) for one in outcomes]
-
-
-def below(federation: Federation) -> list[psutil.Process]:
-    """Return every process below the node's agent."""
-    return psutil.Process(federation.processes[NODE].pid).children(recursive=True)
 
 
 def test_there_is_no_network_not_even_to_the_gateway(federation: Federation) -> None:
@@ -138,16 +130,11 @@ def test_what_goes_beyond_a_limit_ends_the_worker_with_a_typed_error(
 
 @pytest.mark.usefixtures("unharmed")
 def test_a_fork_bomb_stays_within_its_processes(federation: Federation) -> None:
-    seen: list[int] = []
-
-    def look(_: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
-        seen.append(len(below(federation)))
-
     with pytest.raises(RunFailedError, match="it took too long"):
-        attempt(federation, "fork bomb", while_running=look)
+        attempt(federation, "fork bomb", "x")
     log = federation.node_home(NODE).path / "log"
     newest = max(log.glob("run-*.log"), key=lambda path: path.stat().st_mtime_ns)
-    most = max(int(line.split()[1]) for line in newest.read_text(encoding="utf-8").splitlines() if "alive" in line)
+    most = max(int(line.split()[2]) for line in newest.read_text(encoding="utf-8").splitlines() if "alive" in line)
     assert 5 < most <= PROCESSES
 
 
@@ -155,18 +142,3 @@ def test_a_fork_bomb_stays_within_its_processes(federation: Federation) -> None:
 def test_what_it_says_on_standard_error_is_cut_off(federation: Federation) -> None:
     assert attempt(federation, "print without end", run_id="talkative") == ["done"]
     assert federation.node_home(NODE).log_file("run-talkative").stat().st_size <= LOG_BYTES
-
-
-def test_what_fills_the_outbox_stays_near_its_bound(federation: Federation, tmp_path: Path) -> None:
-    runs = federation.node_home(NODE).path / "runs"
-    largest = 0
-
-    def look(_: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
-        nonlocal largest
-        found = [path.stat().st_blocks * 512 for path in runs.rglob("outbox/*")]
-        largest = max(largest, sum(found))
-
-    with pytest.raises(RunFailedError, match="it wrote more than it may"):
-        attempt(federation, "fill the outbox", "x", while_running=look)
-    assert largest < 20 * DISK
-    assert not any(runs.iterdir())
