@@ -13,7 +13,7 @@ from federation.node.policy import Approval
 from federation.node.worker import Worker, WorkerLostError
 from federation.pb import federation_pb2 as pb
 from federation.pb import worker_pb2
-from federation.sandbox.bubblewrap import Sandbox, check_sandbox
+from federation.sandbox.bubblewrap import Sandbox, confinement
 from federation.sandbox.limits import Limits
 from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox, SendFetch
@@ -29,6 +29,9 @@ class NodeRun:
         approval: what it may do.
         config: ``node.toml``.
         home: the node's home; the run has ``runs/<run id>`` in it until it ends.
+
+    Attributes:
+        confinement: how its app is confined, once it runs.
     """
 
     def __init__(self, node: str, offer: pb.Offer, approval: Approval, config: NodeConfig, home: Home) -> None:
@@ -45,6 +48,7 @@ class NodeRun:
         self._outbox = self._folder / "outbox"
         self._outbox.mkdir()
         self.inbox = Inbox(self._received, offer.run_id)
+        self.confinement = ""
         self._starting: asyncio.Task[Worker] | None = None
 
     @property
@@ -111,8 +115,7 @@ class NodeRun:
         folder = self._folder / "app"
         app = await asyncio.to_thread(unpack, self._received.path(self.offer.app_sha256), folder)
         kind, resources = self._config.policy.sandbox, self._config.resources
-        if kind == "bubblewrap":
-            await asyncio.to_thread(check_sandbox)
+        self.confinement = await asyncio.to_thread(confinement, kind)
         limits = Limits(
             memory_bytes=resources.memory_bytes,
             processes=resources.processes if kind == "bubblewrap" else 0,

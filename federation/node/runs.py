@@ -97,7 +97,10 @@ class Runs:
                 self._record_decision(decision, offer)
             elif not _same(known.offer, offer):
                 raise RefusedError("This run is known here with another offer; a run does not change.")
+            new = not known.started
             await known.ready(lambda fetch: send(pb.ConnectRequest(fetch=fetch)))
+            if new:
+                self._audit.append("worker started", run=offer.run_id, confined_by=known.confinement)
         except RefusedError as error:
             decision.code, decision.reason = pb.DECISION_CODE_REFUSED, str(error)[:MAX_REASON]
             self._record_decision(decision, offer)

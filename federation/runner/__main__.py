@@ -59,6 +59,7 @@ class _Conductor:
         self._app = unpack(folder.bundle, folder.path / "app")
         self._config = {**self._app.config, **spec.config}
         self._decisions: dict[str, pb.Decision] = {}
+        self._confinement = ""
 
     def conduct(self) -> None:
         started = datetime.now(UTC)
@@ -80,6 +81,7 @@ class _Conductor:
             app=self._app,
             config=self._config,
             decisions=self._decisions,
+            confinement=self._confinement,
             watch=self._watch,
             artifacts=list_artifacts(self._folder.artifacts),
             started=started,
@@ -107,6 +109,7 @@ class _Conductor:
             self._spec.limits or LIMITS,
             Home(self._folder.path).log_file("server-app"),
         )
+        self._confinement = stage.confinement
         try:
             self._conduct_with(stage, received)
         finally:

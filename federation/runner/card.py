@@ -22,6 +22,7 @@ def run_card(
     app: App,
     config: dict[str, Any],
     decisions: dict[str, pb.Decision],
+    confinement: str,
     watch: Watch,
     artifacts: list[dict[str, Any]],
     started: datetime,
@@ -43,6 +44,7 @@ def run_card(
         "purpose": spec.purpose,
         "permit": read_claims_unverified(spec.permit).model_dump(mode="json"),
         "seed": spec.seed,
+        "server_app_confined_by": confinement,
         "nodes": [
             {
                 "name": place.node,

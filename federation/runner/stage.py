@@ -63,12 +63,16 @@ class Stage:
         limits: what it may use.
         log: gets what it says on its stderr.
 
+    Attributes:
+        confinement: by which means it is confined.
+        outbox: the open folder of buffers to send.
+
     Raises:
         SandboxError: there is no sandbox on this machine.
     """
 
     def __init__(self, run_id: str, app: Path, inbox: Path, folder: Path, limits: Limits, log: Path) -> None:
-        check_sandbox()
+        self.confinement = check_sandbox()
         self._run_id = run_id
         self._log = log
         for part in ("outbox", "artifacts"):

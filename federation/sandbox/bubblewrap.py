@@ -132,6 +132,15 @@ def app_environment() -> dict[str, str]:
     }
 
 
+def confinement(kind: Kind) -> str:
+    """Say how foreign code is confined.
+
+    Raises:
+        SandboxError: it cannot be, so that it is refused.
+    """
+    return check_sandbox() if kind == "bubblewrap" else "none: node.toml lets apps run without a sandbox"
+
+
 @functools.cache
 def check_sandbox() -> str:
     """Try a sandbox from the inside, once, and say by which means it holds here.

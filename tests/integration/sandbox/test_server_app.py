@@ -75,7 +75,7 @@ def test_nothing_can_be_written_outside_the_folder_that_is_bounded(federation: F
 
 def test_system_calls_that_no_app_needs_are_refused(federation: Federation) -> None:
     assert set(attempt(federation, "system call", "unshare", "ptrace", "bpf")) == {"refused: EPERM"}
-    assert attempt(federation, "become root", "0") == ["refused: PermissionError"]
+    assert set(attempt(federation, "become root", "0")) <= {"refused: OSError", "refused: PermissionError"}
 
 
 def test_what_it_leaves_behind_is_plain_files(federation: Federation) -> None:
