@@ -22,6 +22,7 @@ from federation.errors import RunFailedError
 from federation.pki.identity import Role
 from federation.pki.local import invite, open_registry
 from federation.run import COMPLETED, ConfigValue, RunFolder, RunPlace, RunSpec
+from federation.sandbox.limits import Limits
 
 _POLL = 0.02
 
@@ -38,6 +39,7 @@ def submit(
     config: Mapping[str, ConfigValue] | None = None,
     seed: int = 0,
     timeout: float = 60.0,
+    limits: Limits | None = None,
     record: bool = True,
 ) -> RunFolder:
     """Lay out a run's folder in the lab's ``home``: the app's bundle, what is asked for, and the runner's token.
@@ -53,6 +55,7 @@ def submit(
         config: run configuration over the app's defaults.
         seed: see ``RunSpec``.
         timeout: seconds to wait for the nodes.
+        limits: see ``RunSpec``.
         record: whether the run is recorded in the lab's catalog.
 
     Raises:
@@ -74,6 +77,7 @@ def submit(
             config=dict(config or {}),
             seed=seed,
             timeout=timeout,
+            limits=limits,
             lab_home=str(home.path.resolve()) if record else None,
         )
     except ValidationError as error:
@@ -96,8 +100,7 @@ def _check_members(home: Home, places: Sequence[RunPlace]) -> None:
 
 def start(folder: RunFolder, supervisor: Supervisor) -> subprocess.Popen[bytes]:
     """Start the runner of a run that has been submitted, as a process of its own that ends with ``supervisor``."""
-    environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
-    return supervisor.start("runner", "federation.runner", Home(folder.path), environment=environment, wait=False)
+    return supervisor.start("runner", "federation.runner", Home(folder.path), wait=False)
 
 
 def watch(folder: RunFolder, runner: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from datalab.home import write_atomically
 from federation.app_signature import MAX_SIGNATURE
+from federation.sandbox.limits import Limits
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -42,6 +44,7 @@ class RunSpec(BaseModel):
         config: the app's configuration for this run, over its own defaults.
         seed: every random number of the run derives from it, node by node and round by round.
         timeout: seconds to wait for the nodes' decisions.
+        limits: what the ServerApp may use at the lab; where they are left out, half of the machine's memory and so on.
         lab_home: where the runner finds the lab's catalog and storage; none records nothing there.
     """
 
@@ -56,7 +59,13 @@ class RunSpec(BaseModel):
     config: dict[str, ConfigValue] = Field(default_factory=dict)
     seed: int = Field(default=0, ge=0, lt=2**63)
     timeout: float = Field(default=60.0, gt=0)
+    limits: Limits | None = None
     lab_home: str | None = None
+
+
+def flower_id(name: str) -> int:
+    """Return Flower's integer id for a name: 63 bits of its SHA-256, so that it never depends on keys or sessions."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import functools
 import io
 import math
 import mmap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -20,13 +20,9 @@ from federation.errors import WireError
 from federation.pb import records_pb2 as pb
 from federation.wire.buffers import StoredBuffer
 from federation.wire.protocol import INLINE_ARRAY_BYTES, INLINE_MESSAGE_BYTES, MAX_ARRAYS
+from federation.wire.values import DTYPES, MAX_DIMENSIONS, check_key, read_values, set_value
 
 NUMPY_STYPE: Final = "numpy.ndarray"
-DTYPES: Final = frozenset({"bool", "float16", "float32", "float64"}) | {
-    f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
-}
-MAX_KEY: Final = 1024
-MAX_DIMENSIONS: Final = 64
 _LONG_HEADER: Final = 64 << 10
 """Bytes in which a header of the second version is looked for."""
 
@@ -102,12 +98,12 @@ def encode_records(content: RecordDict, put: PutBuffer) -> pb.RecordDict:
     out = pb.RecordDict()
     room = INLINE_MESSAGE_BYTES
     for key, record in content.items():
-        entry = out.entries.add(key=_key(key))
+        entry = out.entries.add(key=check_key(key))
         match record:
             case ArrayRecord():
                 entry.array_record.SetInParent()
                 for name, array in record.items():
-                    sent = entry.array_record.entries.add(key=_key(name)).array
+                    sent = entry.array_record.entries.add(key=check_key(name)).array
                     raw = _raw(name, array, sent)
                     if raw.nbytes <= min(INLINE_ARRAY_BYTES, room):
                         sent.data = bytes(raw)
@@ -118,7 +114,7 @@ def encode_records(content: RecordDict, put: PutBuffer) -> pb.RecordDict:
                 sent_record = entry.metric_record if isinstance(record, MetricRecord) else entry.config_record
                 sent_record.SetInParent()
                 for name, value in record.items():
-                    _set(sent_record.entries.add(key=_key(name)), name, value)
+                    set_value(sent_record.entries.add(key=check_key(name)), name, value)
             case _:
                 raise WireError(f"The record {key!r} is of a kind that the wire does not carry.")
     return out
@@ -140,51 +136,15 @@ def decode_records(message: pb.RecordDict, get: GetBuffer) -> RecordDict:
                 raise WireError(f"A record has more than {MAX_ARRAYS} arrays.")
             record = ArrayRecord()  # its constructor would copy each array
             for one in entry.array_record.entries:
-                record[_key(one.key)] = _array(one.array, get)
-            out[_key(entry.key)] = record
+                record[check_key(one.key)] = _array(one.array, get)
+            out[check_key(entry.key)] = record
         elif kind == "metric_record":
-            out[_key(entry.key)] = MetricRecord(_values(entry.metric_record.entries))
+            out[check_key(entry.key)] = MetricRecord(read_values(entry.metric_record.entries))
         elif kind == "config_record":
-            out[_key(entry.key)] = ConfigRecord(_values(entry.config_record.entries))
+            out[check_key(entry.key)] = ConfigRecord(read_values(entry.config_record.entries))
         else:
             raise WireError("A record has no content.")
     return out
-
-
-def encode_config(config: dict[str, Any]) -> pb.ConfigRecord:
-    """Return a flat configuration (scalars and lists of them) as protobuf; raises WireError for other values."""
-    out = pb.ConfigRecord()
-    for name, value in config.items():
-        _set(out.entries.add(key=_key(name)), name, value)
-    return out
-
-
-def decode_config(message: pb.ConfigRecord) -> dict[str, Any]:
-    """Return a flat configuration; raises WireError for an entry without a value."""
-    return _values(message.entries)
-
-
-def check_reply(sent: RecordDict, reply: RecordDict) -> None:
-    """Check that a strategy can add a reply up: its numbers are finite, and its tensors are those that were sent.
-
-    A floating-point array must be finite; if the task had one by the same name in a record by the same name, it must be
-    of the same dtype and shape. Arrays of other types (trees as bytes, counts) may be of any shape.
-
-    Raises:
-        WireError: one of them is not so; the message has no value and no name, for names are the app's own words too.
-    """
-    for record_name, record in reply.array_records.items():
-        asked = sent.array_records.get(record_name, ArrayRecord())
-        for name, array in record.items():
-            if not array.dtype.startswith("float"):
-                continue
-            before = asked.get(name)
-            same = before is None or (before.dtype, tuple(before.shape)) == (array.dtype, tuple(array.shape))
-            if not same and before is not None and before.dtype.startswith("float"):
-                raise WireError("An array has another shape or type than the one that was sent.")
-            values = _elements(array)
-            if values.size and not (np.isfinite(values.min()) and np.isfinite(values.max())):
-                raise WireError("An array holds a number that is not finite.")
 
 
 def _raw(name: str, array: Array, sent: pb.Array) -> memoryview:
@@ -257,40 +217,3 @@ def _array(message: pb.Array, get: GetBuffer) -> Array:
         return StoredArray(message.dtype, shape, raw)
     data = b"".join((_npy_header(message.dtype, shape), raw))
     return Array(dtype=message.dtype, shape=shape, stype=NUMPY_STYPE, data=data)
-
-
-def _key(key: str) -> str:
-    if len(key) > MAX_KEY:
-        raise WireError(f"A name of {len(key)} characters is over the limit of {MAX_KEY}.")
-    return key
-
-
-_LISTS: Final = {bool: "booleans", int: "integers", float: "doubles", str: "strings", bytes: "byte_strings"}
-_SCALARS: Final = {bool: "boolean", int: "integer", float: "double", str: "string", bytes: "byte_string"}
-
-
-def _set(entry: Any, name: str, value: Any) -> None:
-    """Set the value of a metric's or config's entry by the value's own type."""
-    try:
-        if isinstance(value, list):
-            kinds = {type(one) for one in value}
-            field = _LISTS[kinds.pop()] if kinds else "doubles"
-            if kinds:
-                raise WireError(f"The list {name!r} mixes types.")
-            getattr(entry, field).SetInParent()
-            getattr(entry, field).values.extend(value)
-        else:
-            setattr(entry, _SCALARS[type(value)], value)
-    except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise WireError(f"The value of {name!r} ({type(value).__name__}) is not one that the wire carries.") from error
-
-
-def _values(entries: Iterable[Any]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for entry in entries:
-        kind = entry.WhichOneof("value")
-        if kind is None:
-            raise WireError("A record has an entry without a value.")
-        value = getattr(entry, kind)
-        out[_key(entry.key)] = list(value.values) if kind in _LISTS.values() else value
-    return out

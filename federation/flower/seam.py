@@ -6,7 +6,6 @@ that runner and worker use is public (``flwr.app``, ``flwr.serverapp``, ``flwr.c
 
 from __future__ import annotations
 
-import hashlib
 import time
 
 from flwr.app import Context, Error, Message, Metadata, RecordDict
@@ -14,13 +13,10 @@ from flwr.app.message.message import make_message
 from flwr.supercore.run import Run as Run  # noqa: PLC0414 - handed on: Grid names it in its interface
 from flwr.supercore.task_identity import TaskIdentity
 
+from federation.run import flower_id as flower_id  # noqa: PLC0414 - handed on
+
 SERVER_NODE_ID = 1
 """Flower's own id for the ServerApp's side."""
-
-
-def flower_id(name: str) -> int:
-    """Return Flower's integer id for a name: 63 bits of its SHA-256, so that it never depends on keys or sessions."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
 
 
 def identify(run_id: str, node_id: int) -> None:

@@ -35,6 +35,7 @@ from federation.node.status import StatusFile
 from federation.node.trust import GatewayTrust, UntrustedError
 from federation.pb import federation_pb2 as pb
 from federation.pki.keys import ClockError, Credentials
+from federation.sandbox.bubblewrap import confinement
 from federation.wire.channel import mutual_tls_channel
 from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR
 
@@ -118,6 +119,7 @@ class _Agent:
             self._trust,
             lambda: self._credentials,
         )
+        self._sandbox = config.policy.sandbox
         self._stream: Stream | None = None
         self._reading: asyncio.Task[None] | None = None
         self._renew_now = asyncio.Event()
@@ -132,18 +134,28 @@ class _Agent:
         staying = asyncio.create_task(self._stay_connected())
         renewing = asyncio.create_task(self._keep_renewed())
         told = asyncio.create_task(stopping.wait())
+        confining = asyncio.create_task(self._say_confinement())
         await asyncio.wait({staying, renewing, told}, return_when=asyncio.FIRST_COMPLETED)
         if told.done():
             self._status.update(state="stopping")
             self._runs.stop()
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
-        for task in (staying, renewing, told):
+        for task in (staying, renewing, told, confining):
             task.cancel()
         await self._runs.close()
         for task in (staying, renewing):
             if task.done() and not task.cancelled():
                 task.result()
+
+    async def _say_confinement(self) -> None:
+        """Write into the status how foreign code is confined here, or why it is refused."""
+        try:
+            said = await asyncio.to_thread(confinement, self._sandbox)
+        except DatalabError as error:
+            log.warning("no app can run here", reason=str(error))
+            said = str(error)
+        self._status.update(sandbox=said)
 
     async def _stay_connected(self) -> None:
         wait = FIRST_WAIT

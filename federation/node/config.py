@@ -233,13 +233,19 @@ class Resources(_Model):
     """Limits.
 
     Attributes:
-        memory_bytes: of one worker, and of any one file that it writes.
+        memory_bytes: of one worker: all its processes together, and each of them.
+        processes: of one worker, threads included.
+        cpu_seconds: processor time of one worker in a whole run.
+        disk_bytes: what one worker may leave to be sent at any one time.
         task_seconds: longest time that one task may take.
         concurrent_runs: how many runs may have a worker at the same time.
         cache_bytes: models that are kept for each run, so that they need not be sent again; those in use come on top.
     """
 
     memory_bytes: int = Field(default=2 << 30, ge=256 << 20)
+    processes: int = Field(default=64, ge=4)
+    cpu_seconds: int = Field(default=86_400, ge=1)
+    disk_bytes: int = Field(default=16 << 30, ge=1 << 20)
     task_seconds: float = Field(default=600.0, gt=0)
     concurrent_runs: int = Field(default=4, ge=1, le=64)
     cache_bytes: int = Field(default=2 << 30, ge=0)

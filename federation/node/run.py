@@ -10,10 +10,11 @@ from datalab.home import Home
 from federation.bundle import unpack
 from federation.node.config import NodeConfig
 from federation.node.policy import Approval
-from federation.node.sandbox import Places, check_sandbox
 from federation.node.worker import Worker, WorkerLostError
 from federation.pb import federation_pb2 as pb
 from federation.pb import worker_pb2
+from federation.sandbox.bubblewrap import Sandbox, confinement
+from federation.sandbox.limits import Limits
 from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox, SendFetch
 from federation.wire.pieces import PieceSender
@@ -29,6 +30,9 @@ class NodeRun:
         approval: what it may do.
         config: ``node.toml``.
         home: the node's home; the run has ``runs/<run id>`` in it until it ends.
+
+    Attributes:
+        confinement: how its app is confined, once it runs.
     """
 
     def __init__(self, node: str, offer: pb.Offer, approval: Approval, config: NodeConfig, home: Home) -> None:
@@ -47,6 +51,7 @@ class NodeRun:
         self._outbox = self._folder / "outbox"
         self._outbox.mkdir()
         self.inbox = Inbox(self._received, offer.run_id)
+        self.confinement = ""
         self._starting: asyncio.Task[Worker] | None = None
 
     @property
@@ -109,19 +114,27 @@ class NodeRun:
         await self.inbox.ensure(self.offer.app_sha256, send)
         folder = self._folder / "app"
         app = await asyncio.to_thread(unpack, self._received.path(self.offer.app_sha256), folder)
-        policy = self._config.policy
-        if policy.sandbox == "bubblewrap":
-            await asyncio.to_thread(check_sandbox)
+        kind, resources = self._config.policy.sandbox, self._config.resources
+        self.confinement = await asyncio.to_thread(confinement, kind)
+        limits = Limits(
+            memory_bytes=resources.memory_bytes,
+            processes=resources.processes if kind == "bubblewrap" else 0,
+            cpu_seconds=resources.cpu_seconds,
+            disk_bytes=resources.disk_bytes,
+        )
+        lent = {
+            "app": folder,
+            "data.parquet": Path(self.approval.dataset.folder) / "data.parquet",
+            "inbox": self._received.folder,
+        }
         return await Worker.start(
-            Places(folder, Path(self.approval.dataset.folder) / "data.parquet", self._received.folder, self._outbox),
+            Sandbox(kind, lent, ("outbox", self._outbox), limits),
             worker_pb2.WorkerStart(
                 client_app=app.client_app,
                 run_id=self.offer.run_id,
                 node=self._node,
                 seed=self.offer.seed,
                 run_config=self.offer.config,
-                memory_bytes=self._config.resources.memory_bytes,
             ),
-            sandbox=policy.sandbox,
-            log=self._log,
+            self._log,
         )

@@ -106,7 +106,10 @@ class Runs:
                 raise RefusedError("This run is known here with another offer; a run does not change.")
             else:
                 self._runners[offer.run_id] = self._check_runner(offer)  # it may have renewed its certificate
+            new = not known.started
             await known.ready(lambda fetch: send(pb.ConnectRequest(fetch=fetch)))
+            if new:
+                self._audit.append("worker started", run=offer.run_id, confined_by=known.confinement)
         except RefusedError as error:
             decision.code, decision.reason = pb.DECISION_CODE_REFUSED, str(error)[:MAX_REASON]
             self._record_decision(decision, offer)

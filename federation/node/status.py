@@ -30,6 +30,7 @@ class Status(BaseModel):
         renewal_due: when it is to be renewed.
         clock_skew: seconds by which this machine's clock is ahead of the gateway's.
         revocations_made: when the list of revoked certificates was signed.
+        sandbox: by which means foreign code is confined, or why it is refused.
         runs: runs that it takes part in.
         renewal_failure: when and why the certificate could not be renewed; empty once it has been.
     """
@@ -48,6 +49,7 @@ class Status(BaseModel):
     renewal_due: float = 0.0
     clock_skew: float = 0.0
     revocations_made: float | None = None
+    sandbox: str = ""
     runs: tuple[str, ...] = ()
     renewal_failure: str = ""
 
@@ -105,6 +107,8 @@ def describe(status: Status) -> list[tuple[str, str]]:
         lines.append(("Last renewal", f"failed at {status.renewal_failure}"))
     if status.revocations_made is not None:
         lines.append(("Revocation list", f"signed {_span(now - status.revocations_made)} ago"))
+    if status.sandbox:
+        lines.append(("Sandbox", status.sandbox))
     lines.append(("Runs", ", ".join(status.runs) or "none"))
     return lines
 

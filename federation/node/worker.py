@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
-from datalab.service import python_module
 from federation.errors import FederationError, WireError
-from federation.node.sandbox import APP, DATA, INBOX, OUTBOX, Places, sandboxed, worker_environment
 from federation.pb import federation_pb2 as pb
 from federation.pb import worker_pb2
+from federation.sandbox.bubblewrap import Sandbox
+from federation.sandbox.guard import Guard
 from federation.wire.pipe import encode_frame, read_frame_async
 from federation.wire.protocol import MAX_FRAME_BYTES
 
@@ -28,43 +29,45 @@ class WorkerLostError(FederationError):
 class Worker:
     """A warm worker process of one run; one task at a time, in the order in which they come."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, guard: Guard) -> None:
         self._process = process
+        self._guard = guard
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def start(cls, places: Places, request: worker_pb2.WorkerStart, *, sandbox: str, log: Path) -> Worker:
+    async def start(cls, sandbox: Sandbox, request: worker_pb2.WorkerStart, log: Path) -> Worker:
         """Start a worker and wait until it has loaded the app.
 
         Args:
-            places: host folders that it sees.
+            sandbox: where it runs; it is lent ``app``, ``data.parquet`` and ``inbox``, and writes to ``outbox``.
             request: what to load; its folders are filled in here.
-            sandbox: ``bubblewrap`` or ``none``.
             log: gets the worker's stderr, which stays at the node.
 
         Raises:
             WorkerLostError: it ended or did not become ready.
         """
-        if sandbox == "bubblewrap":
-            command = sandboxed(places, MODULE)
-            request.app_folder, request.inbox, request.outbox = APP, INBOX, OUTBOX
-            data = DATA
-        else:
-            command = python_module(MODULE)
-            request.app_folder, request.inbox, request.outbox = map(str, (places.app, places.inbox, places.outbox))
-            data = str(places.data)
-        request.node_config.entries.add(key="dataset", string=data)
-        with log.open("ab") as errors:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=errors,
-                env=worker_environment(),
-                limit=MAX_FRAME_BYTES,
-                process_group=0,
-            )
-        worker = cls(process)
+        request.app_folder, request.inbox, request.outbox = map(sandbox.path, ("app", "inbox", "outbox"))
+        request.node_config.entries.add(key="dataset", string=sandbox.path("data.parquet"))
+        errors, said = os.pipe()
+        with sandbox.launch(MODULE) as launch:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *launch.command,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=said,
+                    env=launch.environment,
+                    pass_fds=launch.descriptors,
+                    limit=MAX_FRAME_BYTES,
+                    process_group=0,
+                )
+            except BaseException:
+                os.close(errors)
+                raise
+            finally:
+                os.close(said)
+        guard = Guard(process.pid, errors, log, sandbox.folder, sandbox.limits)
+        worker = cls(process, guard)
         try:
             answer = await worker._exchange(worker_pb2.WorkerRequest(start=request), START_SECONDS)
             if answer.WhichOneof("frame") != "ready" or answer.ready.error:
@@ -85,8 +88,7 @@ class Worker:
         """
         answer = await self._exchange(worker_pb2.WorkerRequest(task=task), seconds)
         if answer.WhichOneof("frame") != "reply" or answer.reply.task_id != task.task_id:
-            await self.stop()
-            raise WorkerLostError("The worker answered something else than it was asked.")
+            raise await self._lost("it answered something else than it was asked")
         reply = pb.Reply(run_id=task.run_id, task_id=task.task_id)
         reply.app_seconds = min(max(answer.reply.app_seconds, 0.0), seconds)
         if answer.reply.WhichOneof("result") == "content":
@@ -98,8 +100,9 @@ class Worker:
     async def stop(self) -> None:
         """End the worker and all that it started (its whole sandbox)."""
         if self._process.returncode is None:
-            self._process.kill()
+            await asyncio.to_thread(self._guard.kill)
             await self._process.wait()
+        await asyncio.to_thread(self._guard.close)
 
     async def _exchange(self, request: worker_pb2.WorkerRequest, seconds: float) -> worker_pb2.WorkerResponse:
         assert self._process.stdin is not None
@@ -110,10 +113,15 @@ class Worker:
                     self._process.stdin.write(encode_frame(request))
                     await self._process.stdin.drain()
                     answer = await read_frame_async(self._process.stdout, worker_pb2.WorkerResponse)
-            except (TimeoutError, WireError, ConnectionError) as error:
-                await self.stop()
-                raise WorkerLostError("The worker was stopped: it took too long or broke its protocol.") from error
+            except TimeoutError as error:
+                raise await self._lost("it took too long") from error
+            except (WireError, ConnectionError) as error:
+                raise await self._lost("it broke its protocol") from error
         if answer is None:
-            await self.stop()
-            raise WorkerLostError("The worker ended.")
+            raise await self._lost("it ended by itself")
         return answer
+
+    async def _lost(self, why: str) -> WorkerLostError:
+        """Stop the worker, and return the error that says why: a limit that it exceeded comes first."""
+        await self.stop()
+        return WorkerLostError(f"The worker was stopped: {self._guard.reason or why}.")

@@ -1,1 +1,1 @@
-"""The runner: one process a run, in which an unmodified Flower ServerApp works over Datalab's Grid."""
+"""The runner: one process a run, which conducts a ServerApp in a sandbox beside it."""

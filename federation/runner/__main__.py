@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
@@ -18,20 +13,21 @@ from datalab.service import run_service
 from federation.bundle import unpack
 from federation.enrolment.client import enrol, gateway_address
 from federation.errors import RunFailedError
-from federation.flower import seam
-from federation.flower.apps import load, seed_everything
-from federation.flower.records import encode_config
 from federation.pb import federation_pb2 as pb
+from federation.pb import server_app_pb2
 from federation.pki.keys import Credentials
 from federation.pki.seal import OFFER, Sealer
 from federation.run import COMPLETED, RunFolder, RunSpec
 from federation.runner.card import list_artifacts, run_card
-from federation.runner.grid import DatalabGrid
 from federation.runner.link import Link
 from federation.runner.record import LabRecord
+from federation.runner.stage import LIMITS, Stage
 from federation.runner.stream import Endpoint
 from federation.runner.watch import Watch
+from federation.wire.buffers import BufferStore
+from federation.wire.protocol import CACHE_BYTES
 from federation.wire.sealed import offer_document
+from federation.wire.values import encode_config
 
 log = structlog.get_logger()
 
@@ -65,6 +61,7 @@ class _Conductor:
         self._app = unpack(folder.bundle, folder.path / "app")
         self._config = {**self._app.config, **spec.config}
         self._decisions: dict[str, pb.Decision] = {}
+        self._confinement = ""
 
     def conduct(self) -> None:
         started = datetime.now(UTC)
@@ -86,6 +83,7 @@ class _Conductor:
             app=self._app,
             config=self._config,
             decisions=self._decisions,
+            confinement=self._confinement,
             watch=self._watch,
             artifacts=list_artifacts(self._folder.artifacts),
             started=started,
@@ -103,43 +101,43 @@ class _Conductor:
             raise failure
 
     def _train(self) -> None:
-        endpoint = self._endpoint()
-        link = Link(
-            endpoint,
-            self._opening,
-            self._folder.bundle.read_bytes(),
-            self._folder.path / "buffers",
+        """Run the ServerApp beside this process; what it leaves in its folder is what the run leaves behind."""
+        received = BufferStore(self._folder.path / "buffers", CACHE_BYTES)
+        stage = Stage(
+            self._spec.id,
+            self._folder.path / "app",
+            received.folder,
+            self._folder.path / "server-app",
+            self._spec.limits or LIMITS,
+            Home(self._folder.path).log_file("server-app"),
         )
+        self._confinement = stage.confinement
+        try:
+            self._conduct_with(stage, received)
+        finally:
+            stage.close()
+            stage.collect(self._folder.artifacts)
+
+    def _conduct_with(self, stage: Stage, received: BufferStore) -> None:
+        endpoint = self._endpoint()
+        bundle = self._folder.bundle.read_bytes()
+        link = Link(endpoint, self._opening, bundle, received, stage.outbox)
         outcome = "failed"
         try:
             self._decisions = link.open()
             self._check_decisions()
             self._watch.say("nodes", nodes=sorted(self._decisions))
-            grid = DatalabGrid(self._spec.id, self._decisions, link, self._watch.batch)
-            self._run_app(grid)
+            start = server_app_pb2.ServerAppStart(
+                server_app=self._app.server_app,
+                run_id=self._spec.id,
+                nodes=sorted(self._decisions),
+                seed=self._spec.seed,
+                run_config=encode_config(self._config),
+            )
+            stage.conduct(start, link, self._watch)
             outcome = COMPLETED
         finally:
             link.close(outcome)
-
-    def _run_app(self, grid: DatalabGrid) -> None:
-        """Run the ServerApp in the artifacts folder; what it writes there is what the run leaves behind."""
-        from flwr.serverapp import ServerApp
-
-        seam.identify(self._spec.id, seam.SERVER_NODE_ID)
-        context = seam.make_context(self._spec.id, seam.SERVER_NODE_ID, node_config={}, run_config=self._config)
-        sys.path.insert(0, str((self._folder.path / "app").resolve()))
-        seed_everything(self._spec.seed, "server")
-        with _inside(self._folder.artifacts):
-            try:
-                load(self._app.server_app, ServerApp)(grid, context)
-            except DatalabError:
-                raise
-            except Exception as error:  # whatever the app raises ends the run; its trace belongs in the run's log
-                log.exception("the ServerApp failed", run=self._spec.id)
-                raise RunFailedError(
-                    f"The ServerApp failed ({type(error).__name__}).",
-                    next_step=f"The run's log has the trace: {self._folder.path / 'log'}",
-                ) from error
 
     def _check_decisions(self) -> None:
         refused = [
@@ -176,16 +174,6 @@ class _Conductor:
             offer.runner_chain_pem = credentials.chain_pem
             opening.places.add(node=place.node, offer=offer)
         return opening
-
-
-@contextlib.contextmanager
-def _inside(folder: Path) -> Iterator[None]:
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,8 @@ from typing import Any
 from datalab.canonical import sha256_file
 from datalab.permits.permit import read_claims_unverified
 from federation.bundle import App
-from federation.flower.seam import flower_id
 from federation.pb import federation_pb2 as pb
-from federation.run import RunSpec
+from federation.run import RunSpec, flower_id
 from federation.runner.watch import Watch
 
 
@@ -23,6 +22,7 @@ def run_card(
     app: App,
     config: dict[str, Any],
     decisions: dict[str, pb.Decision],
+    confinement: str,
     watch: Watch,
     artifacts: list[dict[str, Any]],
     started: datetime,
@@ -44,6 +44,7 @@ def run_card(
         "purpose": spec.purpose,
         "permit": read_claims_unverified(spec.permit).model_dump(mode="json"),
         "seed": spec.seed,
+        "server_app_confined_by": confinement,
         "nodes": [
             {
                 "name": place.node,

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import functools
 import hashlib
+import os
+import stat
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from pathlib import Path
-from weakref import WeakValueDictionary
 
 import grpc.aio
 import structlog
@@ -21,10 +21,10 @@ from federation.errors import FederationError, RunFailedError, WireError
 from federation.pb import federation_pb2 as pb
 from federation.pki.keys import Credentials
 from federation.runner.stream import Endpoint, RunnerStream
-from federation.wire.buffers import BufferStore, StoredBuffer
+from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox
 from federation.wire.pieces import PieceSender
-from federation.wire.protocol import CACHE_BYTES, FETCH_WINDOW, MAX_FETCHES, TRANSFERS, referenced
+from federation.wire.protocol import FETCH_WINDOW, MAX_FETCHES, TRANSFERS, referenced
 
 Outgoing = asyncio.Queue[pb.ConductRequest | Callable[[], bytes] | None]
 """Frames, pieces that are read only when their turn comes, and None at the end."""
@@ -39,22 +39,25 @@ class Link:
         endpoint: the gateway.
         opening: returns the run's first frame, signed with the credentials that it is given.
         bundle: the app's bundle, which the nodes fetch by its digest.
-        folder: where large buffers of replies are received.
+        received: where large buffers of replies are received.
+        outbox: the open folder with buffers to send, which foreign code writes to.
     """
 
     def __init__(
-        self, endpoint: Endpoint, opening: Callable[[Credentials], pb.RunOpen], bundle: bytes, folder: Path
+        self,
+        endpoint: Endpoint,
+        opening: Callable[[Credentials], pb.RunOpen],
+        bundle: bytes,
+        received: BufferStore,
+        outbox: int,
     ) -> None:
         self._endpoint = endpoint
         self._sign = opening
         self._opening = opening(endpoint.credentials)
-        self._store = BufferStore(folder, CACHE_BYTES)
+        self._store = received
+        self._outbox = outbox
         self._pieces = PieceSender(pb.ConductRequest)
-        # What the ServerApp still holds of what was received, and may read at any time.
-        self._held: WeakValueDictionary[bytes, StoredBuffer] = WeakValueDictionary()
-        self._bundle = {hashlib.sha256(bundle).digest(): memoryview(bundle)}
-        # What the last batches named: a model is asked for while its round lasts, and is the next round's as well.
-        self._batches: deque[dict[bytes, memoryview]] = deque([{}], maxlen=3)
+        self._bundle = {hashlib.sha256(bundle).digest(): bundle}
         self._changed = threading.Condition()
         self._decisions: dict[str, pb.Decision] = {}
         self._replies: dict[str, pb.Reply] = {}
@@ -83,22 +86,14 @@ class Link:
             }
             return absent | self._decisions
 
-    def put(self, buffer: memoryview) -> bytes:
-        """Keep a buffer for the nodes to fetch, and return its SHA-256."""
-        sha256 = hashlib.sha256(buffer).digest()
-        with self._changed:
-            self._batches[-1][sha256] = buffer
-        return sha256
-
     def push(self, tasks: Iterable[pb.Task]) -> None:
-        """Send tasks; the buffers that they name have been ``put`` since the last push."""
+        """Send tasks; the buffers that they name are in the outbox. What replies named before is no longer kept."""
         for task in tasks:
             self._send(pb.ConductRequest(task=task))
         with self._changed:
-            self._batches.append({})
             unread = {sha256 for reply in self._replies.values() for sha256 in referenced(reply.content)}
             self._named.clear()
-        self._loop.call_soon_threadsafe(self._store.trim, unread | set(self._held))
+        self._loop.call_soon_threadsafe(self._store.trim, unread)
 
     def pull(self, task_ids: Collection[str]) -> dict[str, pb.Reply]:
         """Return, and forget, the replies that are here."""
@@ -128,9 +123,9 @@ class Link:
         refused = pb.ReplyRefused(run_id=self._opening.run_id, task_id=reply.task_id, node=reply.node, reason=why)
         self._send(pb.ConductRequest(reply_refused=refused))
 
-    def read(self, sha256: bytes) -> StoredBuffer:
-        """Return a received buffer; it stays on disk for as long as somebody holds it."""
-        return self._held.setdefault(sha256, StoredBuffer(self._store.path(sha256)))
+    def received(self, sha256: bytes) -> Path:
+        """Return where a received buffer lies."""
+        return self._store.path(sha256)
 
     def close(self, outcome: str) -> None:
         """Tell gateway and nodes how the run ended, and close the stream."""
@@ -221,11 +216,20 @@ class Link:
                 self._changed.notify_all()
 
     def _piece(self, fetch: pb.Fetch) -> bytes:
-        with self._changed:
-            known = (self._bundle, *self._batches)
-        buffer = next((one[fetch.sha256] for one in known if fetch.sha256 in one), None)
-        size = None if buffer is None else buffer.nbytes
-        return self._pieces.frame(fetch, size, lambda at, length: memoryview(buffer or b"")[at : at + length])
+        if (bundle := self._bundle.get(fetch.sha256)) is not None:
+            return self._pieces.frame(fetch, len(bundle), lambda at, length: bundle[at : at + length])
+        try:
+            # Foreign code may have left anything there; whoever receives it checks its digest.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            file = os.open(fetch.sha256.hex(), flags, dir_fd=self._outbox)
+        except OSError:
+            return self._pieces.frame(fetch, None, lambda *_: b"")
+        try:
+            status = os.fstat(file)
+            size = status.st_size if stat.S_ISREG(status.st_mode) else None
+            return self._pieces.frame(fetch, size, lambda at, length: os.pread(file, length, at))
+        finally:
+            os.close(file)
 
 
 async def _write(stream: RunnerStream, outgoing: Outgoing) -> None:

@@ -8,11 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flwr.app import Message
-
-from federation.flower.apps import round_of
 from federation.pb import federation_pb2 as pb
-from federation.runner.grid import metrics_of
+from federation.pb import records_pb2
 
 
 class Watch:
@@ -35,11 +32,15 @@ class Watch:
         """Write an event."""
         self._file.write(json.dumps({"event": event, "time": time.time(), **details}) + "\n")
 
-    def batch(self, *, sent: Sequence[Message], replies: Sequence[pb.Reply], seconds: float) -> None:
-        """Note a batch of messages and its replies; after an evaluation, the round is complete."""
-        if not sent:
-            return
-        message_type, number = sent[0].metadata.message_type, round_of(sent[0])
+    def batch(self, *, message_type: str, number: str, replies: Sequence[pb.Reply], seconds: float) -> None:
+        """Note a batch of messages and its replies; after an evaluation, the round is complete.
+
+        Args:
+            message_type: of its messages.
+            number: of their round.
+            replies: in the order of node ids.
+            seconds: from before the messages were encoded until the replies were read.
+        """
         down, up = self._count_traffic(replies)
         nodes = {
             reply.node: {"app_seconds": reply.app_seconds, **metrics_of(reply)}
@@ -79,6 +80,26 @@ class Watch:
             down, up = down + now[0] - before[0], up + now[1] - before[1]
             self._traffic[reply.node] = now
         return down, up
+
+
+def round_of(content: records_pb2.RecordDict) -> str:
+    """Return the round that a message belongs to, as Flower's strategies write it into their configuration, or ""."""
+    for record in content.entries:
+        for entry in record.config_record.entries:
+            if entry.key == "server-round":
+                return str(getattr(entry, entry.WhichOneof("value") or "string"))
+    return ""
+
+
+def metrics_of(reply: pb.Reply) -> dict[str, Any]:
+    """Return the scalar metrics of a reply by name (they leave the node anyway, for the strategy to aggregate)."""
+    found: dict[str, Any] = {}
+    for record in reply.content.entries:
+        for entry in record.metric_record.entries:
+            kind = entry.WhichOneof("value")
+            if kind in ("integer", "double"):
+                found[entry.key] = getattr(entry, kind)
+    return found
 
 
 def _weighted(nodes: list[dict[str, Any]]) -> float | None:

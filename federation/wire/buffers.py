@@ -7,6 +7,7 @@ stopped. It gets its name only once its digest has been verified.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import stat
 from collections import OrderedDict
@@ -102,6 +103,7 @@ class BufferStore:
             if part.digest.digest() != sha256:
                 path.unlink()
                 raise WireError("A buffer does not have the digest that it was named by.")
+            path.chmod(0o640)  # a sandbox that root made reads it as the folder's group
             path.replace(self.path(sha256))
             self._sizes[sha256] = size
 
@@ -114,6 +116,11 @@ class BufferStore:
             part.replace(self.path(sha256))
             self._sizes[sha256] = len(data)
         return sha256
+
+    def remove(self, sha256: bytes) -> None:
+        """Forget a buffer."""
+        self.path(sha256).unlink(missing_ok=True)
+        self._sizes.pop(sha256, None)
 
     def adopt(self, path: Path, sha256: bytes) -> None:
         """Copy a buffer that foreign code has left at ``path``, and remove it there.
@@ -174,26 +181,26 @@ class BufferStore:
 
 
 class StoredBuffer:
-    """A complete buffer that is read when it is needed.
+    """A complete buffer that is read when it is needed, even if its file has been removed since.
 
     Args:
         path: where it lies.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._size = path.stat().st_size
+        with path.open("rb") as file:
+            self._size = os.fstat(file.fileno()).st_size
+            self._map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) if self._size else None
 
     def __len__(self) -> int:
         return self._size
 
     def read(self) -> bytearray:
-        """Return the bytes, anew each time."""
-        data = bytearray(self._size)
-        with self._path.open("rb", buffering=0) as file:
-            filled = 0
-            while filled < self._size and (more := file.readinto(memoryview(data)[filled:])):
-                filled += more
+        """Return the bytes, anew each time; between two times they take no memory."""
+        if self._map is None:
+            return bytearray()
+        data = bytearray(self._map)
+        self._map.madvise(mmap.MADV_DONTNEED)
         return data
 
 

@@ -1,10 +1,15 @@
-"""Frames between an agent and its worker: protobuf messages, each behind its length (4 bytes, big-endian)."""
+"""Frames between a process that holds a key and its sandboxed one.
+
+They are protobuf messages, each behind its length (4 bytes, big-endian).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
-from typing import BinaryIO, TypeVar
+from pathlib import Path
+from typing import IO, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
@@ -13,6 +18,25 @@ from federation.wire.protocol import MAX_FRAME_BYTES
 
 M = TypeVar("M", bound=Message)
 _LENGTH = struct.Struct(">I")
+
+
+def take_standard_streams() -> tuple[IO[bytes], IO[bytes]]:
+    """Return where this process reads and writes frames: its stdin and stdout, which foreign code gets others for.
+
+    What the app prints goes to stderr, so that it does not mix with frames.
+    """
+    requests = os.fdopen(os.dup(0), "rb", buffering=1 << 16)
+    responses = os.fdopen(os.dup(1), "wb", buffering=1 << 16)
+    os.dup2(2, 1)
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return requests, responses
+
+
+def write_frame(stream: IO[bytes], message: Message) -> None:
+    """Write ``message`` as a frame, at once."""
+    stream.write(encode_frame(message))
+    stream.flush()
 
 
 def encode_frame(message: Message) -> bytes:
@@ -27,7 +51,7 @@ def encode_frame(message: Message) -> bytes:
     return _LENGTH.pack(len(data)) + data
 
 
-def read_frame(stream: BinaryIO, kind: type[M]) -> M | None:
+def read_frame(stream: IO[bytes], kind: type[M]) -> M | None:
     """Read one frame; None at the end of the stream.
 
     Raises:

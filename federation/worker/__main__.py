@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
-import os
-import resource
 import sys
 import time
 import traceback
 from pathlib import Path
-from typing import BinaryIO
 
 from federation.pb import federation_pb2 as pb
 from federation.pb import worker_pb2
 from federation.wire.buffers import BufferStore
-from federation.wire.pipe import encode_frame, read_frame
-
-OPEN_FILES = 256
+from federation.wire.pipe import read_frame, take_standard_streams, write_frame
 
 
 def main() -> None:
     """Load the app, then answer tasks until the agent closes the pipe."""
-    requests: BinaryIO = os.fdopen(os.dup(0), "rb", buffering=1 << 16)
-    responses: BinaryIO = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # what the app prints must not mix with frames
-    with Path(os.devnull).open("rb") as nothing:
-        os.dup2(nothing.fileno(), 0)
+    requests, responses = take_standard_streams()
     opening = read_frame(requests, worker_pb2.WorkerRequest)
     if opening is None:
         return
     start = opening.start
-    _limit(start.memory_bytes)
     try:
         from federation.worker.executor import Executor
 
         executor = Executor(start, BufferStore(Path(start.inbox)), BufferStore(Path(start.outbox)))
     except Exception:  # noqa: BLE001 - whatever the app's import raises: it is not ours to know, and the agent must be told
         traceback.print_exc()
-        responses.write(
-            encode_frame(worker_pb2.WorkerResponse(ready=worker_pb2.WorkerReady(error="the app could not be loaded")))
-        )
+        failed = worker_pb2.WorkerReady(error="the app could not be loaded")
+        write_frame(responses, worker_pb2.WorkerResponse(ready=failed))
         sys.exit(1)
-    responses.write(encode_frame(worker_pb2.WorkerResponse(ready=worker_pb2.WorkerReady())))
+    write_frame(responses, worker_pb2.WorkerResponse(ready=worker_pb2.WorkerReady()))
     while (request := read_frame(requests, worker_pb2.WorkerRequest)) is not None:
         reply = pb.Reply(run_id=request.task.run_id, task_id=request.task.task_id)
         started = time.perf_counter()
@@ -50,18 +39,7 @@ def main() -> None:
             traceback.print_exc()
             reply.error.code = pb.TASK_ERROR_CODE_APP_FAILED
         reply.app_seconds = executor.app_seconds or time.perf_counter() - started
-        responses.write(encode_frame(worker_pb2.WorkerResponse(reply=reply)))
-
-
-def _limit(memory_bytes: int) -> None:
-    """Set limits that the app cannot raise again: it is not loaded yet, and the sandbox leaves it no capability."""
-    for kind, limit in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_DATA, memory_bytes),
-        (resource.RLIMIT_FSIZE, memory_bytes),
-        (resource.RLIMIT_NOFILE, OPEN_FILES),
-    ):
-        resource.setrlimit(kind, (limit, limit))
+        write_frame(responses, worker_pb2.WorkerResponse(reply=reply))
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ from flwr.clientapp import ClientApp
 
 from federation.flower import seam
 from federation.flower.apps import load, round_of, seed_everything
-from federation.flower.records import decode_config, decode_records, encode_records
+from federation.flower.records import decode_records, encode_records
 from federation.pb import federation_pb2 as pb
 from federation.pb import records_pb2, worker_pb2
 from federation.wire.buffers import BufferStore
+from federation.wire.values import decode_config
 
 
 class Executor:

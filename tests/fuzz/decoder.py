@@ -7,21 +7,28 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from pathlib import Path
 
 import atheris
 
 with atheris.instrument_imports(include=["federation"]):
     from federation.errors import WireError
-    from federation.flower.records import check_reply, decode_config, decode_records
+    from federation.flower.records import decode_records
+    from federation.runner.replies import check_reply
     from federation.wire.pieces import piece_of
     from federation.wire.protocol import check_run_id, check_version, referenced
+    from federation.wire.values import decode_config
 
-from flwr.app import RecordDict
 from google.protobuf.message import DecodeError
 
 from federation.pb import federation_pb2 as pb
+from federation.pb import records_pb2
 
-EMPTY = RecordDict()
+EMPTY = records_pb2.RecordDict()
+
+
+def _no_file(sha256: bytes) -> Path:
+    raise WireError("There is no such buffer.")
 
 
 def _no_buffer(sha256: bytes) -> bytes:
@@ -49,7 +56,8 @@ def _hello(frame: object) -> None:
 def _records(frame: object) -> None:
     if isinstance(frame, pb.Task | pb.Reply):
         list(referenced(frame.content))
-        check_reply(EMPTY, decode_records(frame.content, _no_buffer))
+        check_reply(EMPTY, frame.content, _no_file)
+        decode_records(frame.content, _no_buffer)
 
 
 def _chunk(frame: object) -> None:

@@ -21,6 +21,7 @@ from federation.pki.identity import Role
 from federation.pki.keys import Credentials
 from federation.pki.local import create_federation, invite
 from federation.run import ConfigValue, RunFolder, RunPlace
+from federation.sandbox.limits import Limits
 
 ROOT = Path(__file__).parents[2]
 ECHO = ROOT / "tests" / "apps" / "echo"
@@ -149,6 +150,7 @@ class Federation:
         seed: int = 0,
         run_id: str | None = None,
         timeout: float = 20.0,
+        limits: Limits | None = None,
         while_running: Callable[[subprocess.Popen[bytes], dict[str, Any]], None] | None = None,
     ) -> RunFolder:
         """Submit a run, watch it to its end and return its folder; raises as ``federation.client.watch``.
@@ -163,6 +165,7 @@ class Federation:
             seed: of the run.
             run_id: of the run.
             timeout: seconds to wait for the nodes' decisions.
+            limits: what the ServerApp may use.
             while_running: called with the runner's process and each event.
         """
         folder = client.submit(
@@ -176,6 +179,7 @@ class Federation:
             config=config,
             seed=seed,
             timeout=timeout,
+            limits=limits,
             record=False,
         )
         with Supervisor() as supervisor:  # of its own, so that runs may go on side by side

@@ -17,7 +17,6 @@ from datalab.permits.keys import generate_key, public_key
 from datalab.permits.permit import sign_permit
 from datalab.permits.revocation import sign_revocations
 from federation.app_signature import sign_app
-from federation.flower.records import encode_config
 from federation.node.config import AllowedApp, Policy, Setting, Signer, SiteDataset, load_config
 from federation.node.ledger import Spending
 from federation.node.policy import (
@@ -32,6 +31,7 @@ from federation.node.policy import (
     explain,
 )
 from federation.pb import federation_pb2 as pb
+from federation.wire.values import encode_config
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 KEY = generate_key()

@@ -14,16 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from federation.errors import WireError
-from federation.flower.records import (
-    DTYPES,
-    Encoder,
-    decode_config,
-    decode_records,
-    encode_config,
-    encode_records,
-)
+from federation.flower.records import Encoder, decode_records, encode_records
 from federation.pb import records_pb2 as pb
 from federation.wire.protocol import INLINE_ARRAY_BYTES
+from federation.wire.values import DTYPES, decode_config, encode_config
 
 
 class Buffers:

@@ -1,0 +1,86 @@
+"""Replies of nodes, checked at the lab before the ServerApp's process sees them."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from federation.errors import WireError
+from federation.pb import records_pb2 as pb
+from federation.wire.protocol import MAX_ARRAYS
+from federation.wire.values import DTYPES, MAX_DIMENSIONS, check_key, read_values
+
+FindBuffer = Callable[[bytes], Path]
+
+
+def check_reply(sent: pb.RecordDict, reply: pb.RecordDict, find: FindBuffer) -> None:
+    """Check that a reply is well formed, and that a strategy can add it up.
+
+    Its numbers are finite, and its tensors are those that were sent: a floating-point array must be finite; if the task
+    had one by the same name in a record by the same name, it must be of the same dtype and shape. Arrays of other types
+    (trees as bytes, counts) may be of any shape.
+
+    Args:
+        sent: content of the task.
+        reply: content of the reply; what it names has arrived.
+        find: returns where a buffer lies.
+
+    Raises:
+        WireError: one of them is not so; the message has no value and no name, for names are the app's own words too.
+    """
+    asked = {(record, name): array for record, name, array in _arrays(sent)}
+    for record, name, array in _arrays(reply):
+        _check_values(array, find)
+        before = asked.get((record, name))
+        if before is None or not (before.dtype.startswith("float") and array.dtype.startswith("float")):
+            continue
+        if (before.dtype, list(before.shape)) != (array.dtype, list(array.shape)):
+            raise WireError("An array has another shape or type than the one that was sent.")
+    for entry in reply.entries:
+        check_key(entry.key)
+        match entry.WhichOneof("record"):
+            case "metric_record":
+                read_values(entry.metric_record.entries)
+            case "config_record":
+                read_values(entry.config_record.entries)
+            case None:
+                raise WireError("A record has no content.")
+
+
+def _arrays(content: pb.RecordDict) -> Iterator[tuple[str, str, pb.Array]]:
+    for record in content.entries:
+        if len(record.array_record.entries) > MAX_ARRAYS:
+            raise WireError(f"A record has more than {MAX_ARRAYS} arrays.")
+        for entry in record.array_record.entries:
+            yield record.key, check_key(entry.key), entry.array
+
+
+def _check_values(array: pb.Array, find: FindBuffer) -> None:
+    """Check type, dimensions and size of an array and, where it is of floating point, that it is finite."""
+    if array.dtype not in DTYPES:
+        raise WireError("An array has a dtype that the wire does not carry.")
+    kind = array.WhichOneof("buffer")
+    if kind is None or len(array.shape) > MAX_DIMENSIONS:
+        raise WireError(f"An array has no buffer, or more than {MAX_DIMENSIONS} dimensions.")
+    dtype = np.dtype(array.dtype).newbyteorder("<")
+    size = len(array.data) if kind == "data" else find(array.sha256).stat().st_size
+    if math.prod(array.shape) * dtype.itemsize != size:
+        raise WireError("An array's buffer does not have the size that its dtype and shape say.")
+    if not size or not array.dtype.startswith("float"):
+        return
+    if kind == "data":
+        finite = _finite(np.frombuffer(array.data, dtype))
+    else:
+        with find(array.sha256).open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+            finite = _finite(np.frombuffer(mapped, dtype))
+    if not finite:
+        raise WireError("An array holds a number that is not finite.")
+
+
+def _finite(values: np.ndarray[tuple[int], np.dtype[Any]]) -> bool:
+    return bool(np.isfinite(values.min()) and np.isfinite(values.max()))

@@ -1,0 +1,290 @@
+"""The ServerApp's process beside the runner: started in its sandbox, served over a pipe, believed in nothing.
+
+The runner keeps key, connection and storage credentials. The process sees the app, the buffers received and one folder,
+with buffers to send and what the app leaves behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shutil
+import stat
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from federation.errors import RunFailedError, WireError
+from federation.pb import federation_pb2, records_pb2
+from federation.pb import server_app_pb2 as pb
+from federation.run import flower_id
+from federation.runner.link import Link
+from federation.runner.replies import check_reply
+from federation.runner.watch import Watch, round_of
+from federation.sandbox.bubblewrap import Sandbox, check_sandbox
+from federation.sandbox.guard import Guard
+from federation.sandbox.limits import Limits
+from federation.wire.pipe import read_frame, write_frame
+
+MODULE = "federation.serverapp"
+MAX_ARTIFACTS = 999
+"""Files that a run may leave behind; with its run card they are what the catalog takes."""
+MAX_DEPTH = 8
+MAX_SAID = 500
+LIMITS = Limits(
+    memory_bytes=max(2 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2),
+    processes=256,
+    cpu_seconds=1 << 30,
+    disk_bytes=32 << 30,
+    open_files=1024,
+)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A task that has been sent, until its reply is handed over."""
+
+    message_type: str
+    round: str
+    content: records_pb2.RecordDict
+
+
+class Stage:
+    """A context in which the ServerApp's process lives.
+
+    Args:
+        run_id: the run.
+        app: its unpacked app.
+        inbox: where buffers are received.
+        folder: the one folder that the process may write to.
+        limits: what it may use.
+        log: gets what it says on its stderr.
+
+    Attributes:
+        confinement: by which means it is confined.
+        outbox: the open folder of buffers to send.
+
+    Raises:
+        SandboxError: there is no sandbox on this machine.
+    """
+
+    def __init__(self, run_id: str, app: Path, inbox: Path, folder: Path, limits: Limits, log: Path) -> None:
+        self.confinement = check_sandbox()
+        self._run_id = run_id
+        self._log = log
+        for part in ("outbox", "artifacts"):
+            (folder / part).mkdir(parents=True, mode=0o700)
+        # Opened before the process can put links in their place.
+        self.outbox = os.open(folder / "outbox", os.O_RDONLY | os.O_DIRECTORY)
+        self._artifacts = os.open(folder / "artifacts", os.O_RDONLY | os.O_DIRECTORY)
+        self._sandbox = Sandbox("bubblewrap", {"app": app, "inbox": inbox}, ("work", folder), limits)
+        self._sent: dict[str, Sent] = {}
+        self._count = 0
+        self._idle = time.perf_counter()
+        self._start()
+
+    def _start(self) -> None:
+        errors, said = os.pipe()
+        with self._sandbox.launch(MODULE) as launch:
+            try:
+                self._process = subprocess.Popen(
+                    launch.command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=said,
+                    env=launch.environment,
+                    pass_fds=launch.descriptors,
+                    process_group=0,
+                )
+            except BaseException:
+                os.close(errors)
+                raise
+            finally:
+                os.close(said)
+        self._guard = Guard(self._process.pid, errors, self._log, self._sandbox.folder, self._sandbox.limits)
+
+    def conduct(self, start: pb.ServerAppStart, link: Link, watch: Watch) -> None:
+        """Run the ServerApp to its end.
+
+        Args:
+            start: what to run; its folders are filled in here.
+            link: the way to the nodes.
+            watch: told about every batch.
+
+        Raises:
+            RunFailedError: the app failed, went beyond a limit or broke the protocol; every node answered with an
+                error; or the gateway is gone.
+        """
+        start.app_folder, start.inbox = self._sandbox.path("app"), self._sandbox.path("inbox")
+        start.outbox, start.artifacts = (f"{self._sandbox.path('work')}/{part}" for part in ("outbox", "artifacts"))
+        try:
+            self._write(pb.ServerAppRequest(start=start))
+            while not self._serve(self._read(), start.nodes, link, watch):
+                pass
+        except (WireError, BrokenPipeError) as error:
+            raise self._lost("it broke its protocol") from error
+
+    def close(self) -> None:
+        """End the process and all that it started."""
+        if self._process.poll() is None:
+            self._guard.kill()
+            self._process.wait()
+        self._guard.close()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+
+    def collect(self, target: Path) -> None:
+        """Copy what the app has left behind, once its process has ended: plain files, as many as the catalog takes.
+
+        Raises:
+            RunFailedError: it is too much.
+        """
+        files = list(_plain_files(self._artifacts, Path()))
+        if len(files) > MAX_ARTIFACTS or sum(size for _, size in files) > self._sandbox.limits.disk_bytes:
+            raise RunFailedError(f"The ServerApp left more than {MAX_ARTIFACTS} files or too large ones.")
+        for name, _ in files:
+            path = target / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self._artifacts)
+            with os.fdopen(source, "rb") as file, path.open("wb") as copy:
+                shutil.copyfileobj(file, copy, 1 << 20)
+
+    def _serve(self, frame: pb.ServerAppResponse, nodes: Sequence[str], link: Link, watch: Watch) -> bool:
+        """Do what one frame asks for; return whether the app has come to its end."""
+        match frame.WhichOneof("frame"):
+            case "push":
+                link.push([self._task(task, frame.push.content, nodes) for task in frame.push.tasks])
+            case "wait":
+                self._hand_over(frame.wait, link, watch)
+            case "end":
+                if frame.end.failure:
+                    raise self._failed(frame.end)
+                return True
+            case _:
+                raise WireError("The ServerApp's process sent a frame out of turn.")
+        return False
+
+    def _task(
+        self, said: federation_pb2.Task, content: records_pb2.RecordDict, nodes: Sequence[str]
+    ) -> federation_pb2.Task:
+        """Return a task as it goes to its node: of what the process said, only what it may choose."""
+        self._count += 1
+        if said.task_id != f"{self._count:08d}" or said.node not in nodes or not 0 < said.ttl < math.inf:
+            raise WireError("The ServerApp's process sent a task that is not one.")
+        message_type, group = said.message_type[:MAX_SAID], said.group_id[:MAX_SAID]
+        task = federation_pb2.Task(
+            run_id=self._run_id,
+            task_id=said.task_id,
+            node=said.node,
+            message_type=message_type,
+            group_id=group,
+            content=content,
+            ttl=said.ttl,
+        )
+        self._sent[said.task_id] = Sent(message_type, round_of(content) or group, content)
+        return task
+
+    def _hand_over(self, asked: pb.Await, link: Link, watch: Watch) -> None:
+        """Send the replies that are asked for, in the order of node ids, once they have come and been checked."""
+        started = time.perf_counter()
+        if not self._sent.keys() >= set(asked.task_ids):
+            raise WireError("The ServerApp's process asked for a task that it never sent.")
+        if asked.poll:
+            found = link.pull(asked.task_ids)
+            self._send_replies(_checked(found, {one: self._sent.pop(one) for one in found}, link))
+            return
+        found = link.wait(asked.task_ids, asked.timeout if asked.HasField("timeout") else None)
+        sent = {one: self._sent.pop(one) for one in asked.task_ids}
+        replies = _checked(found, sent, link)
+        reasons = {f"{one.node}: {one.error.message}" for one in replies if one.WhichOneof("result") == "error"}
+        lost = bool(replies) and all(one.WhichOneof("result") == "error" for one in replies)
+        if not lost:
+            self._send_replies(replies)
+        seconds = time.perf_counter() - started if lost else self._batch_seconds(started)
+        if sent:
+            first = sent[asked.task_ids[0]]
+            watch.batch(message_type=first.message_type, number=first.round, replies=replies, seconds=seconds)
+        if lost:
+            raise RunFailedError("Every node answered with an error.", where="; ".join(sorted(reasons))[:2000])
+
+    def _send_replies(self, replies: Sequence[federation_pb2.Reply]) -> None:
+        for reply in replies:
+            self._write(pb.ServerAppRequest(reply=reply))
+        self._write(pb.ServerAppRequest(replies_end=pb.RepliesEnd()))
+
+    def _batch_seconds(self, started: float) -> float:
+        """Return how long a batch took: as the process says, which alone knows when it began, within reason."""
+        frame = self._read()
+        if frame.WhichOneof("frame") != "batch_done":
+            raise WireError("The ServerApp's process sent a frame out of turn.")
+        now = time.perf_counter()
+        seconds = max(now - started, min(frame.batch_done.seconds, now - self._idle))
+        self._idle = now
+        return seconds
+
+    def _write(self, frame: pb.ServerAppRequest) -> None:
+        assert self._process.stdin is not None
+        write_frame(self._process.stdin, frame)
+
+    def _read(self) -> pb.ServerAppResponse:
+        assert self._process.stdout is not None
+        frame = read_frame(self._process.stdout, pb.ServerAppResponse)
+        if frame is None:
+            raise self._lost("it ended by itself")
+        return frame
+
+    def _lost(self, why: str) -> RunFailedError:
+        self.close()
+        return RunFailedError(
+            f"The ServerApp was stopped: {self._guard.reason or why}.",
+            next_step=f"The run's log has what it said: {self._log}",
+        )
+
+    def _failed(self, end: pb.ServerAppEnd) -> RunFailedError:
+        """Return the error of an app that failed; what it says of itself is cut to what can be printed."""
+        kind = end.failure if end.failure.isidentifier() else "an error"
+        said = "".join(character for character in end.what if character.isprintable())[:MAX_SAID]
+        return RunFailedError(
+            said or f"The ServerApp failed ({kind[:100]}).", next_step=f"The run's log has the trace: {self._log}"
+        )
+
+
+def _checked(
+    found: Mapping[str, federation_pb2.Reply], sent: Mapping[str, Sent], link: Link
+) -> list[federation_pb2.Reply]:
+    """Return replies in the order of node ids; one that no strategy could use is refused, and becomes an error."""
+    replies = sorted(found.values(), key=lambda reply: (flower_id(reply.node), reply.task_id))
+    for reply in replies:
+        if reply.WhichOneof("result") != "content":
+            continue
+        try:
+            check_reply(sent[reply.task_id].content, reply.content, link.received)
+        except WireError as error:
+            link.refuse(reply, error.what)
+            refused = federation_pb2.TaskError(code=federation_pb2.TASK_ERROR_CODE_BAD_REPLY, message=error.what)
+            reply.error.CopyFrom(refused)
+    return replies
+
+
+def _plain_files(folder: int, below: Path) -> list[tuple[str, int]]:
+    """Return name and size of the plain files in an open folder; links, pipes and devices are left where they are."""
+    found: list[tuple[str, int]] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISREG(status.st_mode):
+                found.append((str(below / entry.name), status.st_size))
+            elif stat.S_ISDIR(status.st_mode) and len(below.parts) < MAX_DEPTH:
+                inner = os.open(entry.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+                try:
+                    found += _plain_files(inner, below / entry.name)
+                finally:
+                    os.close(inner)
+            if len(found) > MAX_ARTIFACTS:
+                break
+    return sorted(found)

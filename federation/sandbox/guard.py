@@ -1,0 +1,230 @@
+"""Watches a sandbox from outside: what its processes use together, which limits of each leave open.
+
+A thread looks ten times a second and ends the sandbox beyond a limit. It also keeps the first part of what the sandbox
+says on its stderr, in a log that stays here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from federation.sandbox.limits import Limits
+
+INTERVAL = 0.1
+KILL_SECONDS = 5.0
+LOG_BYTES = 4 << 20
+"""What is kept of a sandbox's stderr."""
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Guard:
+    """Watches one sandbox until ``close``.
+
+    Args:
+        pid: the process started: bubblewrap's outer one, or the app's own where there is no sandbox.
+        errors: read end of its stderr; closed here.
+        log: where that goes.
+        folder: what it may write to.
+        limits: what it may use.
+
+    Attributes:
+        reason: why it was ended, for people; None if this guard did not end it.
+    """
+
+    def __init__(self, pid: int, errors: int, log: Path, folder: Path, limits: Limits) -> None:
+        self.reason: str | None = None
+        self._pid = pid
+        self._errors = errors
+        self._log = log
+        self._folder = folder
+        self._limits = limits
+        self._cpu: dict[int, float] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="sandbox-guard", daemon=True)
+        self._thread.start()
+
+    def kill(self) -> None:
+        """End the sandbox and wait until nothing of it is left.
+
+        The kernel ends all of a namespace with its first process, and calls that one ended only when all others have.
+        """
+        found = []
+        for pid in _tree(self._pid):
+            try:
+                found.append(os.pidfd_open(pid))
+            except ProcessLookupError:
+                continue
+        try:
+            for process in found:
+                with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                    signal.pidfd_send_signal(process, signal.SIGKILL)
+            deadline = time.monotonic() + KILL_SECONDS
+            for process in found:
+                poller = select.poll()
+                poller.register(process, select.POLLIN)
+                poller.poll(max(0.0, deadline - time.monotonic()) * 1000)
+        finally:
+            for process in found:
+                os.close(process)
+
+    def close(self) -> None:
+        """Stop watching; the sandbox has ended."""
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        poller = select.poll()
+        poller.register(self._errors, select.POLLIN)
+        due, room, opened = time.monotonic() + INTERVAL, LOG_BYTES, True
+        try:
+            with self._log.open("ab", buffering=0) as log:
+                while opened or not self._ended.is_set():
+                    wait = max(0.0, due - time.monotonic())
+                    if opened and poller.poll(0 if self._ended.is_set() else wait * 1000):
+                        said = os.read(self._errors, 1 << 16)
+                        opened = bool(said)
+                        log.write(said[:room])
+                        room = max(0, room - len(said))
+                    elif self._ended.is_set():
+                        return
+                    elif not opened:
+                        self._ended.wait(wait)
+                    if time.monotonic() >= due and self.reason is None and not self._ended.is_set():
+                        self.reason = self._look()
+                        if self.reason is not None:
+                            self.kill()
+                        due = time.monotonic() + INTERVAL
+        finally:
+            os.close(self._errors)
+
+    def _look(self) -> str | None:
+        """Return which limit is exceeded, or None."""
+        processes = list(_tree(self._pid))
+        if sum(_memory(pid) for pid in processes) > self._limits.memory_bytes:  # it counts a shared page more than once
+            memory = sum(_share_of_memory(pid) for pid in processes)
+        else:
+            memory = 0
+        for pid in processes:
+            self._cpu[pid] = max(self._cpu.get(pid, 0.0), _cpu_seconds(pid))
+        if memory > self._limits.memory_bytes:
+            return "it used more memory than it may"
+        if sum(self._cpu.values()) > self._limits.cpu_seconds:
+            return "it used more processor time than it may"
+        try:
+            files, size = self._written(processes)
+        except PermissionError:
+            return "it hid what it wrote"
+        if size > self._limits.disk_bytes:
+            return "it wrote more than it may"
+        if max(files, *(_scratch_files(pid) for pid in processes[1:2]), 0) > self._limits.files:
+            return "it made more files than it may"
+        return None
+
+    def _written(self, processes: list[int]) -> tuple[int, int]:
+        """Return how many files are in the writable folder, and their bytes, deleted but open ones included."""
+        device = self._folder.stat().st_dev
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        files = size = 0
+        for found in _entries(folder):
+            files, size = files + 1, size + found.st_blocks * 512
+            if files > self._limits.files or size > self._limits.disk_bytes:
+                return files, size
+        deleted = {}
+        for pid in processes:
+            for found in _open_files(pid):
+                if stat.S_ISREG(found.st_mode) and found.st_nlink == 0 and found.st_dev == device:
+                    deleted[found.st_ino] = found.st_blocks * 512
+        return files + len(deleted), size + sum(deleted.values())
+
+
+def _entries(folder: int) -> Iterator[os.stat_result]:
+    """Yield what is below an open folder, which is closed; links are not followed, whatever changes meanwhile."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                    yield found
+                    if stat.S_ISDIR(found.st_mode):
+                        yield from _entries(
+                            os.open(entry.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+                        )
+                except PermissionError:
+                    raise
+                except OSError:  # it has gone, or is another thing by now; the next look sees that
+                    continue
+    finally:
+        os.close(folder)
+
+
+def _tree(pid: int) -> Iterator[int]:
+    yield pid
+    for child in _children(pid):
+        yield from _tree(child)
+
+
+def _children(pid: int) -> Iterator[int]:
+    """Yield the children of a process; one that has just ended has none (proc(5): task/TID/children)."""
+    try:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            yield from map(int, (thread / "children").read_text(encoding="ascii").split())
+    except (FileNotFoundError, ProcessLookupError):
+        return
+
+
+def _memory(pid: int) -> int:
+    """Return the bytes of memory of a process that are not a file's: its own, shared and swapped out ones."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "RssShmem:", "VmSwap:"))) << 10
+
+
+def _share_of_memory(pid: int) -> int:
+    """As ``_memory``, but a page that several processes share is divided among them (slower: all mappings are read)."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    except PermissionError:  # an agent without CAP_SYS_PTRACE
+        return _memory(pid)
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:", "SwapPss:"))) << 10
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    fields = text.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _open_files(pid: int) -> Iterator[os.stat_result]:
+    """Yield the open files of a process; none where this process may not look (an agent without CAP_SYS_PTRACE)."""
+    try:
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            yield descriptor.stat()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return
+
+
+def _scratch_files(pid: int) -> int:
+    """Return how many files are in the /tmp and /dev/shm that a process sees, or 0 where this one may not look."""
+    count = 0
+    for name in ("tmp", "dev/shm"):
+        try:
+            found = os.statvfs(f"/proc/{pid}/root/{name}")
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return 0
+        count = max(count, found.f_files - found.f_ffree)
+    return count

@@ -1,0 +1,97 @@
+"""What a strategy could not use is refused before the ServerApp's process sees it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from federation.errors import WireError
+from federation.pb import records_pb2 as pb
+from federation.runner.replies import check_reply
+
+
+def content(values: np.ndarray[Any, Any], folder: Path | None = None, **changes: Any) -> pb.RecordDict:
+    """Return a message with one array, inside it or, with a folder, in a buffer of its own."""
+    raw = values.tobytes()
+    array = pb.Array(dtype=values.dtype.name, shape=values.shape)
+    if folder is None:
+        array.data = raw
+    else:
+        array.sha256 = hashlib.sha256(raw).digest()
+        (folder / array.sha256.hex()).write_bytes(raw)
+    for name, value in changes.items():
+        if name == "shape":
+            array.ClearField("shape")
+            array.shape.extend(value)
+        else:
+            setattr(array, name, value)
+    message = pb.RecordDict()
+    message.entries.add(key="arrays").array_record.entries.add(key="model", array=array)
+    return message
+
+
+@pytest.fixture(params=["inside", "buffer"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    return tmp_path if request.param == "buffer" else None
+
+
+def check(sent: pb.RecordDict, reply: pb.RecordDict, folder: Path | None) -> None:
+    check_reply(sent, reply, lambda sha256: (folder or Path("/nowhere")) / sha256.hex())
+
+
+SENT = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+def test_an_array_like_the_one_that_was_sent_is_taken(folder: Path | None) -> None:
+    check(content(SENT), content(SENT + 1, folder), folder)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_what_is_not_finite_is_refused(folder: Path | None, bad: float, dtype: str) -> None:
+    values = np.ones(5, dtype)
+    values[3] = bad
+    with pytest.raises(WireError, match="not finite"):
+        check(pb.RecordDict(), content(values, folder), folder)
+
+
+@pytest.mark.parametrize("reply", [SENT.T.copy(), SENT[:1], SENT.astype(np.float64)], ids=["turned", "cut", "type"])
+def test_another_shape_or_type_is_refused(folder: Path | None, reply: np.ndarray[Any, Any]) -> None:
+    with pytest.raises(WireError, match="another shape or type"):
+        check(content(SENT), content(reply, folder), folder)
+
+
+def test_trees_as_bytes_may_be_of_any_size(folder: Path | None) -> None:
+    check(content(np.zeros(3, np.uint8)), content(np.zeros(9, np.uint8), folder), folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"dtype": "object"}, "dtype"),
+        ({"shape": [7]}, "size"),
+        ({"shape": [2**40, 2**40]}, "size"),
+        ({"shape": [1] * 65}, "dimensions"),
+    ],
+    ids=["dtype", "size", "overflow", "dimensions"],
+)
+def test_a_malformed_array_is_refused(folder: Path | None, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(WireError, match=said):
+        check(pb.RecordDict(), content(SENT, folder, **changes), folder)
+
+
+def test_a_malformed_record_is_refused() -> None:
+    empty = pb.RecordDict(entries=[pb.RecordDict.Entry(key="empty")])
+    valueless = pb.RecordDict()
+    valueless.entries.add(key="metrics").metric_record.entries.add(key="loss")
+    bufferless = pb.RecordDict()
+    bufferless.entries.add(key="arrays").array_record.entries.add(key="model").array.dtype = "float32"
+    long = pb.RecordDict()
+    long.entries.add(key="x" * 2000).metric_record.SetInParent()
+    for message in (empty, valueless, bufferless, long):
+        with pytest.raises(WireError):
+            check(pb.RecordDict(), message, None)
