@@ -79,7 +79,14 @@ def main() -> int:
 def install(bundle: Path, fingerprint: str, prefix: Path, *, allow_downgrade: bool) -> None:
     """Check a bundle, install it beside what is there, and go over to it."""
     prefix.mkdir(parents=True, exist_ok=True)
-    with _lock(prefix), tempfile.TemporaryDirectory(prefix=".staging-", dir=prefix) as temporary:
+    with _lock(prefix):
+        for left in prefix.glob(".staging-*"):  # by an install that was killed
+            shutil.rmtree(left)
+        _install(bundle, fingerprint, prefix, allow_downgrade=allow_downgrade)
+
+
+def _install(bundle: Path, fingerprint: str, prefix: Path, *, allow_downgrade: bool) -> None:
+    with tempfile.TemporaryDirectory(prefix=".staging-", dir=prefix) as temporary:
         staging = Path(temporary)
         archive = staging / "bundle"
         for end in ("", ".sig", ".pem"):  # from here on nobody else can change what is checked

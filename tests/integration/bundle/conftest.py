@@ -1,0 +1,73 @@
+"""Bundles of this version and of a later one, made as the lab's operator makes them; a hospital without a network."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from datalab import __version__
+from datalab.permits.keys import PRIVATE_FILE, generate_key, write_key_pair
+
+ROOT = Path(__file__).parents[3]
+DATALAB = str(Path(sys.executable).with_name("datalab"))
+PYTHON = str(Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}")
+LATER = "99.1.0"
+
+
+@dataclass(frozen=True)
+class Bundles:
+    """What the operator hands over: two files with their signatures, and by telephone the key's fingerprint."""
+
+    this: Path
+    later: Path
+    key_sha256: str
+    said: str
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
+    """Bundles of this source, and of the same one with a later version number."""
+    folder = tmp_path_factory.mktemp("operator")
+    write_key_pair(generate_key(), folder)
+    this, later = folder / "datalab-node.tar", folder / "later" / "datalab-node.tar"
+    said = make(this, folder / PRIVATE_FILE, ROOT)
+    later.parent.mkdir()
+    make(later, folder / PRIVATE_FILE, later_source(folder / "source"))
+    return Bundles(this, later, said.split()[-1], said)
+
+
+def make(out: Path, key: Path, source: Path) -> str:
+    """Run ``datalab node bundle`` and return what it said."""
+    command = [DATALAB, "node", "bundle", "--out", str(out), "--key", str(key), "--source", str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def later_source(folder: Path) -> Path:
+    """A copy of the source that calls itself ``LATER``."""
+    for name in ("datalab", "catalog", "federation", "pipelines", "demo"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "requirements.lock", "README.md", "LICENSE"):
+        shutil.copyfile(ROOT / name, folder / name)
+    for path, line in ((folder / "datalab" / "__init__.py", "__version__ ="), (folder / "pyproject.toml", "version =")):
+        text, count = re.subn(f'(?m)^{line} "{re.escape(__version__)}"$', f'{line} "{LATER}"', path.read_text("utf-8"))
+        assert count == 1
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+def offline(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a network namespace of its own, where nobody can be reached, without the settings of pip."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    apart = ["unshare", "--net"] if os.getuid() == 0 else ["unshare", "--net", "--map-root-user"]
+    return subprocess.run(
+        [*apart, *map(str, command)], env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
