@@ -18,7 +18,8 @@ from federation.enrolment.client import gateway_address
 from federation.node.config import NodeConfig, load_config, load_proxy
 from federation.node.control import MARK
 from federation.node.diagnosis import Cause, diagnose
-from federation.node.sandbox import check_sandbox
+from federation.node.namespaces import restriction
+from federation.node.sandbox import SandboxError, check_sandbox
 from federation.node.status import read_status
 from federation.node.trust import SKEW_NOTED, GatewayTrust
 from federation.pki.keys import Credentials
@@ -189,7 +190,13 @@ def _sandbox(node: _Node) -> Check:
     if node.config.policy.sandbox == "none":
         remedy = 'Write sandbox = "bubblewrap" under [policy] in node.toml.'
         return Check("sandbox", "warning", "node.toml lets apps run without a sandbox.", remedy)
-    check_sandbox()
+    try:
+        check_sandbox()
+    except SandboxError:
+        found = restriction()
+        if found is None:
+            raise
+        return Check("sandbox", "failed", found.what, found.remedy)
     return Check("sandbox", "ok", "bubblewrap works here.")
 
 

@@ -1,12 +1,12 @@
-"""Bundles of this version and of a later one, made as the lab's operator makes them; a hospital without a network."""
+"""Bundles of this version and of a later one, made as the lab's operator makes them."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,11 @@ import pytest
 
 from datalab import __version__
 from datalab.permits.keys import PRIVATE_FILE, generate_key, write_key_pair
+from federation.release.closure import FLOWER_SERVER, closure, read_lock
+from federation.release.wheels import fetch
 
 ROOT = Path(__file__).parents[3]
 DATALAB = str(Path(sys.executable).with_name("datalab"))
-PYTHON = str(Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}")
 LATER = "99.1.0"
 
 
@@ -53,7 +54,7 @@ def make(out: Path, key: Path, source: Path) -> str:
 
 def later_source(folder: Path) -> Path:
     """A copy of the source that calls itself ``LATER``."""
-    for name in ("datalab", "catalog", "federation", "pipelines", "demo"):
+    for name in ("datalab", "catalog", "federation", "pipelines", "demo", "deploy", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "requirements.lock", "README.md", "LICENSE"):
         shutil.copyfile(ROOT / name, folder / name)
@@ -64,10 +65,13 @@ def later_source(folder: Path) -> Path:
     return folder
 
 
-def offline(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a command in a network namespace of its own, where nobody can be reached, without the settings of pip."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
-    apart = ["unshare", "--net"] if os.getuid() == 0 else ["unshare", "--net", "--map-root-user"]
-    return subprocess.run(
-        [*apart, *map(str, command)], env=environment, capture_output=True, text=True, check=False, timeout=120
-    )
+@pytest.fixture(scope="session")
+def mirror(bundles: Bundles, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that has what a package mirror has: the bundle's wheels, and those that Flower's server needs."""
+    folder = tmp_path_factory.mktemp("mirror") / "wheels"
+    with tarfile.open(bundles.this) as tar:
+        tar.extractall(folder.parent, [one for one in tar if one.name.startswith("wheels/")], filter="data")
+    there = {path.name.partition("-")[0].lower().replace("_", "-") for path in folder.iterdir()}
+    more = closure([*FLOWER_SERVER, "uvicorn[standard]"], "", read_lock(ROOT / "requirements.lock"))
+    fetch([one for one in more if one.name not in there], folder)
+    return folder
