@@ -35,8 +35,9 @@ mount -t cgroup2 cgroup2 sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs dev
 mkdir dev/pts dev/shm
 ln -s /proc/self/fd dev/fd
+ln -s pts/ptmx dev/ptmx
 for name in null zero full random urandom tty; do touch "dev/$name"; mount --bind "/dev/$name" "dev/$name"; done
-cp /etc/ld.so.cache /etc/hosts /etc/resolv.conf etc/
+cp -r /etc/ld.so.cache /etc/hosts /etc/resolv.conf /etc/login.defs /etc/pam.d /etc/security etc/
 printf 'root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534::/:/usr/sbin/nologin\n' > etc/passwd
 printf 'root:x:0:\nnogroup:x:65534:\n' > etc/group
 printf 'passwd: files\ngroup: files\nhosts: files dns\n' > etc/nsswitch.conf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -28,6 +29,7 @@ class Bundles:
 
     this: Path
     later: Path
+    wheels: Path
     key_sha256: str
     said: str
 
@@ -40,14 +42,17 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
     this, later = folder / "datalab-node.tar", folder / "later" / "datalab-node.tar"
     said = make(this, folder / PRIVATE_FILE, ROOT)
     later.parent.mkdir()
-    make(later, folder / PRIVATE_FILE, later_source(folder / "source"))
-    return Bundles(this, later, said.split()[-1], said)
+    with tarfile.open(this) as tar:
+        tar.extractall(folder, [one for one in tar if one.name.startswith("wheels/")], filter="data")
+    known = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder / "wheels")}
+    make(later, folder / PRIVATE_FILE, later_source(folder / "source"), **known)
+    return Bundles(this, later, folder / "wheels", said.split()[-1], said)
 
 
-def make(out: Path, key: Path, source: Path) -> str:
+def make(out: Path, key: Path, source: Path, **environment: str) -> str:
     """Run ``datalab node bundle`` and return what it said."""
     command = [DATALAB, "node", "bundle", "--out", str(out), "--key", str(key), "--source", str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -69,9 +74,9 @@ def later_source(folder: Path) -> Path:
 def mirror(bundles: Bundles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that has what a package mirror has: the bundle's wheels, and those that Flower's server needs."""
     folder = tmp_path_factory.mktemp("mirror") / "wheels"
-    with tarfile.open(bundles.this) as tar:
-        tar.extractall(folder.parent, [one for one in tar if one.name.startswith("wheels/")], filter="data")
+    shutil.copytree(bundles.wheels, folder)
     there = {path.name.partition("-")[0].lower().replace("_", "-") for path in folder.iterdir()}
-    more = closure([*FLOWER_SERVER, "uvicorn[standard]"], "", read_lock(ROOT / "requirements.lock"))
+    wanted = [*FLOWER_SERVER, "sqlalchemy[asyncio]", "uvicorn[standard]"]
+    more = closure(wanted, "", read_lock(ROOT / "requirements.lock"))
     fetch([one for one in more if one.name not in there], folder)
     return folder
