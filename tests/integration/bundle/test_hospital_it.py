@@ -144,6 +144,8 @@ def test_every_command_works_as_written_and_nothing_is_lost(bundles: Bundles, mi
     assert "Enrolled as spiffe://datalab.local/node/leiden" in hospital.read("Enrol")
     hospital.read("Constrain")
     hospital.read("Start")
+    unit = machine.run("systemd-analyze verify datalab-node.service")
+    assert (unit.returncode, unit.stderr) == (0, "")
     hospital.prove(__version__)
     said = hospital.read("Watch")
     assert "active (running)" in said
