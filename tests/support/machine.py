@@ -102,7 +102,7 @@ class Machine:
     def run(self, command: str, *, cwd: str = "/root", **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command of bash as the machine's root."""
         enter = ["nsenter", "--target", str(self._first()), "--mount", "--pid", "--cgroup", "--uts", "--ipc"]
-        script = f"cd {shlex.quote(cwd)} && {command}"
+        script = f"cd {shlex.quote(cwd)}\n{command}"
         return subprocess.run(
             [*enter, "bash", "-euo", "pipefail", "-c", script],
             env={"PATH": self.path, "HOME": "/root", "LANG": "C.UTF-8", **environment},
@@ -110,7 +110,7 @@ class Machine:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
 
     def _first(self) -> int:

@@ -113,6 +113,7 @@ def hospital(bundles: Bundles, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("hospital")
     root = folder / "machine" / "root"
     shutil.copytree(bundles.this.parent, root, ignore=lambda *_: ["source", "later", "wheels"])
+    root.chmod(0o755)  # this system's Python may lie below it
     shutil.copytree(bundles.later.parent, root / "new")
     shutil.copytree(ECHO, root / "echo")
     shutil.copyfile(TOY_CONTRACT, root / "toy.odcs.yaml")
@@ -193,7 +194,7 @@ def killed_half_way(hospital: Hospital) -> None:
         f"python3 /opt/datalab/current/install.py install new/datalab-node.tar --key-sha256 {hospital.fingerprint}"
     )
     there = f"compgen -G '/opt/datalab/versions/{LATER}-*/lib/python3*/site-packages/datalab' > /dev/null"
-    hospital.type(f"{install} & until {there}; do kill -0 $!; sleep 0.02; done; kill -KILL $!; ! wait $!")
+    hospital.type(f"set -m; {install} & until {there}; do kill -0 $!; sleep 0.02; done; kill -KILL -- -$!; ! wait $!")
     assert hospital.machine.host_path("/opt/datalab/current").readlink() == before
 
 

@@ -1,4 +1,4 @@
-"""What keeps user namespaces from bubblewrap is called by its name: told apart on a made-up /proc, and on the real one."""
+"""What keeps user namespaces from bubblewrap is called by its name: on a made-up /proc, and on the real one."""
 
 from __future__ import annotations
 
