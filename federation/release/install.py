@@ -227,6 +227,8 @@ def build(target: Path, files: Path, version: str) -> None:
 def current(prefix: Path) -> Path | None:
     """Return the version in use."""
     link = prefix / "current"
+    if link.exists() and not link.is_symlink():
+        raise Problem(f"{link} is not a link that install.py made. Move it away, or name another folder with --prefix.")
     return prefix / "versions" / link.readlink().name if link.is_symlink() else None
 
 

@@ -16,7 +16,7 @@ import pytest
 from datalab import __version__
 from datalab.permits.keys import PRIVATE_FILE, generate_key, write_key_pair
 from federation.release.closure import FLOWER_SERVER, closure, read_lock
-from federation.release.wheels import fetch
+from federation.release.wheels import fetch, own_wheel
 
 ROOT = Path(__file__).parents[3]
 DATALAB = str(Path(sys.executable).with_name("datalab"))
@@ -45,7 +45,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
     with tarfile.open(this) as tar:
         tar.extractall(folder, [one for one in tar if one.name.startswith("wheels/")], filter="data")
     known = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder / "wheels")}
-    make(later, folder / PRIVATE_FILE, later_source(folder / "source"), **known)
+    make(later, folder / PRIVATE_FILE, later_wheel(folder), **known)
     return Bundles(this, later, folder / "wheels", said.split()[-1], said)
 
 
@@ -57,8 +57,10 @@ def make(out: Path, key: Path, source: Path, **environment: str) -> str:
     return done.stdout
 
 
-def later_source(folder: Path) -> Path:
-    """A copy of the source that calls itself ``LATER``."""
+def later_wheel(place: Path) -> Path:
+    """A folder with the lock and a wheel of this source that calls itself ``LATER``."""
+    folder, built = place / "source", place / "built"
+    built.mkdir()
     for name in ("datalab", "catalog", "federation", "pipelines", "demo", "deploy", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "requirements.lock", "README.md", "LICENSE"):
@@ -67,7 +69,9 @@ def later_source(folder: Path) -> Path:
         text, count = re.subn(f'(?m)^{line} "{re.escape(__version__)}"$', f'{line} "{LATER}"', path.read_text("utf-8"))
         assert count == 1
         path.write_text(text, encoding="utf-8")
-    return folder
+    own_wheel(folder, built)
+    shutil.copyfile(ROOT / "requirements.lock", built / "requirements.lock")
+    return built
 
 
 @pytest.fixture(scope="session")

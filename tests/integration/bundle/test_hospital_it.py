@@ -94,7 +94,7 @@ class Hospital:
         status = self.wait_connected()
         main = self.type("systemctl show --property MainPID --value datalab-node").strip()
         assert int(main) == status["pid"]
-        assert self.type(f"ps -o user= -p {main}").strip() == "datalab-node"
+        assert self.type(f"stat --format %U /proc/{main}").strip() == "datalab-node"
         checks = json.loads(self.as_node("doctor --json"))
         assert {one["name"]: one["what"] for one in checks if one["state"] != "ok"} == {}
         assert checks[0]["what"].startswith(f"Datalab {version},")
@@ -112,7 +112,7 @@ def hospital(bundles: Bundles, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """A machine on which lies what the lab's operator and the holder of the data have sent; and a gateway."""
     folder = tmp_path_factory.mktemp("hospital")
     root = folder / "machine" / "root"
-    shutil.copytree(bundles.this.parent, root, ignore=lambda *_: ["source", "later", "wheels"])
+    shutil.copytree(bundles.this.parent, root, ignore=lambda *_: ["source", "built", "later", "wheels"])
     root.chmod(0o755)  # this system's Python may lie below it
     shutil.copytree(bundles.later.parent, root / "new")
     shutil.copytree(ECHO, root / "echo")

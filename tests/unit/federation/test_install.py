@@ -58,7 +58,8 @@ class Operator:
         assert done.returncode == 1, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         left = {path.name for path in self.prefix.iterdir()}
-        assert left <= {".lock", "versions"}
+        assert left <= {".lock", "versions", "current"}
+        assert not (self.prefix / "current").is_symlink()
         assert "versions" not in left or not list((self.prefix / "versions").iterdir())
         return done.stderr
 
@@ -226,6 +227,11 @@ def test_what_is_no_archive_is_refused(operator: Operator) -> None:
 
 def test_a_wheel_that_cannot_be_installed_leaves_nothing_behind(operator: Operator) -> None:
     assert "python failed" in operator.install()
+
+
+def test_an_environment_that_somebody_else_made_is_not_replaced(operator: Operator) -> None:
+    (operator.prefix / "current").mkdir(parents=True)
+    assert "is not a link that install.py made" in operator.install()
 
 
 def test_two_installs_at_once_are_refused(operator: Operator) -> None:
