@@ -71,7 +71,8 @@ def main() -> int:
         print(f"install.py: {problem}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"install.py: {error.filename}: {error.strerror}. Nothing in use was changed.", file=sys.stderr)
+        advice = " Run it as root, or name your own folder with --prefix." if isinstance(error, PermissionError) else ""
+        print(f"install.py: {error.filename}: {error.strerror}. Nothing in use was changed.{advice}", file=sys.stderr)
         return 1
     return 0
 
@@ -289,7 +290,7 @@ def _must(command: list[str], advice: str) -> str:
     done = _run(command, advice)
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise Problem(f"{Path(command[0]).name} failed: {said[-1] if said else done.returncode}. {advice}")
+        raise Problem(f"{Path(command[0]).name} failed: {said[-1].rstrip('.') if said else done.returncode}. {advice}")
     return done.stdout
 
 
