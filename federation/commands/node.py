@@ -93,6 +93,16 @@ def stop(folder: Path, *, now: bool) -> None:
 
 @click.command()
 @home_option
+def release(folder: Path) -> None:
+    """Take back `datalab node stop --now`, so that the node may be started again, by whatever starts it here."""
+    from federation.node.control import release as take_back
+
+    take_back(Home(folder))
+    click.echo("The node may be started again.")
+
+
+@click.command()
+@home_option
 def renew(folder: Path) -> None:
     """Renew this node's certificate now, with a new key. The agent does so by itself at two thirds of its life."""
     from federation.node.control import renew_now

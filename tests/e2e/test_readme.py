@@ -15,33 +15,17 @@ import pytest
 from datalab.canonical import sha256_file
 from datalab.errors import ExitCode
 from tests.e2e.conftest import Demo
+from tests.support.documents import blocks, commands
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks() -> list[str]:
-    """The shell blocks of “The first ten minutes”."""
+def first_ten_minutes() -> list[str]:
+    """The commands of “The first ten minutes”."""
     part = README.partition("## The first ten minutes")[2].partition("## When something is wrong")[0]
-    return re.findall(r"```sh\n(.*?)```", part, re.DOTALL)
-
-
-def commands(block: str) -> list[str]:
-    """The commands of a block: here-documents and continued lines stay with their first line."""
-    found: list[str] = []
-    until: str | None = None
-    for line in block.splitlines():
-        if until is not None:
-            found[-1] += f"\n{line}"
-            until = None if line == until else until
-        elif found and found[-1].endswith("\\"):
-            found[-1] += f"\n{line}"
-        else:
-            found.append(line)
-            here = re.search(r"<<'?(\w+)'?$", line)
-            until = here.group(1) if here else None
-    return found
+    return [command for block in blocks(part) for command in commands(block)]
 
 
 def wait_for(path: Path) -> None:
@@ -61,7 +45,7 @@ def test_the_first_ten_minutes_work_as_written_and_the_same_seed_gives_the_same_
     background: list[subprocess.Popen[str]] = []
     said: dict[str, str] = {}
     try:
-        for command in [one for block in blocks() for one in commands(block)]:
+        for command in first_ten_minutes():
             if command.startswith(". .venv"):
                 continue
             if command.endswith(" &"):

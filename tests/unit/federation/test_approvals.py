@@ -62,7 +62,10 @@ def test_the_diff_is_to_the_version_that_was_approved_last(home: Home, app: Path
     assert "--- /dev/null\n+++ now/echo/client_app.py" in everything
     approve(home, first)
     client = app / "echo" / "client_app.py"
-    client.write_text(client.read_text(encoding="utf-8").replace("model + 1", "model + 2"), encoding="utf-8")
+    client.write_text(
+        client.read_text(encoding="utf-8").replace('"num-examples": 1, "loss"', '"num-examples": 2, "loss"', 1),
+        encoding="utf-8",
+    )
     (app / "weights.bin").write_bytes(b"\xff\x00")
     (app / "empty.py").write_bytes(b"")
     second = Candidate(app)
@@ -70,8 +73,8 @@ def test_the_diff_is_to_the_version_that_was_approved_last(home: Home, app: Path
     assert approved is not None
     lines = list(second.changes(approved[1]))
     assert [one for one in lines if one[0] in "+-" and one[:3] not in ("+++", "---")] == [
-        '-            "arrays": ArrayRecord({"model": Array(model + 1)}),',
-        '+            "arrays": ArrayRecord({"model": Array(model + 2)}),',
+        '-    metrics = MetricRecord({"num-examples": 1, "loss": _loss(arrays)})',
+        '+    metrics = MetricRecord({"num-examples": 2, "loss": _loss(arrays)})',
     ]
     assert any(one.startswith("Binary file weights.bin: none -> 2 bytes") for one in lines)
     assert any(one.startswith("Empty file empty.py") for one in lines)
