@@ -97,7 +97,7 @@ class Runs:
         reconnection) must be the same in every word.
         """
         decision = pb.Decision(run_id=check_run_id(offer.run_id), node=self._node, code=pb.DECISION_CODE_ACCEPTED)
-        known = self._runs.get(offer.run_id)
+        known, started = self._runs.get(offer.run_id), False
         try:
             if known is None:
                 self._runs[offer.run_id] = known = self._approve(offer)
@@ -106,10 +106,8 @@ class Runs:
                 raise RefusedError("This run is known here with another offer; a run does not change.")
             else:
                 self._runners[offer.run_id] = self._check_runner(offer)  # it may have renewed its certificate
-            new = not known.started
+            started = known.started
             await known.ready(lambda fetch: send(pb.ConnectRequest(fetch=fetch)))
-            if new:
-                self._audit.append("worker started", run=offer.run_id, confined_by=known.confinement)
         except RefusedError as error:
             decision.code, decision.reason = pb.DECISION_CODE_REFUSED, str(error)[:MAX_REASON]
             self._record_decision(decision, offer)
@@ -122,6 +120,8 @@ class Runs:
         self._witness.countersign(decision.countersignature, offer.audit_head)
         decision.audit_head.CopyFrom(self._witness.signed_head())
         await send(pb.ConnectRequest(decision=decision))
+        if decision.code == pb.DECISION_CODE_ACCEPTED and known is not None and not started:
+            self._audit.append("worker started", run=offer.run_id, confined_by=known.confinement)
 
     async def carry_out(self, task: pb.Task, send: Send) -> None:
         """Run a task through the app, and send its reply or a typed error."""
