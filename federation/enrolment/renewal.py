@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from typing import TYPE_CHECKING
 
 import grpc
@@ -15,9 +17,26 @@ from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR, RENEW
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from federation.pki.identity import Holder
+
 TIMEOUT = 20.0
-RENEWAL_RETRY = 60.0
-"""Seconds between two attempts to renew a certificate; there is a third of its life for them."""
+LONGEST_RETRY = 60.0
+
+
+def seconds_until_renewal(holder: Holder, *, just_renewed: bool) -> float:
+    """Return for how long to wait before a certificate is renewed, spread a little over those of many members.
+
+    By a clock that is days ahead, a new certificate is due at once: one that has just been renewed is let be for as
+    long as keeps its holder below what the gateway allows (``federation.pki.registry.MAX_CERTIFICATES``).
+    """
+    due = max(0.0, holder.renewal_due.timestamp() - time.time()) * random.uniform(0.95, 1.0)  # noqa: S311
+    least = (holder.expires - holder.not_before).total_seconds() / 80 if just_renewed else 0.0
+    return max(due, least)
+
+
+def seconds_until_retry(holder: Holder) -> float:
+    """Return for how long to wait after a failed renewal; there is a third of the certificate's life for them."""
+    return min(LONGEST_RETRY, max(1.0, (holder.expires.timestamp() - time.time()) / 10))
 
 
 async def renew(present: Credentials, open_channel: Callable[[Credentials], grpc.aio.Channel]) -> Credentials:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import signal
-import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +19,7 @@ from datalab.home import Home
 from datalab.lean import structlog
 from datalab.service import run_service
 from federation.enrolment.client import enrol, gateway_address
-from federation.enrolment.renewal import RENEWAL_RETRY, renew
+from federation.enrolment.renewal import renew, seconds_until_renewal, seconds_until_retry
 from federation.errors import VersionError, WireError
 from federation.node.config import NodeConfig, load_config, load_proxy
 from federation.node.connection import Stream
@@ -272,13 +270,15 @@ class _Agent:
 
     async def _keep_renewed(self) -> None:
         """Renew the certificate when it is due, or at once when asked, and go over to it without a gap."""
+        wait = seconds_until_renewal(self._credentials.holder, just_renewed=False)
         while True:
-            due = self._credentials.holder.renewal_due.timestamp() - time.time()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._renew_now.wait(), max(0.0, due) * random.uniform(0.95, 1.0))  # noqa: S311
+                await asyncio.wait_for(self._renew_now.wait(), wait)
             self._renew_now.clear()
             try:
                 await self._renew()
+                wait = seconds_until_renewal(self._credentials.holder, just_renewed=True)
+                continue
             except (grpc.aio.AioRpcError, WireError, UntrustedError, RefusedError, ClockError) as error:
                 why = error.details() or "" if isinstance(error, grpc.aio.AioRpcError) else str(error)
                 log.warning("the certificate could not be renewed; trying again", error=why)
@@ -287,11 +287,8 @@ class _Agent:
             except Exception as error:
                 why = f"{type(error).__name__}; the agent's log has the trace."
                 log.error("the certificate could not be renewed; trying again", exc_info=error)
-            else:
-                continue
             self._status.update(renewal_failure=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f} UTC: {why}")
-            left = self._credentials.holder.expires.timestamp() - time.time()
-            await asyncio.sleep(min(RENEWAL_RETRY, max(1.0, left / 10)))
+            wait = seconds_until_retry(self._credentials.holder)
 
     async def _renew(self) -> None:
         renewed = await renew(

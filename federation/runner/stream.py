@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +12,7 @@ import grpc.aio
 import structlog
 
 from datalab.errors import IdentityError, RefusedError
-from federation.enrolment.renewal import RENEWAL_RETRY, renew
+from federation.enrolment.renewal import renew, seconds_until_renewal, seconds_until_retry
 from federation.errors import WireError
 from federation.pb import federation_pb2 as pb
 from federation.pki.keys import ClockError, Credentials
@@ -137,20 +135,19 @@ class RunnerStream:
 
     async def _keep_renewed(self) -> None:
         """Renew the certificate when it is due; without a new one, the stream ends with the old one."""
+        wait = seconds_until_renewal(self._credentials.holder, just_renewed=False)
         while True:
-            due = self._credentials.holder.renewal_due.timestamp() - time.time()
-            await asyncio.sleep(max(0.0, due) * random.uniform(0.95, 1.0))  # noqa: S311 - spreads renewals
+            await asyncio.sleep(wait)
             try:
                 await self._renew()
+                wait = seconds_until_renewal(self._credentials.holder, just_renewed=True)
+                continue
             except (grpc.aio.AioRpcError, WireError, RefusedError, ClockError) as error:
                 log.warning("the certificate could not be renewed; trying again", error=str(error))
             except IdentityError as error:
                 log.error("the certificate cannot be renewed", error=str(error))
                 return
-            else:
-                continue
-            left = self._credentials.holder.expires.timestamp() - time.time()
-            await asyncio.sleep(min(RENEWAL_RETRY, max(1.0, left / 10)))
+            wait = seconds_until_retry(self._credentials.holder)
 
     async def _renew(self) -> None:
         renewed = await renew(self._credentials, lambda present: mutual_tls_channel(self._address, present))

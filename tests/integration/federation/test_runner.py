@@ -40,7 +40,7 @@ def of_run(log: Path, run: str, name: str) -> list[dict[str, Any]]:
 def test_a_run_that_outlives_its_runners_certificate_loses_nothing(alone: Federation) -> None:
     """Certificates last 18 seconds; transfers that a slow line stretches beyond that go on all the time.
 
-    The node at the slow line is cut off once after the first renewal: it comes back to the run that it knows.
+    The node at the slow line is cut off once after the first renewal, and comes back to the run that it knows.
     """
     home, gateway = alone.node_home("oslo"), alone.lab.address("gateway")
     control.stop(home)

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from datalab.audit.log import AuditLog
+from datalab.errors import NotFoundError
 from datalab.home import Home
 from federation.gateway.identity import GatewayIdentity
+from federation.gateway.server import _make_authority
 from federation.pki.identity import Role
-from federation.pki.local import create_federation, open_registry
+from federation.pki.local import create_federation, lab_credentials, open_authority, open_registry
+
+
+def test_an_authority_is_made_once_and_never_for_members_who_had_another(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    _make_authority(home)
+    first = open_authority(home).root
+    _make_authority(home)
+    assert open_authority(home).root == first
+    lab_credentials(home)
+    (tmp_path / "federation" / "issuing-ca").rename(tmp_path / "mislaid")
+    with pytest.raises(NotFoundError, match="no certificate authority"):
+        _make_authority(home)
+    assert not (tmp_path / "federation" / "issuing-ca").exists()
 
 
 def test_grpc_is_handed_a_configuration_when_the_certificate_has_changed_and_never_otherwise(tmp_path: Path) -> None:
