@@ -309,7 +309,7 @@ class Hub:
                 run.places[task.node].traffic.to_node += frame.ByteSize()
                 self.nodes[task.node].send(frame)
             case pb.Fetch() as fetch:
-                run.runner.answer(fetch, lambda one: self._chunk_for_runner(run, one))
+                run.runner.answer(fetch, lambda one: run.read_for_runner(one, self.nodes))
             case pb.Chunk() as chunk:
                 run.inbox.accept(chunk)
             case pb.RunEnd() as end:
@@ -339,9 +339,6 @@ class Hub:
             self.nodes[refused.node].send(pb.ConnectResponse(reply_refused=refused))
 
     async def _chunk_for_node(self, run: Run, name: str, fetch: pb.Fetch) -> bytes:
-        frame = await run.read(fetch, self.nodes, pb.ConnectResponse)
+        frame = await run.read_for_node(fetch)
         run.places[name].traffic.to_node += len(frame)
         return frame
-
-    async def _chunk_for_runner(self, run: Run, fetch: pb.Fetch) -> bytes:
-        return await run.read(fetch, self.nodes, pb.ConductResponse)

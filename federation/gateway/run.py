@@ -55,7 +55,7 @@ class Run:
         self._folder = folder / self.id
         self.store = BufferStore(self._folder)
         self.inbox = Inbox(self.store, self.id)
-        self._frames: dict[tuple[str, bytes, int, int], bytes] = {}
+        self._frames: dict[tuple[bytes, int, int], bytes] = {}
         # Who has named a buffer: RUNNER, or nodes in the order in which they did.
         self._sources: dict[bytes, list[str]] = {}
         for place in opening.places:
@@ -111,44 +111,46 @@ class Run:
             lost = pb.Reply(run_id=self.id, task_id=task_id, node=node, error=LOST)
             self.runner.send(pb.ConductResponse(reply=lost))
 
-    async def read(
-        self, fetch: pb.Fetch, nodes: dict[str, NodeSession], kind: type[pb.ConnectResponse | pb.ConductResponse]
-    ) -> bytes:
-        """Return a frame of ``kind`` with the piece that ``fetch`` asks for, relayed from whoever has it as it arrives.
+    async def read_for_node(self, fetch: pb.Fetch) -> bytes:
+        """Return a frame with the piece that ``fetch`` asks for, as soon as it has come from the runner.
 
         A node gets what the runner has named; what another node produced is not to be had, even by its digest.
         """
-        by_node = kind is pb.ConnectResponse
-        wanted = (kind.__name__, fetch.sha256, fetch.offset, fetch.length)
+        wanted = (fetch.sha256, fetch.offset, fetch.length)
         if (frame := self._frames.get(wanted)) is not None:
             return frame
         chunk = pb.Chunk(run_id=self.id, sha256=fetch.sha256, offset=fetch.offset)
-        length = min(fetch.length, CHUNK_BYTES)
-        for source in tuple(self._sources.get(fetch.sha256, ())):
-            if (by_node and source != RUNNER) or (source != RUNNER and source not in nodes):
-                continue
-            send = self._send_to(source, nodes)
-            try:
-                data, chunk.size = await self.inbox.read(fetch.sha256, fetch.offset, length, send, source)
-            except WireError:
-                continue
-            frame = chunk_frame(kind, chunk, data)
-            if by_node:
-                self._keep(wanted, frame)
-            return frame
-        chunk.missing = True
-        return kind(chunk=chunk).SerializeToString()
+        try:
+            if RUNNER not in self._sources.get(fetch.sha256, ()):
+                raise WireError("The runner has not named this buffer.")
+            length = min(fetch.length, CHUNK_BYTES)
+            data, chunk.size = await self.inbox.read(fetch.sha256, fetch.offset, length, self._send_to(RUNNER, {}))
+        except WireError:
+            chunk.missing = True
+            return pb.ConnectResponse(chunk=chunk).SerializeToString()
+        self._frames[wanted] = frame = chunk_frame(pb.ConnectResponse, chunk, data)
+        if len(self._frames) > FRAMES_KEPT:
+            del self._frames[next(iter(self._frames))]
+        return frame
+
+    async def read_for_runner(self, fetch: pb.Fetch, nodes: dict[str, NodeSession]) -> bytes:
+        """Return a frame with the piece that ``fetch`` asks for, passed on from a node that has named the buffer."""
+        for source in self._sources.get(fetch.sha256, ()):
+            if source in nodes:
+                try:
+                    chunk = await self.inbox.relay(fetch.sha256, fetch.offset, self._send_to(source, nodes), source)
+                except WireError:
+                    continue
+                data = chunk.data
+                chunk.ClearField("data")
+                return chunk_frame(pb.ConductResponse, chunk, data)
+        missing = pb.Chunk(run_id=self.id, sha256=fetch.sha256, offset=fetch.offset, missing=True)
+        return pb.ConductResponse(chunk=missing).SerializeToString()
 
     def close(self) -> None:
         """Forget the run's buffers."""
         self.inbox.cut()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _keep(self, wanted: tuple[str, bytes, int, int], frame: bytes) -> None:
-        """Keep a piece for a while: the other nodes ask for it as well."""
-        self._frames[wanted] = frame
-        if len(self._frames) > FRAMES_KEPT:
-            del self._frames[next(iter(self._frames))]
 
     def _add_source(self, sha256: bytes, source: str) -> None:
         """Note who has a buffer; the runner, which has it at hand, is asked first."""

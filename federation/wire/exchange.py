@@ -31,11 +31,15 @@ class Inbox:
         self._store = store
         self._run_id = run_id
         self._transfers: dict[bytes, _Transfer] = {}
+        # Pieces that are passed on as they come, and who was asked for them.
+        self._passing: dict[tuple[bytes, int], tuple[str, asyncio.Future[pb.Chunk]]] = {}
 
     def accept(self, chunk: pb.Chunk) -> None:
         """Take a piece that a peer sent; one that nobody waits for (any more) is dropped."""
         transfer = self._transfers.get(chunk.sha256)
         piece = transfer.pieces.get(chunk.offset) if transfer else None
+        if piece is None:
+            _, piece = self._passing.get((chunk.sha256, chunk.offset), ("", None))
         if piece is not None and not piece.done():
             piece.set_result(chunk)
 
@@ -68,6 +72,22 @@ class Inbox:
                 transfer.task.result()
         return self._store.read(sha256, offset, length), size
 
+    async def relay(self, sha256: bytes, offset: int, send: SendFetch, source: str) -> pb.Chunk:
+        """Return a piece that ``source``, the peer behind ``send``, has; nothing of it is kept here.
+
+        Raises:
+            WireError: as ``ensure``.
+        """
+        wanted = (sha256, offset)
+        if wanted not in self._passing:
+            piece: asyncio.Future[pb.Chunk] = asyncio.get_running_loop().create_future()
+            self._passing[wanted] = (source, piece)
+            piece.add_done_callback(lambda _: self._passing.pop(wanted))
+            await send(pb.Fetch(run_id=self._run_id, sha256=sha256, offset=offset, length=CHUNK_BYTES))
+        chunk = await asyncio.shield(self._passing[wanted][1])
+        _check(chunk, None)
+        return chunk
+
     def cut(self, source: str | None = None) -> None:
         """End what is being fetched, from ``source`` or from all: the peer is gone.
 
@@ -79,6 +99,9 @@ class Inbox:
                 for piece in transfer.pieces.values():
                     if not piece.done():
                         piece.set_exception(WireError(_LOST))
+        for asked, piece in self._passing.values():
+            if source in (None, asked) and not piece.done():
+                piece.set_exception(WireError(_LOST))
 
     def _start(self, sha256: bytes, send: SendFetch, source: str) -> _Transfer:
         transfer = self._transfers.get(sha256)
