@@ -199,7 +199,9 @@ class Hub:
             WireError: the first frame does not open a run of this runner's own name.
         """
         session = RunnerSession(holder)
-        run = Run((await anext(requests)).open, session, self._folder)
+        first = await anext(requests)
+        session.takes_more = first.takes_more
+        run = Run(first.open, session, self._folder)
         if run.id != holder.identity.name or run.id in self.runs:
             raise WireError("A runner conducts the one run that its certificate names, once at a time.")
         self.runs[run.id] = run
@@ -288,7 +290,7 @@ class Hub:
                     own_head_seen=self._receipt(session, frame.countersignature, place.offer.audit_head),
                 )
                 frame.node, frame.identity = name, str(session.identity)
-                run.runner.send(pb.ConductResponse(decision=frame))
+                run.runner.send(pb.ConductResponse(decision=frame, takes_more=True))
             case pb.Reply():
                 self._accept_reply(run, frame, name)
             case pb.Fetch():
@@ -299,6 +301,10 @@ class Hub:
                 raise WireError("A node sends decisions, replies, fetches and chunks after its hello.")
 
     async def _from_runner(self, run: Run, request: pb.ConductRequest) -> None:
+        for one in (request, *request.more):
+            self._handle_runners(run, one)
+
+    def _handle_runners(self, run: Run, request: pb.ConductRequest) -> None:
         match getattr(request, request.WhichOneof("frame") or "", None):
             case pb.Task() as task:
                 run.accept_task(task)

@@ -17,6 +17,7 @@ from datalab.errors import DatalabError
 from federation.errors import WireError
 from federation.pb import federation_pb2 as pb
 from federation.pki.identity import Holder
+from federation.wire.frames import packed
 from federation.wire.protocol import MAX_FETCHES
 
 Incoming = TypeVar("Incoming", bound=Message)
@@ -41,6 +42,7 @@ class Session(Generic[Incoming, Outgoing]):
         self.software = ""
         self.certificate = b""
         self.connected = self.last_seen = time.time()
+        self.takes_more = False
         self._queue: asyncio.Queue[Outgoing | bytes] = asyncio.Queue()
         self._cut: asyncio.Future[DatalabError] = asyncio.get_running_loop().create_future()
         self._answers: set[asyncio.Task[None]] = set()
@@ -104,8 +106,13 @@ class Session(Generic[Incoming, Outgoing]):
 
     async def _write(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         while True:
-            await context.write(await self._queue.get())
-            self._queue.task_done()
+            waiting = [await self._queue.get()]
+            while self.takes_more and not self._queue.empty():
+                waiting.append(self._queue.get_nowait())
+            for frame in packed(waiting):
+                await context.write(frame)
+            for _ in waiting:
+                self._queue.task_done()
 
     async def _read(self, requests: AsyncIterator[Incoming], handle: Callable[[Incoming], Awaitable[None]]) -> None:
         async for request in requests:

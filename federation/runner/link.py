@@ -23,7 +23,7 @@ from federation.pki.keys import Credentials
 from federation.wire.buffers import BufferStore, StoredBuffer
 from federation.wire.channel import mutual_tls_channel
 from federation.wire.exchange import Inbox
-from federation.wire.frames import chunk_frame, serialize
+from federation.wire.frames import chunk_frame, packed, serialize
 from federation.wire.protocol import (
     CHUNK_BYTES,
     FETCH_WINDOW,
@@ -64,6 +64,7 @@ class Link:
         self._decisions: dict[str, pb.Decision] = {}
         self._replies: dict[str, pb.Reply] = {}
         self._awaited: set[str] = set()
+        self._packs = False
         self._named: set[bytes] = set()
         self._error: FederationError | None = None
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
@@ -97,8 +98,7 @@ class Link:
 
     def push(self, tasks: Iterable[pb.Task]) -> None:
         """Send tasks; the buffers that they name have been ``put`` since the last push."""
-        for task in tasks:
-            self._send(pb.ConductRequest(task=task))
+        self._send(*(pb.ConductRequest(task=task) for task in tasks))
         with self._changed:
             self._batches.append({})
 
@@ -147,10 +147,15 @@ class Link:
         if self._error is not None:
             raise RunFailedError(self._error.what, where=self._error.where) from self._error
 
-    def _send(self, frame: pb.ConductRequest | None) -> None:
+    def _send(self, *frames: pb.ConductRequest | None) -> None:
         queue = self._started.result()
+
+        def put() -> None:
+            for frame in frames:
+                queue.put_nowait(frame)
+
         try:
-            self._loop.call_soon_threadsafe(queue.put_nowait, frame)
+            self._loop.call_soon_threadsafe(put)
         except RuntimeError:  # the loop has ended: the reason is, or will be, in _error
             self._thread.join()
             self._check()
@@ -175,7 +180,7 @@ class Link:
         self._inbox = Inbox(self._store, self._opening.run_id)
         self._receiving = asyncio.Semaphore(MAX_FETCHES // FETCH_WINDOW)
         outgoing: asyncio.Queue[pb.ConductRequest | bytes | None] = asyncio.Queue()
-        outgoing.put_nowait(pb.ConductRequest(open=self._opening))
+        outgoing.put_nowait(pb.ConductRequest(open=self._opening, takes_more=True))
         self._started.set_result(outgoing)
         async with mutual_tls_channel(self._endpoint.address, self._endpoint.credentials) as channel:
             call = channel.stream_stream(
@@ -183,10 +188,11 @@ class Link:
                 request_serializer=serialize,
                 response_deserializer=pb.ConductResponse.FromString,
             )()
-            work = {asyncio.create_task(_write(call, outgoing))}
+            work = {asyncio.create_task(self._write(call, outgoing))}
             try:
                 async for frame in call:
-                    self._handle(frame, outgoing, work)
+                    for one in (frame, *frame.more):
+                        self._handle(one, outgoing, work)
             finally:
                 for task in work:
                     task.cancel()
@@ -207,6 +213,7 @@ class Link:
             case pb.Chunk() as chunk:
                 self._inbox.accept(chunk)
             case pb.Decision() as decision:
+                self._packs = frame.takes_more
                 with self._changed:
                     self._decisions[decision.node] = decision
                     self._changed.notify_all()
@@ -247,11 +254,17 @@ class Link:
         chunk.missing = True
         return pb.ConductRequest(chunk=chunk).SerializeToString()
 
-
-async def _write(
-    call: grpc.aio.StreamStreamCall[Any, pb.ConductResponse],
-    outgoing: asyncio.Queue[pb.ConductRequest | bytes | None],
-) -> None:
-    while (frame := await outgoing.get()) is not None:
-        await call.write(frame)
-    await call.done_writing()
+    async def _write(
+        self,
+        call: grpc.aio.StreamStreamCall[Any, pb.ConductResponse],
+        outgoing: asyncio.Queue[pb.ConductRequest | bytes | None],
+    ) -> None:
+        ended = False
+        while not ended:
+            waiting = [await outgoing.get()]
+            while self._packs and not outgoing.empty():
+                waiting.append(outgoing.get_nowait())
+            ended = None in waiting
+            for frame in packed(one for one in waiting if one is not None):
+                await call.write(frame)
+        await call.done_writing()

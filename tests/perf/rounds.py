@@ -79,7 +79,12 @@ def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Pa
                 processes = {"gateway": gateway, "agent": agent, "worker": worker, "runner": runner.pid}
                 seen.rss_mb |= {name: peak_mb(pid) for name, pid in processes.items()}
 
-        config: dict[str, ConfigValue] = {"bytes": size, "num-server-rounds": rounds, "distinct": True, "arrays": max(1, size // LAYER)}
+        config: dict[str, ConfigValue] = {
+            "bytes": size,
+            "num-server-rounds": rounds,
+            "distinct": True,
+            "arrays": max(1, size // LAYER),
+        }
         card = federation.run(names, config=config, while_running=look).read_card()
         seen.rounds = card["rounds"]
         if compare_raw:
