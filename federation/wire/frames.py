@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from federation.pb import federation_pb2 as pb
 
-PACKED_BYTES = 256 << 10
+PACKED_BYTES = 64 << 10
 """Frames that are sent together, at most."""
 _DATA = pb.Chunk.DESCRIPTOR.fields_by_name["data"].number
 
