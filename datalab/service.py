@@ -24,7 +24,7 @@ from datalab.lean import structlog
 
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEPT_BYTES = 32 << 20
+_KEPT_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def die_with_parent() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep up to 32 MB that were freed: pieces of buffers are allocated and freed all the time.
+    """Have glibc keep up to 4 MB that were freed: pieces of buffers are allocated and freed all the time.
 
     By default it gives each piece back to the kernel, which has to clear the pages of the next one.
     """

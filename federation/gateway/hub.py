@@ -211,7 +211,8 @@ class Hub:
             WireError: the first frame does not open, or continue, a run of this runner's own name.
         """
         session = RunnerSession(holder)
-        opening = (await anext(requests)).open
+        first = await anext(requests)
+        opening, session.takes_more = first.open, first.takes_more
         run = self._continue(opening, session) if opening.continues else self._open(opening, session)
         try:
             await session.serve(requests, context, lambda frame: self._from_runner(run, frame))
@@ -335,7 +336,7 @@ class Hub:
                     own_head_seen=self._receipt(session, frame.countersignature, place.offer.audit_head),
                 )
                 frame.node, frame.identity = name, str(session.identity)
-                run.runner.send(pb.ConductResponse(decision=frame))
+                run.runner.send(pb.ConductResponse(decision=frame, takes_more=True))
             case pb.Reply():
                 self._accept_reply(run, frame, name)
             case pb.Fetch():
@@ -346,12 +347,16 @@ class Hub:
                 raise WireError("A node sends decisions, replies, fetches and chunks after its hello.")
 
     async def _from_runner(self, run: Run, request: pb.ConductRequest) -> None:
+        for one in (request, *request.more):
+            self._handle_runners(run, one)
+
+    def _handle_runners(self, run: Run, request: pb.ConductRequest) -> None:
         match getattr(request, request.WhichOneof("frame") or "", None):
             case pb.Task() as task:
                 run.accept_task(task)
                 self._pass_on(run, task)
             case pb.Fetch() as fetch:
-                run.runner.answer(fetch, lambda one: run.find(one, self.nodes, by_node=False))
+                run.runner.answer(fetch, lambda one: run.piece_for_runner(one, self.nodes))
             case pb.Chunk() as chunk:
                 run.inbox.accept(chunk)
             case pb.RunEnd() as end:
@@ -392,7 +397,7 @@ class Hub:
             self.nodes[refused.node].send(pb.ConnectResponse(reply_refused=refused))
 
     async def _chunk_for_node(self, run: Run, name: str, fetch: pb.Fetch) -> Callable[[], bytes]:
-        read = await run.find(fetch, self.nodes, by_node=True)
+        read = await run.piece_for_node(fetch)
 
         def make() -> bytes:
             frame = read()

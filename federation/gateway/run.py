@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from federation.gateway.session import Session
 from federation.pb import federation_pb2 as pb
 from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox, SendFetch
+from federation.wire.frames import chunk_frame
 from federation.wire.pieces import PieceSender
 from federation.wire.protocol import (
     CACHE_BYTES,
@@ -66,8 +68,7 @@ class Run:
         self._folder = folder / self.id
         self.store = BufferStore(self._folder, CACHE_BYTES)
         self.inbox = Inbox(self.store, self.id)
-        self._for_nodes = PieceSender(pb.ConnectResponse, keep=True)
-        self._for_runner = PieceSender(pb.ConductResponse)
+        self._pieces = PieceSender(pb.ConnectResponse, keep=True)
         # Who has named a buffer: RUNNER, or nodes in the order in which they did.
         self._sources: OrderedDict[bytes, list[str]] = OrderedDict()
         for place in opening.places:
@@ -130,33 +131,40 @@ class Run:
         del self.pending[task_id]
         self.runner.send(pb.ConductResponse(reply=pb.Reply(run_id=self.id, task_id=task_id, node=node, error=error)))
 
-    async def find(self, fetch: pb.Fetch, nodes: dict[str, NodeSession], *, by_node: bool) -> Callable[[], bytes]:
-        """Wait for the piece that ``fetch`` asks for, relayed from whoever has it as it arrives.
+    async def piece_for_node(self, fetch: pb.Fetch) -> Callable[[], bytes]:
+        """Wait until the piece that ``fetch`` asks for has come from the runner.
 
-        What is returned reads it, when it is to be sent, and makes the frame.
-
-        A node gets what the runner has named; what another node produced is not to be had, even by its digest.
+        What is returned reads it, when it is to be sent, and makes the frame. A node gets what the runner has named;
+        what another node produced is not to be had, even by its digest.
         """
         size: int | None = None
-        end = fetch.offset + min(fetch.length, CHUNK_BYTES)
-        for source in tuple(self._sources.get(fetch.sha256, ())):
-            if (by_node and source != RUNNER) or (source != RUNNER and source not in nodes):
-                continue
-            send = self._send_to(source, nodes)
-            try:
-                size = await self.inbox.available(fetch.sha256, end, send, source)
-            except WireError:
-                continue
-            break
-        pieces = self._for_nodes if by_node else self._for_runner
+        if RUNNER in self._sources.get(fetch.sha256, ()):
+            end = fetch.offset + min(fetch.length, CHUNK_BYTES)
+            with contextlib.suppress(WireError):
+                size = await self.inbox.available(fetch.sha256, end, self._send_to(RUNNER, {}))
 
         def read() -> bytes:
             try:
-                return pieces.frame(fetch, size, lambda at, length: self.store.read(fetch.sha256, at, length))
+                return self._pieces.frame(fetch, size, lambda at, length: self.store.read(fetch.sha256, at, length))
             except FileNotFoundError:  # it has made room for others since; whoever wants it asks again
-                return pieces.frame(fetch, None, lambda *_: b"")
+                return self._pieces.frame(fetch, None, lambda *_: b"")
 
         return read
+
+    async def piece_for_runner(self, fetch: pb.Fetch, nodes: dict[str, NodeSession]) -> Callable[[], bytes]:
+        """Wait for the piece that ``fetch`` asks for, passed on as it is from a node that has named the buffer."""
+        for source in tuple(self._sources.get(fetch.sha256, ())):
+            if source in nodes:
+                try:
+                    chunk = await self.inbox.relay(fetch, self._send_to(source, nodes), source)
+                except WireError:
+                    continue
+                data = chunk.data
+                chunk.ClearField("data")
+                frame = chunk_frame(pb.ConductResponse, chunk, data)
+                return lambda: frame
+        missing = pb.Chunk(run_id=self.id, sha256=fetch.sha256, offset=fetch.offset, missing=True)
+        return lambda: chunk_frame(pb.ConductResponse, missing, b"")
 
     def close(self) -> None:
         """Forget the run's buffers."""

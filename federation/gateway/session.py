@@ -17,6 +17,7 @@ from datalab.errors import DatalabError
 from federation.errors import WireError
 from federation.pb import federation_pb2 as pb
 from federation.pki.identity import Holder
+from federation.wire.frames import packed
 from federation.wire.protocol import MAX_FETCHES
 
 Incoming = TypeVar("Incoming", bound=Message)
@@ -48,6 +49,7 @@ class Session(Generic[Incoming, Outgoing]):
         self._queue: asyncio.Queue[Outgoing | Callable[[], bytes]] = asyncio.Queue()
         self.waiting_bytes = 0
         self.strays = 0
+        self.takes_more = False
         self._cut: asyncio.Future[DatalabError] = asyncio.get_running_loop().create_future()
         self._answers: set[asyncio.Task[None]] = set()
 
@@ -117,16 +119,18 @@ class Session(Generic[Incoming, Outgoing]):
 
     async def _write(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         while True:
-            waiting = await self._queue.get()
-            frame = waiting() if callable(waiting) else waiting
-            try:
-                async with asyncio.timeout(STALLED_SECONDS):
-                    await context.write(frame)
-            except TimeoutError:
-                raise WireError(f"The peer has taken nothing for {STALLED_SECONDS:.0f} seconds.") from None
-            if not isinstance(frame, bytes):
-                self.waiting_bytes -= frame.ByteSize()
-            self._queue.task_done()
+            waiting = [await self._queue.get()]
+            while self.takes_more and not self._queue.empty():
+                waiting.append(self._queue.get_nowait())
+            for frame in packed(waiting):
+                try:
+                    async with asyncio.timeout(STALLED_SECONDS):
+                        await context.write(frame() if callable(frame) else frame)
+                except TimeoutError:
+                    raise WireError(f"The peer has taken nothing for {STALLED_SECONDS:.0f} seconds.") from None
+            for one in waiting:
+                self.waiting_bytes -= 0 if callable(one) else one.ByteSize()
+                self._queue.task_done()
 
     async def _read(self, requests: AsyncIterator[Incoming], handle: Callable[[Incoming], Awaitable[None]]) -> None:
         async for request in requests:

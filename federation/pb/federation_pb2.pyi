@@ -75,34 +75,42 @@ class ConnectResponse(_message.Message):
     def __init__(self, welcome: _Optional[_Union[NodeWelcome, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ..., revocations: _Optional[_Union[RevocationList, _Mapping]] = ..., reply_refused: _Optional[_Union[ReplyRefused, _Mapping]] = ..., runner_renewed: _Optional[_Union[RunnerRenewed, _Mapping]] = ...) -> None: ...
 
 class ConductRequest(_message.Message):
-    __slots__ = ("open", "task", "fetch", "chunk", "run_end", "reply_refused")
+    __slots__ = ("open", "task", "fetch", "chunk", "run_end", "reply_refused", "more", "takes_more")
     OPEN_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     FETCH_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     RUN_END_FIELD_NUMBER: _ClassVar[int]
     REPLY_REFUSED_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    TAKES_MORE_FIELD_NUMBER: _ClassVar[int]
     open: RunOpen
     task: Task
     fetch: Fetch
     chunk: Chunk
     run_end: RunEnd
     reply_refused: ReplyRefused
-    def __init__(self, open: _Optional[_Union[RunOpen, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ..., reply_refused: _Optional[_Union[ReplyRefused, _Mapping]] = ...) -> None: ...
+    more: _containers.RepeatedCompositeFieldContainer[ConductRequest]
+    takes_more: bool
+    def __init__(self, open: _Optional[_Union[RunOpen, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ..., reply_refused: _Optional[_Union[ReplyRefused, _Mapping]] = ..., more: _Optional[_Iterable[_Union[ConductRequest, _Mapping]]] = ..., takes_more: _Optional[bool] = ...) -> None: ...
 
 class ConductResponse(_message.Message):
-    __slots__ = ("decision", "reply", "fetch", "chunk", "continued")
+    __slots__ = ("decision", "reply", "fetch", "chunk", "continued", "more", "takes_more")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     REPLY_FIELD_NUMBER: _ClassVar[int]
     FETCH_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     CONTINUED_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    TAKES_MORE_FIELD_NUMBER: _ClassVar[int]
     decision: Decision
     reply: Reply
     fetch: Fetch
     chunk: Chunk
     continued: RunContinued
-    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., continued: _Optional[_Union[RunContinued, _Mapping]] = ...) -> None: ...
+    more: _containers.RepeatedCompositeFieldContainer[ConductResponse]
+    takes_more: bool
+    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., continued: _Optional[_Union[RunContinued, _Mapping]] = ..., more: _Optional[_Iterable[_Union[ConductResponse, _Mapping]]] = ..., takes_more: _Optional[bool] = ...) -> None: ...
 
 class NodeHello(_message.Message):
     __slots__ = ("protocol_major", "protocol_minor", "software", "datasets", "nonce", "continues")

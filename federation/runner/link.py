@@ -23,13 +23,17 @@ from federation.pki.keys import Credentials
 from federation.runner.stream import Endpoint, RunnerStream
 from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox
+from federation.wire.frames import packed
 from federation.wire.pieces import PieceSender
-from federation.wire.protocol import FETCH_WINDOW, MAX_FETCHES, TRANSFERS, referenced
+from federation.wire.protocol import referenced
 
 Outgoing = asyncio.Queue[pb.ConductRequest | Callable[[], bytes] | None]
 """Frames, pieces that are read only when their turn comes, and None at the end."""
 
 log = structlog.get_logger()
+
+RECEIVING = 32
+"""Replies whose buffers are fetched at once: with the pieces asked for ahead, what may wait at the gateway."""
 
 
 class Link:
@@ -62,6 +66,7 @@ class Link:
         self._decisions: dict[str, pb.Decision] = {}
         self._replies: dict[str, pb.Reply] = {}
         self._awaited: set[str] = set()
+        self._packs = False
         self._named: set[bytes] = set()
         self._error: FederationError | None = None
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
@@ -88,8 +93,7 @@ class Link:
 
     def push(self, tasks: Iterable[pb.Task]) -> None:
         """Send tasks; the buffers that they name are in the outbox. What replies named before is no longer kept."""
-        for task in tasks:
-            self._send(pb.ConductRequest(task=task))
+        self._send(*(pb.ConductRequest(task=task) for task in tasks))
         with self._changed:
             unread = {sha256 for reply in self._replies.values() for sha256 in referenced(reply.content)}
             self._named.clear()
@@ -140,10 +144,15 @@ class Link:
         if self._error is not None:
             raise RunFailedError(self._error.what, where=self._error.where) from self._error
 
-    def _send(self, frame: pb.ConductRequest | None) -> None:
+    def _send(self, *frames: pb.ConductRequest | None) -> None:
         queue = self._started.result()
+
+        def put() -> None:
+            for frame in frames:
+                queue.put_nowait(frame)
+
         try:
-            self._loop.call_soon_threadsafe(queue.put_nowait, frame)
+            self._loop.call_soon_threadsafe(put)
         except RuntimeError:  # the loop has ended: the reason is, or will be, in _error
             self._thread.join()
             self._check()
@@ -166,13 +175,18 @@ class Link:
     async def _converse(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._inbox = Inbox(self._store, self._opening.run_id)
-        self._receiving = asyncio.Semaphore(MAX_FETCHES // (FETCH_WINDOW * TRANSFERS))
+        self._receiving = asyncio.Semaphore(RECEIVING)
         outgoing: Outgoing = asyncio.Queue()
         self._started.set_result(outgoing)
         stream = RunnerStream(self._endpoint, self._sign)
-        work = {asyncio.create_task(_write(stream, outgoing))}
+        work = {asyncio.create_task(self._write(stream, outgoing))}
+
+        def handle(frame: pb.ConductResponse) -> None:
+            for one in (frame, *frame.more):
+                self._handle(one, outgoing, work)
+
         try:
-            await stream.converse(lambda frame: self._handle(frame, outgoing, work))
+            await stream.converse(handle)
         finally:
             for task in work:
                 task.cancel()
@@ -188,6 +202,7 @@ class Link:
             case pb.Chunk() as chunk:
                 self._inbox.accept(chunk)
             case pb.Decision() as decision:
+                self._packs = frame.takes_more
                 with self._changed:
                     self._decisions[decision.node] = decision
                     self._changed.notify_all()
@@ -231,8 +246,13 @@ class Link:
         finally:
             os.close(file)
 
-
-async def _write(stream: RunnerStream, outgoing: Outgoing) -> None:
-    while (waiting := await outgoing.get()) is not None:
-        await stream.write(waiting() if callable(waiting) else waiting)
-    await stream.finish()
+    async def _write(self, stream: RunnerStream, outgoing: Outgoing) -> None:
+        ended = False
+        while not ended:
+            waiting = [await outgoing.get()]
+            while self._packs and not outgoing.empty():
+                waiting.append(outgoing.get_nowait())
+            ended = None in waiting
+            for frame in packed(one for one in waiting if one is not None):
+                await stream.write(frame() if callable(frame) else frame)
+        await stream.finish()

@@ -109,7 +109,7 @@ class RunnerStream:
                 response_deserializer=pb.ConductResponse.FromString,
             )()
             with contextlib.suppress(asyncio.InvalidStateError):  # the call has ended already: reading says why
-                await call.write(pb.ConductRequest(open=opening))
+                await call.write(pb.ConductRequest(open=opening, takes_more=True))
             frames = aiter(call)
             if continues:
                 async with asyncio.timeout(CONTINUED_SECONDS):

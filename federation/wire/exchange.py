@@ -18,6 +18,7 @@ from federation.wire.protocol import CHUNK_BYTES, FETCH_WINDOW, MAX_BUFFER_BYTES
 SendFetch = Callable[[pb.Fetch], Awaitable[None]]
 
 _LOST = "The connection was lost during a transfer."
+_STALLED = "A transfer has stalled: the peer sends no more of a buffer."
 
 
 class Inbox:
@@ -34,6 +35,8 @@ class Inbox:
         self._run_id = run_id
         self._stall = stall
         self._transfers: dict[bytes, _Transfer] = {}
+        # Pieces that are passed on as they come, and who was asked for them.
+        self._passing: dict[tuple[bytes, int], tuple[str, asyncio.Future[pb.Chunk]]] = {}
         # Of one source only so many are under way at once: that bounds memory, and one source never holds up another.
         self._slots: dict[str, asyncio.Semaphore] = {}
 
@@ -41,6 +44,8 @@ class Inbox:
         """Take a piece that a peer sent; one that nobody waits for (any more) is dropped."""
         transfer = self._transfers.get(chunk.sha256)
         piece = transfer.pieces.get(chunk.offset) if transfer else None
+        if piece is None:
+            _, piece = self._passing.get((chunk.sha256, chunk.offset), ("", None))
         if piece is not None and not piece.done():
             piece.set_result(chunk)
 
@@ -82,6 +87,28 @@ class Inbox:
                 transfer.task.result()
         return size
 
+    async def relay(self, fetch: pb.Fetch, send: SendFetch, source: str) -> pb.Chunk:
+        """Return the answer to ``fetch`` as ``source``, the peer behind ``send``, gives it; nothing of it is kept here.
+
+        Raises:
+            WireError: as ``ensure``.
+        """
+        wanted = (fetch.sha256, fetch.offset)
+        if wanted not in self._passing:
+            piece: asyncio.Future[pb.Chunk] = asyncio.get_running_loop().create_future()
+            self._passing[wanted] = (source, piece)
+            piece.add_done_callback(lambda _: self._passing.pop(wanted))
+            await send(fetch)
+        _, piece = self._passing[wanted]
+        try:
+            async with asyncio.timeout(self._stall):
+                chunk = await asyncio.shield(piece)
+        except TimeoutError:
+            piece.cancel()
+            raise WireError(_STALLED) from None
+        _checked(chunk, None)
+        return chunk
+
     def cut(self, source: str | None = None) -> None:
         """End what is being fetched, from ``source`` or from all: the peer is gone.
 
@@ -93,6 +120,9 @@ class Inbox:
                 for piece in transfer.pieces.values():
                     if not piece.done():
                         piece.set_exception(WireError(_LOST))
+        for asked, piece in self._passing.values():
+            if source in (None, asked) and not piece.done():
+                piece.set_exception(WireError(_LOST))
 
     def _start(self, sha256: bytes, send: SendFetch, source: str) -> _Transfer:
         transfer = self._transfers.get(sha256)
@@ -123,7 +153,7 @@ class Inbox:
                     async with asyncio.timeout(self._stall):
                         chunk = await transfer.pieces[offset]
                 except TimeoutError:
-                    raise WireError("A transfer has stalled: the peer sends no more of a buffer.") from None
+                    raise WireError(_STALLED) from None
                 del transfer.pieces[offset]
                 data = _checked(chunk, transfer.size)
                 transfer.size = chunk.size

@@ -2,6 +2,112 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
-def measure() -> float:
-    raise NotImplementedError
+from datalab.home import Home
+from datalab.service import free_ports
+from federation.pki.local import create_federation, issue_gateway_certificate
+from tests.support.federation import ECHO
+
+HOST = "localhost"
+READY_SECONDS = 120.0
+
+
+def measure(*, nodes: int, size: int, rounds: int, folder: Path) -> float:
+    """Run the echo app and return the seconds of a round, as Flower's own strategy measures them.
+
+    Args:
+        nodes: number of SuperNodes.
+        size: bytes of the model.
+        rounds: number of rounds.
+        folder: for everything that is written.
+    """
+    tls, root = _certificates(folder)
+    link, *others = free_ports("127.0.0.1", 1 + nodes)
+    environment = {
+        **os.environ,
+        "FLWR_HOME": str(folder / "flower"),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    settings = Home(folder / "flower").folder() / "config.toml"
+    settings.write_text(
+        f'[superlink.here]\naddress = "{HOST}:{link}"\nroot-certificates = "{root}"\n', encoding="utf-8"
+    )
+    commands = [
+        ["flower-superlink", *tls, "--port", str(link), "--disable-runtime-dependency-installation"],
+        *(
+            [
+                "flower-supernode",
+                *tls,
+                "--root-certificates",
+                str(root),
+                "--superlink",
+                f"{HOST}:{link}",
+                "--port",
+                port,
+            ]
+            for port in map(str, others)
+        ),
+    ]
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        with (folder / "flower.log").open("wb") as log:
+            processes.extend(
+                subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+                for command in commands
+            )
+        _wait_for_nodes(nodes, environment)
+        config = f"bytes={size} num-server-rounds={rounds} distinct=true"
+        done = subprocess.run(
+            ["flwr", "run", str(ECHO), "here", "--run-config", config, "--stream"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    finally:
+        for process in reversed(processes):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    found = re.search(r"Strategy execution finished in ([0-9.]+)s", done.stdout + done.stderr)
+    if found is None:
+        raise RuntimeError(f"Flower's run did not finish: {(done.stdout + done.stderr)[-2000:]}")
+    return float(found[1]) / rounds
+
+
+def _certificates(folder: Path) -> tuple[list[str], Path]:
+    """Return the options that give a process its certificate, and the file of the root that signed it."""
+    lab = Home(folder / "authority")
+    create_federation(lab)
+    own = issue_gateway_certificate(lab)
+    files = {"key.pem": own.key_pem, "chain.pem": own.chain_pem, "root.pem": own.trust_pem}
+    for name, pem in files.items():
+        (folder / name).write_bytes(pem)
+    key, chain, root = (folder / name for name in files)
+    return ["--ssl-certfile", str(chain), "--ssl-keyfile", str(key), "--ssl-ca-certfile", str(root)], root
+
+
+def _wait_for_nodes(nodes: int, environment: dict[str, str]) -> None:
+    """Wait until all SuperNodes are online, so that no round waits for one."""
+    deadline = time.monotonic() + READY_SECONDS
+    said = ""
+    while said.count('"online"') < nodes:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"Flower's nodes are not online: {said}")
+        time.sleep(1.0)
+        listed = subprocess.run(
+            ["flwr", "supernode", "list", "here", "--format", "json"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = listed.stdout + listed.stderr

@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from datalab.supervisor import Supervisor
+from federation.run import ConfigValue
 from tests.perf import flower, raw
+from tests.support import traced
 from tests.support.federation import Federation
 from tests.support.memory import peak_mb, rss_mb, worker_pid
 
@@ -36,6 +38,8 @@ class Measured:
     Attributes:
         batches: the runner's events, one for each batch of messages.
         rounds: of the run card.
+        breakdown: median seconds of each stage of a task (see ``tests.support.traced``), in their order;
+            each is the median of the nodes, ``waiting`` is for the slowest of them, and ``audit`` is the node's.
         rss_mb: the most memory that each process has had.
         raw_bytes_per_second: of as many raw streams, where they were to be compared with.
     """
@@ -43,6 +47,7 @@ class Measured:
     batches: list[dict[str, Any]] = field(default_factory=list)
     rounds: list[dict[str, Any]] = field(default_factory=list)
     rss_mb: dict[str, float] = field(default_factory=dict)
+    breakdown: dict[str, float] = field(default_factory=dict)
     raw_bytes_per_second: float = 0.0
 
     @property
@@ -63,7 +68,8 @@ def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Pa
     """
     names = [f"node-{number}" for number in range(nodes)]
     seen = Measured()
-    with Supervisor() as supervisor:
+    folder.mkdir()
+    with Supervisor() as supervisor, traced.processes(folder):
         federation = Federation(folder, supervisor)
         for name in names:
             federation.add_node(name)
@@ -78,12 +84,18 @@ def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Pa
                 processes = {"gateway": gateway, "agent": agent, "worker": worker, "runner": runner.pid}
                 seen.rss_mb |= {name: peak_mb(pid) for name, pid in processes.items()}
 
-        config = {"bytes": size, "num-server-rounds": rounds, "distinct": True, "arrays": max(1, size // LAYER)}
+        config: dict[str, ConfigValue] = {
+            "bytes": size,
+            "num-server-rounds": rounds,
+            "distinct": True,
+            "arrays": max(1, size // LAYER),
+        }
         card = federation.run(names, config=config, while_running=look).read_card()
         seen.rounds = card["rounds"]
         if compare_raw:
             identities = [federation.node_home(name).path / "identity" for name in names]
             seen.raw_bytes_per_second = raw.measure(federation.lab, identities, size, rounds)
+    seen.breakdown = traced.breakdown(folder)
     return seen
 
 
@@ -93,6 +105,7 @@ def summary(seen: Measured) -> dict[str, Any]:
     return {
         "seconds_per_round": statistics.median(pairs),
         "seconds_per_round_with_apps": statistics.median(one["seconds"] for one in seen.rounds),
+        "breakdown": seen.breakdown,
         "bytes_up": sum(one["bytes_up"] for one in seen.rounds),
         "bytes_down": sum(one["bytes_down"] for one in seen.rounds),
         "rss_mb": seen.rss_mb,
