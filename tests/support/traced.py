@@ -98,7 +98,7 @@ def trace_node() -> None:
     around(AuditLog, "append", append)
 
 
-def trace_runner() -> None:
+def trace_runner() -> None:  # noqa: C901 - five wrappers, one after the other
     """Note when a batch is pushed, answered in full, and handed over; and the batch's seconds in all."""
     from federation.runner.link import Link
     from federation.runner.stage import Stage
