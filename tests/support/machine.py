@@ -73,7 +73,7 @@ class Machine:
         apart = ["unshare", "--mount", "--pid", "--fork", "--cgroup", "--uts", "--ipc", "--kill-child"]
         inside = ["bash", "-c", SCRIPT, "machine", str(self._folder), str(self._python)]
         self._outer = subprocess.Popen(
-            ["bash", "-c", start, "bash", *apart, *inside], stdin=subprocess.DEVNULL, stdout=None, stderr=None
+            ["setpriv", "--pdeathsig", "KILL", "bash", "-c", start, "bash", *apart, *inside], stdin=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 30
         while not (self._folder / "run/systemd/private").exists() and not self._is_up():
