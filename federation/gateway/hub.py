@@ -75,7 +75,7 @@ class Hub:
 
     def sessions(self) -> list[Session[Any, Any]]:
         """Return every live stream."""
-        runners = (session for run in self.runs.values() for session in (*run.former, run.runner))
+        runners = (one for run in self.runs.values() for one in (run.former, run.runner) if one is not None)
         return [*self.nodes.values(), *self._former.values(), *runners]
 
     def cut_ended(self, now: datetime) -> None:
@@ -217,11 +217,12 @@ class Hub:
         try:
             await session.serve(requests, context, lambda frame: self._from_runner(run, frame))
         except BaseException:
-            if session in run.former:  # what waited there is lost, and somebody may wait for it
+            if run.former is session:  # what waited there is lost, and somebody may wait for it
                 run.runner.cut(WireError("The stream that the run's runner had continued was cut."))
             raise
         finally:
-            run.former.discard(session)
+            if run.former is session:
+                run.former = None
             if run.runner is session:
                 del self.runs[run.id]
                 self._end(run)
@@ -243,10 +244,11 @@ class Hub:
         run = self.runs.get(session.identity.name)
         if run is None or opening.run_id != run.id:
             raise WireError("This runner has no open run that it could continue.")
-        run.former.add(run.runner)
-        run.runner = session
-        session.send(pb.ConductResponse(continued=pb.RunContinued()))
+        if run.former is not None:
+            raise WireError("The stream that this run was on before has not ended yet.")
         self._record("runner renewed", run=run.id, serial=session.holder.serial)
+        run.former, run.runner = run.runner, session
+        session.send(pb.ConductResponse(continued=pb.RunContinued()))
         for name, signed in ((place.node, place.offer) for place in opening.places if place.node in run.places):
             offer = run.places[name].offer
             offer.runner_signature, offer.runner_chain_pem = signed.runner_signature, signed.runner_chain_pem
@@ -270,8 +272,8 @@ class Hub:
             self._closing[run.id, name] = head
             while len(self._closing) > MAX_CLOSING:
                 self._closing.popitem(last=False)
-        for session in tuple(run.former):
-            session.cut(WireError("The run has ended."))
+        if run.former is not None:
+            run.former.cut(WireError("The run has ended."))
         run.close()
 
     def _sign(self, at: Head) -> pb.AuditHead:

@@ -60,8 +60,8 @@ class Run:
     def __init__(self, opening: pb.RunOpen, runner: RunnerSession, folder: Path) -> None:
         self.id = check_run_id(opening.run_id)
         self.runner = runner
-        # Streams that the runner's present one continues; they are read and written to their end.
-        self.former: set[RunnerSession] = set()
+        # The stream that the runner's present one continues; it is read and written to its end.
+        self.former: RunnerSession | None = None
         self.places: dict[str, Place] = {}
         self.pending: dict[str, str] = {}
         self.end = pb.RunEnd(run_id=self.id, outcome="failed")
