@@ -161,18 +161,20 @@ def check_sandbox() -> str:
                 check=False,
             )
     if tried.returncode != 0:
-        said = tried.stderr.strip().splitlines()
+        said = (tried.stderr.strip() or "bubblewrap").splitlines()[-1]
         raise SandboxError(
             "The sandbox does not hold on this machine, so foreign code is refused.",
-            where=said[-1] if said else "bubblewrap",
-            next_step=_remedy(),
+            where=said,
+            next_step=_remedy(said),
         )
     user = "a user namespace" if os.geteuid() else "a user id of its own for each run"
     return f"bubblewrap, {user}, a filter of system calls, kernel limits a process and watched totals"
 
 
-def _remedy() -> str:
-    """Return what to do, from the settings of the kernel that are known to forbid sandboxes."""
+def _remedy(said: str) -> str:
+    """Return what to do, from what the trial said and the settings of the kernel that are known to forbid sandboxes."""
+    if "No module named" in said or "Permission denied" in said:
+        return f"Let every user read the interpreter and its packages: chmod -R go+rX {sys.prefix}"
     if os.geteuid() == 0:
         return "Root needs the capability to mount (CAP_SYS_ADMIN): in a container, run this as an ordinary user."
     for name, forbids, remedy in (
