@@ -34,6 +34,9 @@ MAX_ARTIFACTS = 999
 """Files that a run may leave behind; with its run card they are what the catalog takes."""
 MAX_DEPTH = 8
 MAX_SAID = 500
+MAX_UNANSWERED = 64
+"""Messages for each node that may wait for their replies."""
+MAX_WAIT = 86_400 * 365.0
 LIMITS = Limits(
     memory_bytes=max(2 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2),
     processes=256,
@@ -186,19 +189,23 @@ class Stage:
             content=content,
             ttl=said.ttl,
         )
+        if len(self._sent) >= MAX_UNANSWERED * len(nodes):
+            raise RunFailedError(f"The app has more than {MAX_UNANSWERED} messages for each node without a reply.")
         self._sent[said.task_id] = Sent(message_type, round_of(content) or group, content)
         return task
 
     def _hand_over(self, asked: pb.Await, link: Link, watch: Watch) -> None:
         """Send the replies that are asked for, in the order of node ids, once they have come and been checked."""
         started = time.perf_counter()
-        if not self._sent.keys() >= set(asked.task_ids):
-            raise WireError("The ServerApp's process asked for a task that it never sent.")
+        known = self._sent.keys() >= set(asked.task_ids) and len(set(asked.task_ids)) == len(asked.task_ids)
+        if not known or not asked.timeout >= 0:
+            raise WireError("The ServerApp's process asked for replies that there cannot be.")
         if asked.poll:
             found = link.pull(asked.task_ids)
             self._send_replies(_checked(found, {one: self._sent.pop(one) for one in found}, link))
             return
-        found = link.wait(asked.task_ids, asked.timeout if asked.HasField("timeout") else None)
+        limited = asked.HasField("timeout") and asked.timeout < MAX_WAIT
+        found = link.wait(asked.task_ids, asked.timeout if limited else None)
         sent = {one: self._sent.pop(one) for one in asked.task_ids}
         replies = _checked(found, sent, link)
         reasons = {f"{one.node}: {one.error.message}" for one in replies if one.WhichOneof("result") == "error"}

@@ -161,38 +161,48 @@ def check_sandbox() -> str:
                 check=False,
             )
     if tried.returncode != 0:
-        said = tried.stderr.strip().splitlines()
+        said = (tried.stderr.strip() or "bubblewrap").splitlines()[-1]
         raise SandboxError(
             "The sandbox does not hold on this machine, so foreign code is refused.",
-            where=said[-1] if said else "bubblewrap",
-            next_step=_remedy(),
+            where=said,
+            next_step=_remedy(said),
         )
     user = "a user namespace" if os.geteuid() else "a user id of its own for each run"
     return f"bubblewrap, {user}, a filter of system calls, kernel limits a process and watched totals"
 
 
-def _remedy() -> str:
-    """Return what to do, from the settings of the kernel that are known to forbid sandboxes."""
+def _remedy(said: str) -> str:
+    """Return what to do, from what the trial said and the settings of the kernel that are known to forbid sandboxes."""
+    if "No module named" in said or "Permission denied" in said:
+        return f"Let every user read the interpreter and its packages: chmod -R go+rX {sys.prefix}"
     if os.geteuid() == 0:
         return "Root needs the capability to mount (CAP_SYS_ADMIN): in a container, run this as an ordinary user."
     for name, forbids, remedy in (
-        ("kernel/apparmor_restrict_unprivileged_userns", "1", "give bwrap an AppArmor profile with `userns,`"),
-        ("kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"),
-        ("user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=10000"),
+        ("kernel/apparmor_restrict_unprivileged_userns", ("1",), "give bwrap an AppArmor profile with `userns,`"),
+        ("kernel/unprivileged_userns_clone", ("0",), "sysctl kernel.unprivileged_userns_clone=1"),
+        ("user/max_user_namespaces", ("0", "1"), "sysctl user.max_user_namespaces=10000"),
     ):
         try:
             value = Path("/proc/sys", name).read_text(encoding="ascii").strip()
         except OSError:  # this kernel does not have the setting
             continue
-        if value == forbids:
+        if value in forbids:
             return f"This kernel forbids user namespaces ({name.replace('/', '.')} = {value}): {remedy}."
     return "Allow unprivileged user namespaces, or run in a place (virtual machine, container) that does."
 
 
 def _users() -> range:
     """Return the ids from which root takes users for its sandboxes; the first is their group."""
-    mapped = Path("/proc/self/uid_map").read_text(encoding="ascii").split()
-    return USERS if int(mapped[0]) + int(mapped[2]) > USERS.stop else USERS_OF_A_CONTAINER
+    lines = Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()
+    mapped = [(int(start), int(start) + int(count)) for start, _, count in map(str.split, lines)]
+    for users in (USERS, USERS_OF_A_CONTAINER):
+        if any(start <= users.start and users.stop <= stop for start, stop in mapped):
+            return users
+    raise SandboxError(
+        "Root has no user id to give to foreign code here, so it is refused.",
+        where="/proc/self/uid_map",
+        next_step="Run this as an ordinary user, or give the container 65,536 user ids.",
+    )
 
 
 def _lend(path: Path, group: int) -> None:

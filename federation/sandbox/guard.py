@@ -97,21 +97,22 @@ class Guard:
                         return
                     elif not opened:
                         self._ended.wait(wait)
-                    if time.monotonic() >= due and self.reason is None and not self._ended.is_set():
+                    looked = time.monotonic()
+                    if looked >= due and self.reason is None and not self._ended.is_set():
                         self.reason = self._look()
                         if self.reason is not None:
                             self.kill()
-                        due = time.monotonic() + INTERVAL
+                        now = time.monotonic()  # a look that foreign code has made long does not come as often
+                        due = now + max(INTERVAL, 10 * (now - looked))
         finally:
             os.close(self._errors)
 
     def _look(self) -> str | None:
         """Return which limit is exceeded, or None."""
         processes = list(_tree(self._pid))
-        if sum(_memory(pid) for pid in processes) > self._limits.memory_bytes:  # it counts a shared page more than once
-            memory = sum(_share_of_memory(pid) for pid in processes)
-        else:
-            memory = 0
+        scratch_files, memory = _scratch(processes)
+        if memory + sum(_memory(pid) for pid in processes) > self._limits.memory_bytes:
+            memory += sum(_share_of_memory(pid) for pid in processes)  # what several share is no longer counted twice
         for pid in processes:
             self._cpu[pid] = max(self._cpu.get(pid, 0.0), _cpu_seconds(pid))
         if memory > self._limits.memory_bytes:
@@ -124,7 +125,7 @@ class Guard:
             return "it hid what it wrote"
         if size > self._limits.disk_bytes:
             return "it wrote more than it may"
-        if max(files, *(_scratch_files(pid) for pid in processes[1:2]), 0) > self._limits.files:
+        if max(files, scratch_files) > self._limits.files:
             return "it made more files than it may"
         return None
 
@@ -218,13 +219,15 @@ def _open_files(pid: int) -> Iterator[os.stat_result]:
         return
 
 
-def _scratch_files(pid: int) -> int:
-    """Return how many files are in the /tmp and /dev/shm that a process sees, or 0 where this one may not look."""
-    count = 0
-    for name in ("tmp", "dev/shm"):
-        try:
-            found = os.statvfs(f"/proc/{pid}/root/{name}")
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            return 0
-        count = max(count, found.f_files - found.f_ffree)
-    return count
+def _scratch(processes: list[int]) -> tuple[int, int]:
+    """Return files and bytes of memory in the /tmp and /dev/shm of a sandbox, or 0 where this process may not look."""
+    files = used = 0
+    for pid in processes[1:2]:  # the first one inside
+        for name in ("tmp", "dev/shm"):
+            try:
+                found = os.statvfs(f"/proc/{pid}/root/{name}")
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+            files = max(files, found.f_files - found.f_ffree)
+            used += (found.f_blocks - found.f_bfree) * found.f_frsize
+    return files, used

@@ -116,8 +116,18 @@ def test_what_goes_beyond_a_limit_ends_the_run_with_a_sentence(federation: Feder
 
 
 @pytest.mark.usefixtures("unharmed")
-@pytest.mark.parametrize("what", ["ignore SIGTERM", "fork bomb", "spin"])
-def test_an_app_that_never_ends_goes_with_its_runner(federation: Federation, what: str) -> None:
+@pytest.mark.parametrize(
+    ("what", "end", "said"),
+    [
+        ("ignore SIGTERM", signal.SIGTERM, "stopped before its end"),
+        ("fork bomb", signal.SIGTERM, "stopped before its end"),
+        ("spin", signal.SIGTERM, "stopped before its end"),
+        ("fork bomb", signal.SIGKILL, "ended unexpectedly"),
+    ],
+)
+def test_an_app_that_never_ends_goes_with_its_runner(
+    federation: Federation, what: str, end: signal.Signals, said: str
+) -> None:
     name, inside = f"endless-{uuid.uuid4()}", list[psutil.Process]()
 
     def stop(runner: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
@@ -125,9 +135,9 @@ def test_an_app_that_never_ends_goes_with_its_runner(federation: Federation, wha
             log = federation.lab.path / "runs" / name / "log" / "server-app.log"
             assert eventually(lambda: b"under way" in log.read_bytes(), seconds=30)
             inside.extend(psutil.Process(runner.pid).children(recursive=True))
-            runner.send_signal(signal.SIGTERM)
+            runner.send_signal(end)
 
-    with pytest.raises(RunFailedError, match="stopped before its end"):
+    with pytest.raises(RunFailedError, match=said):
         run(federation, what, "x", run_id=name, while_running=stop)
     assert 3 <= len(inside) <= PROCESSES + 2
     assert psutil.wait_procs(inside, timeout=10)[1] == []
