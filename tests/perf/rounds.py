@@ -38,8 +38,8 @@ class Measured:
     Attributes:
         batches: the runner's events, one for each batch of messages.
         rounds: of the run card.
-        breakdown: median seconds of each stage of a task (see ``tests.support.traced``), in their order;
-            each is the median of the nodes, ``waiting`` is for the slowest of them, and ``audit`` is the node's.
+        breakdown: median seconds of each stage of a task (see ``tests.support.traced``), those that come first
+            before the others.
         rss_mb: the most memory that each process has had.
         raw_bytes_per_second: of as many raw streams, where they were to be compared with.
     """
