@@ -23,6 +23,7 @@ from typing import Literal
 from datalab.service import python_module
 from federation.errors import FederationError
 from federation.sandbox.limits import Limits
+from federation.sandbox.namespaces import restriction
 from federation.sandbox.seccomp import open_program
 
 Kind = Literal["bubblewrap", "none"]
@@ -33,6 +34,7 @@ USERS = range(2_000_000_000, 2_100_000_000)
 USERS_OF_A_CONTAINER = range(60_700, 61_100)
 """The same for root in a container that has only the first 65,536 ids."""
 _ROOM = "/datalab"
+NO_SANDBOX = "The sandbox does not hold on this machine, so foreign code is refused"
 
 
 class SandboxError(FederationError):
@@ -162,32 +164,22 @@ def check_sandbox() -> str:
             )
     if tried.returncode != 0:
         said = (tried.stderr.strip() or "bubblewrap").splitlines()[-1]
+        forbidden = restriction()
         raise SandboxError(
-            "The sandbox does not hold on this machine, so foreign code is refused.",
+            f"{forbidden.what} Foreign code is refused." if forbidden else f"{NO_SANDBOX}.",
             where=said,
-            next_step=_remedy(said),
+            next_step=forbidden.remedy if forbidden else _remedy(said),
         )
     user = "a user namespace" if os.geteuid() else "a user id of its own for each run"
     return f"bubblewrap, {user}, a filter of system calls, kernel limits a process and watched totals"
 
 
 def _remedy(said: str) -> str:
-    """Return what to do, from what the trial said and the settings of the kernel that are known to forbid sandboxes."""
+    """Return what to do, from what the trial said, where no setting of the kernel explains it."""
     if "No module named" in said or "Permission denied" in said:
         return f"Let every user read the interpreter and its packages: chmod -R go+rX {sys.prefix}"
     if os.geteuid() == 0:
         return "Root needs the capability to mount (CAP_SYS_ADMIN): in a container, run this as an ordinary user."
-    for name, forbids, remedy in (
-        ("kernel/apparmor_restrict_unprivileged_userns", ("1",), "give bwrap an AppArmor profile with `userns,`"),
-        ("kernel/unprivileged_userns_clone", ("0",), "sysctl kernel.unprivileged_userns_clone=1"),
-        ("user/max_user_namespaces", ("0", "1"), "sysctl user.max_user_namespaces=10000"),
-    ):
-        try:
-            value = Path("/proc/sys", name).read_text(encoding="ascii").strip()
-        except OSError:  # this kernel does not have the setting
-            continue
-        if value in forbids:
-            return f"This kernel forbids user namespaces ({name.replace('/', '.')} = {value}): {remedy}."
     return "Allow unprivileged user namespaces, or run in a place (virtual machine, container) that does."
 
 

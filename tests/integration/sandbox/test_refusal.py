@@ -32,7 +32,7 @@ def test_it_holds_here() -> None:
         (["setpriv", "--bounding-set", "-sys_admin"], "run this as an ordinary user"),
         (
             ["unshare", "-U", "--map-user=12345", "--keep-caps", "sh", "-c", NONE, "sh"],
-            "This kernel forbids user namespaces (user.max_user_namespaces = 0)",
+            "user.max_user_namespaces is 0. Foreign code is refused",
         ),
         (["unshare", "-U", "-r"], "Root has no user id to give"),
     ],
@@ -41,5 +41,5 @@ def test_it_holds_here() -> None:
 def test_it_is_refused(without: list[str], said: str) -> None:
     command = [*without, sys.executable, "-P", "-c", CHECK]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "so foreign code is refused" in done.stdout or "so it is refused" in done.stdout, done.stderr
+    assert "refused" in done.stdout, done.stderr
     assert said in done.stdout
