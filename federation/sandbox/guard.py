@@ -18,7 +18,7 @@ from pathlib import Path
 
 from federation.sandbox.limits import Limits
 
-INTERVAL = 0.1
+INTERVAL, LONGEST_INTERVAL = 0.1, 2.0
 KILL_SECONDS = 5.0
 LOG_BYTES = 4 << 20
 """What is kept of a sandbox's stderr."""
@@ -97,13 +97,14 @@ class Guard:
                         return
                     elif not opened:
                         self._ended.wait(wait)
-                    looked = time.monotonic()
-                    if looked >= due and self.reason is None and not self._ended.is_set():
+                    if time.monotonic() >= due and self.reason is None and not self._ended.is_set():
+                        began = time.thread_time()
                         self.reason = self._look()
                         if self.reason is not None:
                             self.kill()
-                        now = time.monotonic()  # a look that foreign code has made long does not come as often
-                        due = now + max(INTERVAL, 10 * (now - looked))
+                        # a look that foreign code has made costly does not come as often
+                        pause = min(max(INTERVAL, 10 * (time.thread_time() - began)), LONGEST_INTERVAL)
+                        due = time.monotonic() + pause
         finally:
             os.close(self._errors)
 
