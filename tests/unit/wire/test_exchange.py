@@ -138,3 +138,23 @@ async def test_an_empty_buffer_is_a_buffer(tmp_path: Path) -> None:
     sha256 = hashlib.sha256(b"").digest()
     await connect(tmp_path, peer).ensure(sha256, peer.send)
     assert BufferStore(tmp_path).size(sha256) == 0
+
+
+async def test_a_piece_is_passed_on_and_nothing_of_it_is_kept(tmp_path: Path) -> None:
+    peer = Peer()
+    inbox = connect(tmp_path, peer)
+    twice = [inbox.relay(SHA256, CHUNK_BYTES, peer.send, "here") for _ in range(2)]
+    first, second = await asyncio.gather(*twice)
+    assert first.data == second.data == DATA[CHUNK_BYTES : 2 * CHUNK_BYTES]
+    assert peer.asked == [CHUNK_BYTES]
+    assert BufferStore(tmp_path).received(SHA256) == 0
+
+
+async def test_a_piece_that_is_passed_on_is_given_up_when_its_peer_is_gone(tmp_path: Path) -> None:
+    silent = Peer(stop_after=0)
+    inbox = connect(tmp_path, silent)
+    waiting = asyncio.create_task(inbox.relay(SHA256, 0, silent.send, "gone"))
+    await asyncio.sleep(0)
+    inbox.cut("gone")
+    with pytest.raises(WireError, match="lost"):
+        await waiting
