@@ -80,7 +80,7 @@ def _revoke_one(federation: Federation, name: str, size: int) -> tuple[float, fl
         print(f"{name}: {error}", file=sys.stderr)
     revoking.join()
     federation.supervisor.forget(federation.processes[name])
-    # Where the strategy was at work when the node was cut off, it is the next task that is refused: as soon as it is sent.
+    # Where the strategy was at work when the node was cut off, its next task is refused as soon as it is sent.
     refused = min(times["refused"] - times["returned"], times["batch"])
     return max(0.0, times["closed"] - times["returned"]), max(0.0, refused)
 
