@@ -85,6 +85,8 @@ class Hub:
             if holder.serial in self._gateway.revoked:
                 revoked = {one.serial: one.revoked for one in self._gateway.revocations.certificates}
                 session.cut(revoked_error(holder.identity, revoked[holder.serial]))
+                if self.nodes.get(holder.identity.name) is session:  # its stream may take a moment to end
+                    self._lose(holder.identity.name)
             elif holder.expires <= now:
                 session.cut(expired_error(holder))
 

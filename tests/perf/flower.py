@@ -17,6 +17,7 @@ from tests.support.federation import ECHO
 
 HOST = "localhost"
 READY_SECONDS = 120.0
+STOP_SECONDS = 30.0
 
 
 def measure(*, nodes: int, size: int, rounds: int, folder: Path) -> float:
@@ -75,8 +76,13 @@ def measure(*, nodes: int, size: int, rounds: int, folder: Path) -> float:
         )
     finally:
         for process in reversed(processes):
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            process.terminate()  # it stops what it has started in sessions of their own
+        for process in reversed(processes):
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
     found = re.search(r"Strategy execution finished in ([0-9.]+)s", done.stdout + done.stderr)
     if found is None:
         raise RuntimeError(f"Flower's run did not finish: {(done.stdout + done.stderr)[-2000:]}")

@@ -70,7 +70,7 @@ def _revoke_one(federation: Federation, name: str, size: int) -> tuple[float, fl
 
     def look(runner: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
         if event["event"] == "batch" and "error" in event["nodes"][name]:
-            times["refused"] = event["time"]
+            times["refused"], times["batch"] = event["time"], event["seconds"]
 
     revoking = threading.Thread(target=revoke)
     revoking.start()
@@ -80,7 +80,9 @@ def _revoke_one(federation: Federation, name: str, size: int) -> tuple[float, fl
         print(f"{name}: {error}", file=sys.stderr)
     revoking.join()
     federation.supervisor.forget(federation.processes[name])
-    return max(0.0, times["closed"] - times["returned"]), max(0.0, times["refused"] - times["returned"])
+    # Where the strategy was at work when the node was cut off, its next task is refused as soon as it is sent.
+    refused = min(times["refused"] - times["returned"], times["batch"])
+    return max(0.0, times["closed"] - times["returned"]), max(0.0, refused)
 
 
 def _port_of(agent: psutil.Process) -> int:

@@ -72,7 +72,7 @@ def left(folder: Path, data: bytes, kind: str) -> tuple[Path, bytes]:
     return path, sha256
 
 
-def test_what_an_app_left_is_copied_out_of_its_reach(tmp_path: Path) -> None:
+def test_what_an_app_left_is_moved_out_of_its_folder(tmp_path: Path) -> None:
     store = BufferStore(tmp_path / "store")
     path, sha256 = left(tmp_path, b"model", "file")
     store.adopt(path, sha256)

@@ -176,3 +176,24 @@ async def test_many_buffers_are_fetched_side_by_side(tmp_path: Path) -> None:
     await inbox.ensure_all(buffers, send)
     assert all(BufferStore(tmp_path).size(one) == 1000 for one in buffers)
     assert most == TRANSFERS
+
+
+async def test_a_piece_is_passed_on_and_nothing_of_it_is_kept(tmp_path: Path) -> None:
+    peer = Peer()
+    inbox = connect(tmp_path, peer)
+    fetch = pb.Fetch(sha256=SHA256, offset=CHUNK_BYTES, length=CHUNK_BYTES)
+    twice = [inbox.relay(fetch, peer.send, "here") for _ in range(2)]
+    first, second = await asyncio.gather(*twice)
+    assert first.data == second.data == DATA[CHUNK_BYTES : 2 * CHUNK_BYTES]
+    assert peer.asked == [CHUNK_BYTES]
+    assert BufferStore(tmp_path).received(SHA256) == 0
+
+
+async def test_a_piece_that_is_passed_on_is_given_up_when_its_peer_is_gone(tmp_path: Path) -> None:
+    silent = Peer(stop_after=0)
+    inbox = connect(tmp_path, silent)
+    waiting = asyncio.create_task(inbox.relay(pb.Fetch(sha256=SHA256, length=CHUNK_BYTES), silent.send, "gone"))
+    await asyncio.sleep(0)
+    inbox.cut("gone")
+    with pytest.raises(WireError, match="lost"):
+        await waiting
