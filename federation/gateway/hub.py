@@ -346,7 +346,7 @@ class Hub:
             case pb.Fetch():
                 session.answer(frame, lambda fetch: self._chunk_for_node(run, name, fetch))
             case pb.Chunk():
-                run.inbox.accept(frame)
+                run.inbox.accept(frame, name)
             case _:
                 raise WireError("A node sends decisions, replies, fetches and chunks after its hello.")
 

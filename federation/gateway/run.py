@@ -152,15 +152,13 @@ class Run:
         return read
 
     async def piece_for_runner(self, fetch: pb.Fetch, nodes: dict[str, NodeSession]) -> Callable[[], bytes]:
-        """Wait for the piece that ``fetch`` asks for, passed on as it is from a node that has named the buffer."""
-        for source in tuple(self._sources.get(fetch.sha256, ())):
-            if source in nodes:
-                try:
-                    chunk = await self.inbox.relay(fetch, self._send_to(source, nodes), source)
-                except WireError:
-                    continue
+        """Wait for the piece that ``fetch`` asks for, passed on as it is from the node that has named the buffer."""
+        if fetch.node in self._sources.get(fetch.sha256, ()) and fetch.node in nodes:
+            with contextlib.suppress(WireError):
+                chunk = await self.inbox.relay(fetch, self._send_to(fetch.node, nodes), fetch.node)
                 data = chunk.data
                 chunk.ClearField("data")
+                chunk.node = fetch.node
                 frame = chunk_frame(pb.ConductResponse, chunk, data)
                 return lambda: frame
         missing = pb.Chunk(run_id=self.id, sha256=fetch.sha256, offset=fetch.offset, missing=True)

@@ -17,7 +17,7 @@ from datalab.audit.log import AuditLog
 from datalab.errors import DatalabError, IdentityError, RefusedError
 from datalab.home import Home
 from datalab.lean import structlog
-from datalab.service import run_service
+from datalab.service import give_memory_back, run_service
 from federation.enrolment.client import enrol, gateway_address
 from federation.enrolment.renewal import renew, seconds_until_renewal, seconds_until_retry
 from federation.errors import VersionError, WireError
@@ -160,6 +160,7 @@ class _Agent:
         while True:
             try:
                 self._take(await self._open(self._credentials, continues=False))
+                give_memory_back()
                 wait = FIRST_WAIT
                 await self._read_to_the_end()
                 log.info("gateway closed the stream")

@@ -318,21 +318,23 @@ class TaskError(_message.Message):
     def __init__(self, code: _Optional[_Union[TaskErrorCode, str]] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Fetch(_message.Message):
-    __slots__ = ("run_id", "sha256", "offset", "length", "zstd")
+    __slots__ = ("run_id", "sha256", "offset", "length", "zstd", "node")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
     ZSTD_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     sha256: bytes
     offset: int
     length: int
     zstd: bool
-    def __init__(self, run_id: _Optional[str] = ..., sha256: _Optional[bytes] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ..., zstd: _Optional[bool] = ...) -> None: ...
+    node: str
+    def __init__(self, run_id: _Optional[str] = ..., sha256: _Optional[bytes] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ..., zstd: _Optional[bool] = ..., node: _Optional[str] = ...) -> None: ...
 
 class Chunk(_message.Message):
-    __slots__ = ("run_id", "sha256", "offset", "data", "size", "missing", "zstd")
+    __slots__ = ("run_id", "sha256", "offset", "data", "size", "missing", "zstd", "node")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
@@ -340,6 +342,7 @@ class Chunk(_message.Message):
     SIZE_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
     ZSTD_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     sha256: bytes
     offset: int
@@ -347,7 +350,8 @@ class Chunk(_message.Message):
     size: int
     missing: bool
     zstd: bool
-    def __init__(self, run_id: _Optional[str] = ..., sha256: _Optional[bytes] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., size: _Optional[int] = ..., missing: _Optional[bool] = ..., zstd: _Optional[bool] = ...) -> None: ...
+    node: str
+    def __init__(self, run_id: _Optional[str] = ..., sha256: _Optional[bytes] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., size: _Optional[int] = ..., missing: _Optional[bool] = ..., zstd: _Optional[bool] = ..., node: _Optional[str] = ...) -> None: ...
 
 class ReplyRefused(_message.Message):
     __slots__ = ("run_id", "task_id", "node", "reason")

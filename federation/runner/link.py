@@ -200,7 +200,7 @@ class Link:
             case pb.Fetch() as fetch:
                 outgoing.put_nowait(functools.partial(self._piece, fetch))
             case pb.Chunk() as chunk:
-                self._inbox.accept(chunk)
+                self._inbox.accept(chunk, chunk.node)
             case pb.Decision() as decision:
                 self._packs = frame.takes_more
                 with self._changed:
@@ -209,6 +209,7 @@ class Link:
 
     async def _receive(self, reply: pb.Reply, outgoing: Outgoing) -> None:
         async def send(fetch: pb.Fetch) -> None:
+            fetch.node = reply.node
             outgoing.put_nowait(pb.ConductRequest(fetch=fetch))
 
         try:

@@ -36,16 +36,16 @@ class Inbox:
         self._stall = stall
         self._transfers: dict[bytes, _Transfer] = {}
         # Pieces that are passed on as they come, and who was asked for them.
-        self._passing: dict[tuple[bytes, int], tuple[str, asyncio.Future[pb.Chunk]]] = {}
+        self._passing: dict[tuple[str, bytes, int], asyncio.Future[pb.Chunk]] = {}
         # Of one source only so many are under way at once: that bounds memory, and one source never holds up another.
         self._slots: dict[str, asyncio.Semaphore] = {}
 
-    def accept(self, chunk: pb.Chunk) -> None:
-        """Take a piece that a peer sent; one that nobody waits for (any more) is dropped."""
+    def accept(self, chunk: pb.Chunk, source: str = "") -> None:
+        """Take a piece that ``source`` sent; one that it was not asked for, or is not any more, is dropped."""
         transfer = self._transfers.get(chunk.sha256)
-        piece = transfer.pieces.get(chunk.offset) if transfer else None
+        piece = transfer.pieces.get(chunk.offset) if transfer and transfer.source == source else None
         if piece is None:
-            _, piece = self._passing.get((chunk.sha256, chunk.offset), ("", None))
+            piece = self._passing.get((source, chunk.sha256, chunk.offset))
         if piece is not None and not piece.done():
             piece.set_result(chunk)
 
@@ -55,8 +55,13 @@ class Inbox:
         Raises:
             WireError: the peer does not have it, is gone, stalls, or sends something else.
         """
-        if self._store.size(sha256) is None:
-            await asyncio.shield(self._start(sha256, send, source).task)
+        while self._store.size(sha256) is None:
+            transfer = self._start(sha256, send, source)
+            try:
+                await asyncio.shield(transfer.task)
+            except WireError:
+                if transfer.source == source:
+                    raise  # else it was another source's fault
 
     async def ensure_all(self, digests: Iterable[bytes], send: SendFetch, source: str = "") -> None:
         """Wait until all of ``digests`` are here, several on their way at once.
@@ -64,9 +69,8 @@ class Inbox:
         Raises:
             WireError: as ``ensure``, for one of them.
         """
-        missing = [sha256 for sha256 in dict.fromkeys(digests) if self._store.size(sha256) is None]
-        transfers = [self._start(sha256, send, source).task for sha256 in missing]
-        for ended in await asyncio.gather(*(asyncio.shield(task) for task in transfers), return_exceptions=True):
+        transfers = (self.ensure(sha256, send, source) for sha256 in dict.fromkeys(digests))
+        for ended in await asyncio.gather(*transfers, return_exceptions=True):
             if isinstance(ended, BaseException):
                 raise ended
 
@@ -93,13 +97,13 @@ class Inbox:
         Raises:
             WireError: as ``ensure``.
         """
-        wanted = (fetch.sha256, fetch.offset)
+        wanted = (source, fetch.sha256, fetch.offset)
         if wanted not in self._passing:
             piece: asyncio.Future[pb.Chunk] = asyncio.get_running_loop().create_future()
-            self._passing[wanted] = (source, piece)
+            self._passing[wanted] = piece
             piece.add_done_callback(lambda _: self._passing.pop(wanted))
             await send(fetch)
-        _, piece = self._passing[wanted]
+        piece = self._passing[wanted]
         try:
             async with asyncio.timeout(self._stall):
                 chunk = await asyncio.shield(piece)
@@ -120,7 +124,7 @@ class Inbox:
                 for piece in transfer.pieces.values():
                     if not piece.done():
                         piece.set_exception(WireError(_LOST))
-        for asked, piece in self._passing.values():
+        for (asked, *_), piece in self._passing.items():
             if source in (None, asked) and not piece.done():
                 piece.set_exception(WireError(_LOST))
 

@@ -21,7 +21,8 @@ SHA256 = hashlib.sha256(DATA).digest()
 class Peer:
     """Answers fetches from ``data``; ``stop_after`` answers it says no more."""
 
-    def __init__(self, data: bytes = DATA, *, stop_after: int = 1000) -> None:
+    def __init__(self, data: bytes = DATA, *, stop_after: int = 1000, name: str = "") -> None:
+        self.name = name
         self.data = data
         self.asked: list[int] = []
         self.waiting = self.most_waiting = 0
@@ -39,7 +40,8 @@ class Peer:
     def _answer(self, fetch: pb.Fetch) -> None:
         self.waiting -= 1
         piece = self.data[fetch.offset : fetch.offset + fetch.length]
-        self.inbox.accept(pb.Chunk(sha256=fetch.sha256, offset=fetch.offset, data=piece, size=len(self.data)))
+        chunk = pb.Chunk(sha256=fetch.sha256, offset=fetch.offset, data=piece, size=len(self.data))
+        self.inbox.accept(chunk, self.name)
 
 
 def connect(folder: Path, peer: Peer) -> Inbox:
@@ -122,7 +124,7 @@ async def test_a_piece_that_nobody_waits_for_any_more_is_dropped(tmp_path: Path)
 
 
 async def test_what_comes_from_a_peer_that_is_gone_is_given_up_and_the_rest_goes_on(tmp_path: Path) -> None:
-    silent, peer = Peer(stop_after=0), Peer()
+    silent, peer = Peer(stop_after=0), Peer(name="here")
     inbox = connect(tmp_path, peer)
     other = hashlib.sha256(b"other").digest()
     hanging = asyncio.create_task(inbox.ensure(other, silent.send, "gone"))
@@ -142,7 +144,7 @@ async def test_an_empty_buffer_is_a_buffer(tmp_path: Path) -> None:
 
 
 async def test_a_source_that_stalls_is_given_up_and_holds_no_other_up(tmp_path: Path) -> None:
-    silent, peer = Peer(stop_after=0), Peer()
+    silent, peer = Peer(stop_after=0), Peer(name="quick")
     inbox = peer.inbox = Inbox(BufferStore(tmp_path), "run-1", stall=0.3)
     stalling = [asyncio.create_task(inbox.ensure(bytes([number]) * 32, silent.send, "slow")) for number in range(20)]
     await asyncio.sleep(0)
@@ -179,7 +181,7 @@ async def test_many_buffers_are_fetched_side_by_side(tmp_path: Path) -> None:
 
 
 async def test_a_piece_is_passed_on_and_nothing_of_it_is_kept(tmp_path: Path) -> None:
-    peer = Peer()
+    peer = Peer(name="here")
     inbox = connect(tmp_path, peer)
     fetch = pb.Fetch(sha256=SHA256, offset=CHUNK_BYTES, length=CHUNK_BYTES)
     twice = [inbox.relay(fetch, peer.send, "here") for _ in range(2)]
@@ -197,3 +199,26 @@ async def test_a_piece_that_is_passed_on_is_given_up_when_its_peer_is_gone(tmp_p
     inbox.cut("gone")
     with pytest.raises(WireError, match="lost"):
         await waiting
+
+
+async def test_a_node_cannot_spoil_what_another_has_named_as_well(tmp_path: Path) -> None:
+    """It is asked first, and sends other bytes: the other one is asked then, and its reply is good."""
+    liar, honest = Peer(DATA[:-1] + b"!", name="liar"), Peer(name="honest")
+    inbox = connect(tmp_path, honest)
+    liar.inbox = inbox
+    lied, told = await asyncio.gather(
+        inbox.ensure(SHA256, liar.send, "liar"), inbox.ensure(SHA256, honest.send, "honest"), return_exceptions=True
+    )
+    assert isinstance(lied, WireError)
+    assert told is None
+    assert BufferStore(tmp_path).path(SHA256).read_bytes() == DATA
+
+
+async def test_a_piece_from_somebody_who_was_not_asked_is_dropped(tmp_path: Path) -> None:
+    peer = Peer(name="asked")
+    inbox = connect(tmp_path, peer)
+    getting = asyncio.create_task(inbox.ensure(SHA256, peer.send, "asked"))
+    await asyncio.sleep(0)
+    inbox.accept(pb.Chunk(sha256=SHA256, offset=0, data=bytes(CHUNK_BYTES), size=len(DATA)), "stranger")
+    await getting
+    assert BufferStore(tmp_path).path(SHA256).read_bytes() == DATA
