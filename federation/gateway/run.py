@@ -154,11 +154,13 @@ class Run:
     async def piece_for_runner(self, fetch: pb.Fetch, nodes: dict[str, NodeSession]) -> Callable[[], bytes]:
         """Wait for the piece that ``fetch`` asks for, passed on as it is from the node that has named the buffer."""
         if fetch.node in self._sources.get(fetch.sha256, ()) and fetch.node in nodes:
+            source = fetch.node
+            fetch.ClearField("node")
             with contextlib.suppress(WireError):
-                chunk = await self.inbox.relay(fetch, self._send_to(fetch.node, nodes), fetch.node)
+                chunk = await self.inbox.relay(fetch, self._send_to(source, nodes), source)
                 data = chunk.data
                 chunk.ClearField("data")
-                chunk.node = fetch.node
+                chunk.node = source
                 frame = chunk_frame(pb.ConductResponse, chunk, data)
                 return lambda: frame
         missing = pb.Chunk(run_id=self.id, sha256=fetch.sha256, offset=fetch.offset, missing=True)
