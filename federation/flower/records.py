@@ -19,8 +19,8 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from federation.errors import WireError
 from federation.pb import records_pb2 as pb
 from federation.wire.buffers import StoredBuffer
-from federation.wire.protocol import INLINE_ARRAY_BYTES, INLINE_MESSAGE_BYTES, MAX_ARRAYS
-from federation.wire.values import DTYPES, MAX_DIMENSIONS, check_key, read_values, set_value
+from federation.wire.protocol import INLINE_ARRAY_BYTES, INLINE_MESSAGE_BYTES, MAX_ARRAYS, MAX_DIMENSIONS
+from federation.wire.values import DTYPES, check_key, read_values, set_value
 
 NUMPY_STYPE: Final = "numpy.ndarray"
 _LONG_HEADER: Final = 64 << 10

@@ -325,6 +325,8 @@ class Hub:
         run.places[name].traffic.from_node += request.ByteSize()
         match frame:
             case pb.Decision():
+                if frame.code not in pb.DecisionCode.values():
+                    raise WireError("A node's decision has a code that is not one.")
                 if run.places[name].decided:
                     raise WireError("A node decides once on a run, each time that it is offered.")
                 place = run.places[name]

@@ -23,6 +23,7 @@ from federation.wire.protocol import (
     MAX_SOURCES,
     check_digest,
     check_run_id,
+    known_code,
     referenced,
 )
 
@@ -71,6 +72,8 @@ class Run:
         self._pieces = PieceSender(pb.ConnectResponse, keep=True)
         # Who has named a buffer: RUNNER, or nodes in the order in which they did.
         self._sources: OrderedDict[bytes, list[str]] = OrderedDict()
+        # How large a buffer that the runner has named is, as it says.
+        self._sizes: dict[bytes, int] = {}
         for place in opening.places:
             if place.offer.run_id != self.id or place.node in self.places:
                 raise WireError("A run's opening names another run, or a node twice.")
@@ -92,9 +95,10 @@ class Run:
             raise WireError("A task names another run, a node outside it, or an id that is in use.")
         if len(self.pending) >= MAX_PENDING_TASKS:
             raise WireError(f"More than {MAX_PENDING_TASKS} tasks wait for their replies.")
-        named = set(referenced(task.content))
-        for sha256 in named:
+        named = referenced(task.content)
+        for sha256, size in named.items():
             self._add_source(sha256, RUNNER)
+            self._sizes[sha256] = size
         self.store.trim(keep=named)
         self.pending[task.task_id] = task.node
 
@@ -109,6 +113,8 @@ class Run:
         for sha256 in referenced(reply.content):
             self._add_source(sha256, node)
         del self.pending[reply.task_id]
+        if reply.WhichOneof("result") == "error":
+            reply.error.code = known_code(reply.error.code)
         reply.node = node
         reply.traffic.CopyFrom(self.places[node].traffic)
 
@@ -141,7 +147,8 @@ class Run:
         if RUNNER in self._sources.get(fetch.sha256, ()):
             end = fetch.offset + min(fetch.length, CHUNK_BYTES)
             with contextlib.suppress(WireError):
-                size = await self.inbox.available(fetch.sha256, end, self._send_to(RUNNER, {}))
+                expected = self._sizes.get(fetch.sha256)
+                size = await self.inbox.available(fetch.sha256, end, self._send_to(RUNNER, {}), RUNNER, expected)
 
         def read() -> bytes:
             try:
@@ -178,7 +185,8 @@ class Run:
         if source not in known:
             known.insert(0 if source == RUNNER else len(known), source)
         while len(self._sources) > MAX_SOURCES:
-            self._sources.popitem(last=False)
+            oldest, _ = self._sources.popitem(last=False)
+            self._sizes.pop(oldest, None)
 
     def _send_to(self, node: str, nodes: dict[str, NodeSession]) -> SendFetch:
         async def send(fetch: pb.Fetch) -> None:

@@ -84,14 +84,15 @@ class NodeRun:
         """
         assert self._starting is not None
         worker = await self._starting
-        named = set(referenced(task.content))
+        limit = self._config.resources.disk_bytes
+        named = referenced(task.content, limit)
         self._received.trim(keep=named)
         await self.inbox.ensure_all(named, send)
         reply = await worker.run(task, seconds)
-        produced = set(referenced(reply.content))
-        for sha256 in produced:
+        produced = referenced(reply.content, limit)
+        for sha256, size in produced.items():
             if self._produced.size(sha256) is None:
-                await asyncio.to_thread(self._produced.adopt, self._outbox / sha256.hex(), sha256)
+                await asyncio.to_thread(self._produced.adopt, self._outbox / sha256.hex(), sha256, size)
         self._produced.trim(keep=produced)
         return reply
 

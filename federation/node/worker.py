@@ -93,6 +93,8 @@ class Worker:
         reply.app_seconds = min(max(answer.reply.app_seconds, 0.0), seconds)
         if answer.reply.WhichOneof("result") == "content":
             reply.content.CopyFrom(answer.reply.content)
+            if pb.ConnectRequest(reply=reply).ByteSize() > MAX_FRAME_BYTES:  # it would end the node's stream
+                reply.error.CopyFrom(APP_FAILED)
         else:
             reply.error.CopyFrom(APP_FAILED)
         return reply

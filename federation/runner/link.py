@@ -25,7 +25,7 @@ from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox
 from federation.wire.frames import packed
 from federation.wire.pieces import PieceSender
-from federation.wire.protocol import referenced
+from federation.wire.protocol import known_code, referenced
 
 Outgoing = asyncio.Queue[pb.ConductRequest | Callable[[], bytes] | None]
 """Frames, pieces that are read only when their turn comes, and None at the end."""
@@ -212,10 +212,11 @@ class Link:
             fetch.node = reply.node
             outgoing.put_nowait(pb.ConductRequest(fetch=fetch))
 
+        reply.error.code = known_code(reply.error.code) if reply.HasField("error") else reply.error.code
         try:
             async with self._receiving:
-                named = set(referenced(reply.content))
-                new = {one for one in named - self._named if self._store.size(one) is None}
+                named = referenced(reply.content)
+                new = {one for one in named.keys() - self._named if self._store.size(one) is None}
                 self._named |= new
                 await self._inbox.ensure_all(named, send, reply.node)
                 # The gateway counted up to the reply; what the reply names came after it.

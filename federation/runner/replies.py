@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,21 @@ import numpy as np
 
 from federation.errors import WireError
 from federation.pb import records_pb2 as pb
-from federation.wire.protocol import MAX_ARRAYS
-from federation.wire.values import DTYPES, MAX_DIMENSIONS, check_key, read_values
+from federation.wire.protocol import MAX_ARRAYS, MAX_DIMENSIONS
+from federation.wire.values import DTYPES, check_key, read_values
 
 FindBuffer = Callable[[bytes], Path]
+WEIGHT = "num-examples"
+"""The metric by which Flower's strategies weigh replies."""
 
 
 def check_reply(sent: pb.RecordDict, reply: pb.RecordDict, find: FindBuffer) -> None:
     """Check that a reply is well formed, and that a strategy can add it up.
 
-    Its numbers are finite, and its tensors are those that were sent: a floating-point array must be finite; if the task
-    had one by the same name in a record by the same name, it must be of the same dtype and shape. Arrays of other types
-    (trees as bytes, counts) may be of any shape.
+    Its numbers are finite, metrics included, and its tensors are those that were sent: where the task had a
+    floating-point array by the same name in a record by the same name, the reply's must be of the same dtype and shape.
+    Arrays that were of other types (trees as bytes, counts) may be of any. No name comes twice, and nobody has fewer
+    than no examples.
 
     Args:
         sent: content of the task.
@@ -37,19 +40,40 @@ def check_reply(sent: pb.RecordDict, reply: pb.RecordDict, find: FindBuffer) -> 
     for record, name, array in _arrays(reply):
         _check_values(array, find)
         before = asked.get((record, name))
-        if before is None or not (before.dtype.startswith("float") and array.dtype.startswith("float")):
+        if before is None or not before.dtype.startswith("float"):
             continue
         if (before.dtype, list(before.shape)) != (array.dtype, list(array.shape)):
             raise WireError("An array has another shape or type than the one that was sent.")
+    _check_once(entry.key for entry in reply.entries)
     for entry in reply.entries:
         check_key(entry.key)
         match entry.WhichOneof("record"):
+            case "array_record":
+                _check_once(one.key for one in entry.array_record.entries)
             case "metric_record":
-                read_values(entry.metric_record.entries)
+                _check_once(one.key for one in entry.metric_record.entries)
+                _check_metrics(read_values(entry.metric_record.entries))
             case "config_record":
+                _check_once(one.key for one in entry.config_record.entries)
                 read_values(entry.config_record.entries)
             case None:
                 raise WireError("A record has no content.")
+
+
+def _check_once(names: Iterable[str]) -> None:
+    names = list(names)
+    if len(set(names)) < len(names):
+        raise WireError("A name comes twice.")
+
+
+def _check_metrics(metrics: Mapping[str, Any]) -> None:
+    for value in metrics.values():
+        numbers = value if isinstance(value, list) else [value]
+        if not all(math.isfinite(one) for one in numbers):
+            raise WireError("A metric is not finite.")
+    weight = metrics.get(WEIGHT, 0)
+    if isinstance(weight, list) or weight < 0:
+        raise WireError("A number of examples is negative, or no number.")
 
 
 def _arrays(content: pb.RecordDict) -> Iterator[tuple[str, str, pb.Array]]:

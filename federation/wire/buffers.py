@@ -122,11 +122,16 @@ class BufferStore:
         self.path(sha256).unlink(missing_ok=True)
         self._sizes.pop(sha256, None)
 
-    def adopt(self, path: Path, sha256: bytes) -> None:
+    def adopt(self, path: Path, sha256: bytes, size: int) -> None:
         """Copy a buffer that foreign code has left at ``path``, and remove it there.
 
         What lies there may be anything: only a plain file (no link, pipe or device) of a bounded size with the digest
         that it was named by is taken, and it is a copy that is kept, which foreign code cannot change afterwards.
+
+        Args:
+            path: where it lies.
+            sha256: its digest, as it was named.
+            size: its size in bytes, as it was named.
 
         Raises:
             WireError: it is not that.
@@ -138,11 +143,11 @@ class BufferStore:
                 found = os.fstat(source)
                 if not stat.S_ISREG(found.st_mode):
                     raise WireError("A buffer that the app left is not a plain file.")
-                if found.st_size > MAX_BUFFER_BYTES:
-                    raise WireError("A buffer that the app left is too large.")
-                _copy(source, copy.fileno(), found.st_size)
-                digest, size = _digest(copy)
-            if digest.digest() != sha256:
+                if found.st_size != size or size > MAX_BUFFER_BYTES:
+                    raise WireError("A buffer that the app left does not have the size that it is named with.")
+                _copy(source, copy.fileno(), size)
+                digest, copied = _digest(copy)
+            if digest.digest() != sha256 or copied != size:
                 raise WireError("A buffer that the app left does not have the digest that it is named by.")
             part.replace(self.path(sha256))
             self._sizes[sha256] = size

@@ -7,7 +7,7 @@ answers each request with one piece. Resumption, deduplication and flow control 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
 
 from federation.errors import WireError
 from federation.pb import federation_pb2 as pb
@@ -49,39 +49,47 @@ class Inbox:
         if piece is not None and not piece.done():
             piece.set_result(chunk)
 
-    async def ensure(self, sha256: bytes, send: SendFetch, source: str = "") -> None:
+    async def ensure(self, sha256: bytes, send: SendFetch, source: str = "", size: int | None = None) -> None:
         """Wait until the whole buffer is here, fetching what is missing from ``source``, the peer behind ``send``.
+
+        Args:
+            sha256: its digest.
+            send: sends a fetch to the peer.
+            source: the peer.
+            size: what it must have in bytes, where that is known.
 
         Raises:
             WireError: the peer does not have it, is gone, stalls, or sends something else.
         """
         while self._store.size(sha256) is None:
-            transfer = self._start(sha256, send, source)
+            transfer = self._start(sha256, send, source, size)
             try:
                 await asyncio.shield(transfer.task)
             except WireError:
                 if transfer.source == source:
                     raise  # else it was another source's fault
 
-    async def ensure_all(self, digests: Iterable[bytes], send: SendFetch, source: str = "") -> None:
-        """Wait until all of ``digests`` are here, several on their way at once.
+    async def ensure_all(self, named: Mapping[bytes, int], send: SendFetch, source: str = "") -> None:
+        """Wait until all buffers (digest and size) are here, several on their way at once.
 
         Raises:
             WireError: as ``ensure``, for one of them.
         """
-        transfers = (self.ensure(sha256, send, source) for sha256 in dict.fromkeys(digests))
+        transfers = (self.ensure(sha256, send, source, size) for sha256, size in named.items())
         for ended in await asyncio.gather(*transfers, return_exceptions=True):
             if isinstance(ended, BaseException):
                 raise ended
 
-    async def available(self, sha256: bytes, end: int, send: SendFetch, source: str = "") -> int:
+    async def available(
+        self, sha256: bytes, end: int, send: SendFetch, source: str = "", expected: int | None = None
+    ) -> int:
         """Wait until the first ``end`` bytes are here, so that a relay need not wait for the rest; return the size.
 
         Raises:
             WireError: as ``ensure``.
         """
         while (size := self._store.size(sha256)) is None:
-            transfer = self._start(sha256, send, source)
+            transfer = self._start(sha256, send, source, expected)
             if transfer.size is not None and self._store.received(sha256) >= min(end, transfer.size):
                 return transfer.size
             progress = asyncio.ensure_future(transfer.progress.wait())
@@ -128,10 +136,10 @@ class Inbox:
             if source in (None, asked) and not piece.done():
                 piece.set_exception(WireError(_LOST))
 
-    def _start(self, sha256: bytes, send: SendFetch, source: str) -> _Transfer:
+    def _start(self, sha256: bytes, send: SendFetch, source: str, size: int | None) -> _Transfer:
         transfer = self._transfers.get(sha256)
         if transfer is None:
-            transfer = self._transfers[sha256] = _Transfer(source)
+            transfer = self._transfers[sha256] = _Transfer(source, size)
             transfer.task = asyncio.create_task(self._fetch(sha256, send, transfer))
             transfer.task.add_done_callback(lambda task: self._ended(sha256, task))
         return transfer
@@ -171,10 +179,10 @@ class _Transfer:
 
     task: asyncio.Task[None]
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, size: int | None) -> None:
         self.source = source
         self.lost = False
-        self.size: int | None = None
+        self.size = size
         self.pieces: dict[int, asyncio.Future[pb.Chunk]] = {}
         self.progress = asyncio.Event()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import AsyncIterator, Iterator
-from typing import TypeVar
+from collections.abc import AsyncIterator
+from typing import TypeVar, cast
 
 from google.protobuf.message import DecodeError, Message
 
 from federation.errors import VersionError, WireError
+from federation.pb import federation_pb2 as pb
 from federation.pb import records_pb2
 
 M = TypeVar("M", bound=Message)
@@ -45,8 +47,10 @@ INLINE_MESSAGE_BYTES = 1 << 20
 """All arrays inside one message together; the rest is fetched."""
 MAX_FRAME_BYTES = 8 << 20
 """Largest frame of any kind."""
-MAX_BUFFER_BYTES = 16 << 30
+MAX_BUFFER_BYTES = 8 << 30
 """Largest buffer that is fetched."""
+MAX_MESSAGE_BYTES = 8 << 30
+"""All buffers that one message names together."""
 MAX_ARRAYS = 100_000
 MAX_DATASETS = 1_000
 MAX_NONCE = 64
@@ -66,6 +70,12 @@ CHANNEL_OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 )
+
+ITEM_BYTES = {"bool": 1, "float16": 2, "float32": 4, "float64": 8} | {
+    f"{sign}int{bits}": bits // 8 for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
+"""The dtypes that the wire carries, and the bytes of one element."""
+MAX_DIMENSIONS = 64
 
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 DIGEST_BYTES = 32
@@ -89,12 +99,19 @@ def check_digest(sha256: bytes) -> bytes:
     return sha256
 
 
-def referenced(content: records_pb2.RecordDict) -> Iterator[bytes]:
-    """Yield the digests of the buffers that ``content`` names but does not carry, in order.
+def referenced(content: records_pb2.RecordDict, limit: int = MAX_MESSAGE_BYTES) -> dict[bytes, int]:
+    """Return the buffers that ``content`` names but does not carry: digest and size in bytes, in order.
+
+    The sizes follow from dtype and shape, so that whoever fetches a buffer knows beforehand how large it may be.
+
+    Args:
+        content: of a task or a reply.
+        limit: bytes that they may have together.
 
     Raises:
-        WireError: a digest is not one, or there are too many arrays.
+        WireError: a digest is not one, has two sizes, or there are too many arrays or bytes.
     """
+    named: dict[bytes, int] = {}
     count = 0
     for record in content.entries:
         if record.WhichOneof("record") != "array_record":
@@ -104,7 +121,20 @@ def referenced(content: records_pb2.RecordDict) -> Iterator[bytes]:
             if count > MAX_ARRAYS:
                 raise WireError(f"A message has more than {MAX_ARRAYS} arrays.")
             if entry.array.WhichOneof("buffer") == "sha256":
-                yield check_digest(entry.array.sha256)
+                size = size_of(entry.array)
+                if named.setdefault(check_digest(entry.array.sha256), size) != size:
+                    raise WireError("A message names a buffer with two sizes.")
+    if sum(named.values()) > limit:
+        raise WireError(f"The buffers of a message are over the limit of {limit} bytes.")
+    return named
+
+
+def size_of(array: records_pb2.Array) -> int:
+    """Return how many bytes an array's dtype and shape say it has; raises WireError for a dtype that is not one."""
+    item = ITEM_BYTES.get(array.dtype)
+    if item is None or len(array.shape) > MAX_DIMENSIONS:
+        raise WireError("An array has a dtype that the wire does not carry, or too many dimensions.")
+    return item * math.prod(array.shape)
 
 
 async def parsed(frames: AsyncIterator[bytes], kind: type[M]) -> AsyncIterator[M]:
@@ -122,6 +152,11 @@ async def parsed(frames: AsyncIterator[bytes], kind: type[M]) -> AsyncIterator[M
         except DecodeError as error:
             raise WireError("A frame is not a valid message.") from error
         yield message
+
+
+def known_code(code: int) -> pb.TaskErrorCode:
+    """Return an error's code if it is one of this version's, else the unspecified one: a peer may send any number."""
+    return cast("pb.TaskErrorCode", code) if code in pb.TaskErrorCode.values() else pb.TASK_ERROR_CODE_UNSPECIFIED
 
 
 def check_version(major: int, minor: int, *, peer: str = "node") -> None:

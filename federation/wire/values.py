@@ -7,12 +7,10 @@ from typing import Any, Final
 
 from federation.errors import WireError
 from federation.pb import records_pb2 as pb
+from federation.wire.protocol import ITEM_BYTES
 
-DTYPES: Final = frozenset({"bool", "float16", "float32", "float64"}) | {
-    f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
-}
+DTYPES: Final = frozenset(ITEM_BYTES)
 MAX_KEY: Final = 1024
-MAX_DIMENSIONS: Final = 64
 
 
 def encode_config(config: dict[str, Any]) -> pb.ConfigRecord:

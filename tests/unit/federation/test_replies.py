@@ -95,3 +95,34 @@ def test_a_malformed_record_is_refused() -> None:
     for message in (empty, valueless, bufferless, long):
         with pytest.raises(WireError):
             check(pb.RecordDict(), message, None)
+
+
+def metrics(**values: float) -> pb.RecordDict:
+    message = pb.RecordDict()
+    record = message.entries.add(key="metrics").metric_record
+    for name, value in values.items():
+        record.entries.add(key=name.replace("_", "-"), double=value)
+    return message
+
+
+@pytest.mark.parametrize(
+    "values", [{"loss": np.nan}, {"loss": np.inf}, {"num_examples": -1.0}, {"num_examples": np.nan}]
+)
+def test_metrics_that_would_spoil_an_average_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(WireError, match=r"metric|examples"):
+        check(pb.RecordDict(), metrics(**values), None)
+
+
+def test_an_array_of_another_type_than_the_tensor_that_was_sent_is_refused() -> None:
+    with pytest.raises(WireError, match="another shape or type"):
+        check(content(SENT), content(SENT.astype(np.int8)), None)
+
+
+def test_a_name_that_comes_twice_is_refused() -> None:
+    twice = content(SENT)
+    twice.entries.add(key="arrays").metric_record.SetInParent()
+    within = content(SENT)
+    within.entries[0].array_record.entries.append(within.entries[0].array_record.entries[0])
+    for message in (twice, within):
+        with pytest.raises(WireError, match="twice"):
+            check(content(SENT), message, None)

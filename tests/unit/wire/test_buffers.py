@@ -75,9 +75,20 @@ def left(folder: Path, data: bytes, kind: str) -> tuple[Path, bytes]:
 def test_what_an_app_left_is_moved_out_of_its_folder(tmp_path: Path) -> None:
     store = BufferStore(tmp_path / "store")
     path, sha256 = left(tmp_path, b"model", "file")
-    store.adopt(path, sha256)
+    store.adopt(path, sha256, 5)
     assert store.read(sha256, 0, 10) == b"model"
     assert not path.exists()
+
+
+def test_a_file_that_is_larger_than_it_was_named_is_left_alone(tmp_path: Path) -> None:
+    """Holes in it would be written as zeros."""
+    store = BufferStore(tmp_path / "store")
+    path = tmp_path / ("ab" * 32)
+    with path.open("wb") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(WireError, match="size"):
+        store.adopt(path, b"\xab" * 32, 1 << 20)
+    assert list(store.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["link", "folder", "pipe", "other bytes", "nothing"])
@@ -85,7 +96,7 @@ def test_anything_but_a_plain_file_with_its_digest_is_left_alone(tmp_path: Path,
     store = BufferStore(tmp_path / "store")
     path, sha256 = left(tmp_path, b"model", kind)
     with pytest.raises(WireError):
-        store.adopt(path, sha256)
+        store.adopt(path, sha256, 5)
     assert store.size(sha256) is None
     assert list(store.folder.iterdir()) == []
 

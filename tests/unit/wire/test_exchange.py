@@ -175,7 +175,7 @@ async def test_many_buffers_are_fetched_side_by_side(tmp_path: Path) -> None:
 
         asyncio.get_running_loop().call_later(0.001, answer)
 
-    await inbox.ensure_all(buffers, send)
+    await inbox.ensure_all(dict.fromkeys(buffers, 1000), send)
     assert all(BufferStore(tmp_path).size(one) == 1000 for one in buffers)
     assert most == TRANSFERS
 
@@ -222,3 +222,10 @@ async def test_a_piece_from_somebody_who_was_not_asked_is_dropped(tmp_path: Path
     inbox.accept(pb.Chunk(sha256=SHA256, offset=0, data=bytes(CHUNK_BYTES), size=len(DATA)), "stranger")
     await getting
     assert BufferStore(tmp_path).path(SHA256).read_bytes() == DATA
+
+
+async def test_a_buffer_of_another_size_than_was_announced_is_refused_at_its_first_piece(tmp_path: Path) -> None:
+    peer = Peer()
+    with pytest.raises(WireError, match="size"):
+        await connect(tmp_path, peer).ensure(SHA256, peer.send, size=1000)
+    assert BufferStore(tmp_path).received(SHA256) == 0
