@@ -1,0 +1,95 @@
+"""The words that stand for the records' codes. Templates translate them where they show them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from catalog.records import Role, RunState
+from catalog.web.pages.language import mark
+
+ACCESS = {
+    "public": mark("Public"),
+    "restricted": mark("Restricted"),
+    "federated-only": mark("Federated only"),
+}
+ACCESS_MEANS = {
+    "public": mark("Anyone with an account may download it under its licence."),
+    "restricted": mark("It is used under a permit."),
+    "federated-only": mark("It is used in federated runs under a permit and nowhere else."),
+}
+DATA_CLASS = {"anonymous": mark("Anonymous"), "personal": mark("Personal")}
+DATA_CLASS_MEANS = {
+    "anonymous": mark("Nobody can be identified in it."),
+    "personal": mark("About persons, pseudonymised included; it never leaves where it is kept."),
+}
+KEPT_AT = {"lab": mark("In the lab's storage"), "site": mark("At the holder's node")}
+THEME = {
+    "AGRI": mark("Agriculture, fisheries, forestry and food"),
+    "ECON": mark("Economy and finance"),
+    "EDUC": mark("Education, culture and sport"),
+    "ENER": mark("Energy"),
+    "ENVI": mark("Environment"),
+    "GOVE": mark("Government and public sector"),
+    "HEAL": mark("Health"),
+    "INTR": mark("International issues"),
+    "JUST": mark("Justice, legal system and public safety"),
+    "OP_DATPRO": mark("Provisional data"),
+    "REGI": mark("Regions and cities"),
+    "SOCI": mark("Population and society"),
+    "TECH": mark("Science and technology"),
+    "TRAN": mark("Transport"),
+}
+PURPOSE = {
+    "a": mark("Public or occupational health"),
+    "b": mark("Policymaking and regulatory activities"),
+    "c": mark("Official statistics"),
+    "d": mark("Education or teaching in health or care"),
+    "e": mark("Scientific research in health or care"),
+    "e-i": mark("Research: development and innovation of products or services"),
+    "e-ii": mark("Research: training, testing and evaluating algorithms"),
+    "f": mark("Improving the delivery of care"),
+}
+ROLE = {
+    Role.OPERATOR: mark("Lab operator"),
+    Role.STEWARD: mark("Data steward"),
+    Role.RESEARCHER: mark("Researcher"),
+    Role.ACCESS_BODY: mark("Data access body"),
+    Role.AUDITOR: mark("Auditor"),
+    Role.PIPELINE: mark("Service: pipelines"),
+    Role.GATEWAY: mark("Service: gateway"),
+    Role.COMPUTE: mark("Service: compute node"),
+    Role.RUNNER: mark("Service: runner"),
+}
+PEOPLE = (Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR, Role.OPERATOR)
+"""The roles that a person can have."""
+RUN_STATE = {
+    RunState.SUBMITTED: mark("Submitted"),
+    RunState.RUNNING: mark("Running"),
+    RunState.FINISHED: mark("Finished"),
+    RunState.FAILED: mark("Failed"),
+    RunState.STOPPED: mark("Stopped"),
+}
+VERSION_STATE = {"published": mark("Published"), "announced": mark("Announced by the node")}
+NOTICE = {
+    "registered": mark("The dataset is registered."),
+    "changed": mark("The dataset is changed."),
+    "revoked": mark("The permit is revoked. No new run may name it."),
+    "needed": mark("Decisions need a second factor. Set it up or give its code, then decide."),
+    "second-factor": mark("The second factor is set up."),
+    "token-revoked": mark("The token is revoked."),
+    "signed-out": mark("You are signed out."),
+    "password": mark("The password is set. Sign in with it."),
+}
+"""What a page says after something was done, by the address's ``notice``."""
+TONE = {
+    "public": "good", "restricted": "warn", "federated-only": "info",
+    "anonymous": "plain", "personal": "warn",
+    "submitted": "info", "running": "info", "finished": "good", "failed": "bad", "stopped": "warn",
+    "published": "good", "announced": "info",
+}  # fmt: skip
+"""The badge's colour; the badge's words always say the same."""
+
+
+def moment(text: str) -> datetime:
+    """Return the time of an audit entry, which is kept as text."""
+    return datetime.fromisoformat(text)
