@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
@@ -41,9 +43,10 @@ def visit(home: Home, **headers: str) -> httpx.Client:
     )
 
 
-def signed_in(home: Home, person: Person, **headers: str) -> httpx.Client:
-    """Return a browser in which ``person`` is signed in."""
-    http = visit(home, **headers)
-    answer = http.post("/sign-in", data={"name": person.name, "password": PASSWORD, "next": "/datasets"})
-    assert answer.status_code == 303, answer.text
-    return http
+@contextmanager
+def signed_in(home: Home, person: Person, **headers: str) -> Iterator[httpx.Client]:
+    """Open a browser in which ``person`` is signed in."""
+    with visit(home, **headers) as http:
+        answer = http.post("/sign-in", data={"name": person.name, "password": PASSWORD, "next": "/datasets"})
+        assert answer.status_code == 303, answer.text
+        yield http

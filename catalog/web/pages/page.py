@@ -156,7 +156,8 @@ async def form_of(request: Request) -> Mapping[str, str]:
     except ValueError as error:
         raise BadInputError("The form cannot be read.", next_step="Send the form from its page.") from error
     fields: dict[str, str] = {}
-    for name, value in pairs:
+    for name, sent in pairs:
+        value = sent.replace("\r\n", "\n")
         fields[name] = f"{fields[name]} {value}" if name in fields else value
     return fields
 

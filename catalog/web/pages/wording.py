@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from catalog.records import Role, RunState
-from catalog.web.pages.language import mark
+from catalog.web.pages.language import Language, mark
 
 ACCESS = {
     "public": mark("Public"),
@@ -49,6 +50,8 @@ PURPOSE = {
     "e-ii": mark("Research: training, testing and evaluating algorithms"),
     "f": mark("Improving the delivery of care"),
 }
+OFFERED = {letter: text for letter, text in PURPOSE.items() if len(letter) == 1}
+"""The purposes that a data holder can offer data for; a permit may be narrower."""
 ROLE = {
     Role.OPERATOR: mark("Lab operator"),
     Role.STEWARD: mark("Data steward"),
@@ -60,7 +63,7 @@ ROLE = {
     Role.COMPUTE: mark("Service: compute node"),
     Role.RUNNER: mark("Service: runner"),
 }
-PEOPLE = (Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR, Role.OPERATOR)
+PEOPLE = {role: ROLE[role] for role in (Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR, Role.OPERATOR)}
 """The roles that a person can have."""
 RUN_STATE = {
     RunState.SUBMITTED: mark("Submitted"),
@@ -88,6 +91,29 @@ TONE = {
     "published": "good", "announced": "info",
 }  # fmt: skip
 """The badge's colour; the badge's words always say the same."""
+FIELD = {
+    "title": mark("Title"),
+    "description": mark("Description"),
+    "holder_name": mark("Name of the data holder"),
+    "steward": mark("Data steward"),
+    "theme": mark("Theme"),
+    "licence": mark("Licence"),
+    "access": mark("Access"),
+    "contract_version": mark("Version of the contract"),
+    "legal_basis": mark("Legal basis"),
+    "purposes": mark("Purposes"),
+}
+"""The fields of a dataset that may change."""
+
+
+def translated(
+    language: Language, words: Mapping[str, str], means: Mapping[str, str] | None = None
+) -> list[tuple[str, str]]:
+    """Return codes with their words in a language, and after a colon what they mean, where that is given."""
+    return [
+        (code, language.words(text) + (f": {language.words(means[code])}" if means else ""))
+        for code, text in words.items()
+    ]
 
 
 def moment(text: str) -> datetime:
