@@ -21,6 +21,7 @@ from datalab.home import Home, write_atomically
 _HOME = click.option(
     "--home", type=click.Path(path_type=Path), required=True, help="The home folder of a lab that is running."
 )
+_PEOPLE = (Role.OPERATOR, Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
@@ -112,7 +113,7 @@ def record_permit(*, permit: IO[str], home: Path) -> None:
 @click.argument("name")
 @click.option(
     "--role",
-    type=click.Choice([Role.OPERATOR, Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR]),
+    type=click.Choice([role.value for role in _PEOPLE]),
     required=True,
     help="What the person may do.",
 )

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from babel.messages.catalog import Catalog, Message
+from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 
 from catalog.web.pages.language import FOLDER, NAMES, language, negotiate
@@ -25,8 +26,9 @@ def catalog(code: str) -> Catalog:
         return read_po(file, locale=code)
 
 
-def texts(message: Message | str | tuple[str, ...]) -> tuple[str, ...]:
-    return (message,) if isinstance(message, str) else tuple(message)
+def texts(words: Any) -> tuple[str, ...]:
+    """A text, or its singular and its plurals."""
+    return (words,) if isinstance(words, str) else tuple(words)
 
 
 @pytest.mark.parametrize("code", TRANSLATED)
