@@ -20,7 +20,7 @@ from catalog.records import AccountDraft, Invitation
 from catalog.sessions import close_all
 from catalog.store import Store, now
 from datalab.canonical import sha256_hex
-from datalab.errors import BadInputError, IdentityError
+from datalab.errors import BadInputError, IdentityError, NotFoundError
 
 INVITATION = timedelta(days=3)
 SHORTEST_PASSWORD = 12
@@ -97,6 +97,25 @@ class Credentials:
             close_all(change, account)
             change.event("account.password-set", f"account/{account}")
         return account
+
+    def withdraw(self, account: str, *, actor: str) -> None:
+        """Take everything from an account that it could come in with; an invitation opens it again.
+
+        Raises:
+            NotFoundError: there is no such account.
+            ConflictError: it is a service's, or the actor's own.
+        """
+        if account in {*SERVICE_ROLES, actor}:
+            raise ConflictError(
+                f"The account {account} cannot be withdrawn: it is a service's, or your own.",
+                next_step="Ask another operator.",
+            )
+        with self._store.change(actor) as change:
+            if not change.execute("UPDATE accounts SET token_sha256 = '' WHERE name = ? RETURNING name", [account]):
+                raise NotFoundError(f"There is no account {account}.", next_step="See the list of accounts.")
+            for table in ("credentials", "invitations", "tokens", "sessions"):
+                change.execute(f"DELETE FROM {table} WHERE account = ?", [account])
+            change.event("account.withdrawn", f"account/{account}")
 
     def check_password(self, account: str, password: str, *, address: str) -> None:
         """Check a password that came from ``address``; an unknown account takes as long as a wrong password.

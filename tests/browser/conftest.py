@@ -69,24 +69,24 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(chromium: Browser, lab: Home) -> Iterator[BrowserContext]:
-    """A browser's own window, which knows nobody; whatever its console complains of fails the test."""
+    """A browser that knows nobody; a script's error or a breach of the content policy fails the test at its end."""
     made = chromium.new_context(
         base_url=lab.address("lab")["url"], locale="en-IE", viewport={"width": 1280, "height": 900}
     )
     made.set_default_timeout(10_000)
+    complaints: list[str] = []
+    made.on("weberror", lambda error: complaints.append(str(error.error)))
+    made.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     yield made
     made.close()
+    # A page that is shown with 403 or 404 is one that a test went to on purpose.
+    assert [one for one in complaints if "responded with a status of 4" not in one] == []
 
 
 @pytest.fixture
-def window(context: BrowserContext) -> Iterator[Page]:
-    """A page; a script error, a breach of the content policy or a failed load fails the test at its end."""
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    yield page
-    assert [one for one in complaints if "status of 4" not in one] == []
+def window(context: BrowserContext) -> Page:
+    """A page in it."""
+    return context.new_page()
 
 
 def shoot(page: Page, name: str) -> None:

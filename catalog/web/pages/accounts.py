@@ -21,6 +21,7 @@ from datalab.errors import IdentityError
 
 router = APIRouter()
 Owner = Annotated[Page, Depends(Shown(Action.ACCOUNT_OWN))]
+Withdrawer = Annotated[Page, Depends(Shown(Action.ACCOUNT_WITHDRAW, decision=True))]
 DAYS = (7, 30, 90, LONGEST_DAYS)
 _WRONG_PASSWORD = mark("This is not your password.")
 _WRONG_CODE = mark("This is not the code for the key above. Type the one that your authenticator shows now.")
@@ -101,6 +102,19 @@ def invite(page: Annotated[Page, Depends(Shown(Action.ACCOUNT_CREATE, decision=T
     except ConflictError:
         return _everybody(page, status=409, values=values, problems={"name": _TAKEN})
     return _everybody(page, invitation=invitation)
+
+
+@router.get("/accounts/{name}/withdraw")
+def withdraw_form(page: Withdrawer, name: Annotated[Slug, Path()]) -> Response:
+    """Ask whether everything that an account could come in with is to be taken away."""
+    return page.show("withdraw.html", name=name)
+
+
+@router.post("/accounts/{name}/withdraw")
+def withdraw(page: Withdrawer, name: Annotated[Slug, Path()]) -> Response:
+    """Withdraw an account."""
+    page.lab.credentials.withdraw(name, actor=page.account.name)
+    return page.go("/accounts?notice=withdrawn")
 
 
 def _own(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Response
 
@@ -49,7 +50,7 @@ def sign_in(page: AnyPage, form: Form) -> Response:
         return page.show("sign_in.html", status=status_of(error), next=goal, name=name, problem=problem, notice="")
     waits = page.lab.credentials.has_second_factor(name)
     session = page.lab.sessions.open(name, complete=not waits, second_factor=False)
-    return page.enter(session, f"/sign-in/code?next={goal}" if waits else goal)
+    return page.enter(session, f"/sign-in/code?next={quote(goal)}" if waits else goal)
 
 
 @router.get("/sign-in/code")

@@ -80,6 +80,7 @@ NOTICE = {
     "needed": mark("Decisions need a second factor. Set it up or give its code, then decide."),
     "second-factor": mark("The second factor is set up."),
     "token-revoked": mark("The token is revoked."),
+    "withdrawn": mark("The account is withdrawn. Nobody can come in with it."),
     "signed-out": mark("You are signed out."),
     "password": mark("The password is set. Sign in with it."),
 }

@@ -26,7 +26,7 @@ from tests.support.pages import PASSWORD, Person, settle, signed_in, visit
 from tests.unit.catalog.examples import draft
 from tests.unit.web.test_routes import OPEN, every_page, method_of, permissions_of
 
-NOWHERE = {"dataset": "nowhere", "permit": "nowhere", "token": "nowhere"}
+NOWHERE = {"dataset": "nowhere", "permit": "nowhere", "token": "nowhere", "name": "nowhere"}
 MAX_BYTES = 150_000
 
 

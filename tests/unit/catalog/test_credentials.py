@@ -74,6 +74,28 @@ def test_an_invitation_changes_no_role_and_no_service(credentials: Credentials, 
         credentials.invite(AccountDraft(name="pipeline", role=Role.PIPELINE, organisation="lab"), actor="operator")
 
 
+def test_a_withdrawn_account_comes_in_no_way_until_it_is_invited_again(
+    credentials: Credentials, rosa: str, store: Store
+) -> None:
+    session = Sessions(store).open(rosa, complete=True, second_factor=False)
+    _, token = Tokens(store).issue(ROSA, "notebook", days=1)
+    code = credentials.invite(ROSA, actor="operator").code
+    for refused in (rosa, "pipeline"):
+        with pytest.raises(ConflictError, match="your own"):
+            credentials.withdraw(refused, actor=rosa)
+    with pytest.raises(NotFoundError, match="no account nobody"):
+        credentials.withdraw("nobody", actor="olga")
+    credentials.withdraw(rosa, actor="olga")
+    assert Sessions(store).find(session) is None
+    with pytest.raises(IdentityError):
+        Accounts(store).authenticate(token)
+    with pytest.raises(IdentityError):
+        credentials.accept(code, PASSWORD)
+    with pytest.raises(IdentityError):
+        credentials.check_password(rosa, PASSWORD, address="10.0.0.1")
+    assert credentials.accept(credentials.invite(ROSA, actor="olga").code, PASSWORD) == rosa
+
+
 def test_an_account_is_locked_and_that_is_on_record(credentials: Credentials, rosa: str, store: Store) -> None:
     for _ in range(PER_ACCOUNT):
         with pytest.raises(IdentityError):

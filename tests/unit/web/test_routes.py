@@ -35,4 +35,6 @@ def test_decisions_need_the_second_factor() -> None:
         ("GET", "/permits/{permit}/revoke"),
         ("POST", "/permits/{permit}/revoke"),
         ("POST", "/accounts"),
+        ("GET", "/accounts/{name}/withdraw"),
+        ("POST", "/accounts/{name}/withdraw"),
     }
