@@ -37,6 +37,7 @@ from catalog.records import (
     Upload,
     Version,
 )
+from catalog.search.model import SearchPage, SearchQuery
 from datalab.errors import BadInputError, DatalabError, IdentityError, NotFoundError, ServiceFailedError
 from datalab.home import Home
 
@@ -101,6 +102,12 @@ class LabClient:
     def datasets(self) -> list[Dataset]:
         """Return all datasets, by id."""
         return self._pages(Dataset, "/datasets", lambda last: last.id)
+
+    def search(self, query: SearchQuery) -> SearchPage:
+        """Return one page of the datasets that are found, with facets."""
+        asked: dict[str, Any] = {"q": query.text, "sort": query.sort, "page": query.page, "size": query.size}
+        asked.update({str(facet): values for facet, values in query.filters.items()})
+        return self._call(SearchPage, "GET", "/search", params=asked)
 
     def dataset(self, dataset: str) -> Dataset:
         """Return one dataset."""

@@ -1,11 +1,11 @@
-"""``datalab dataset list``, ``show`` and ``register``; ``datalab permit record``; ``datalab account create``."""
+"""``datalab dataset list``, ``search``, ``show``, ``register``; ``permit record``; ``account create``."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, get_args
 
 import click
 from pydantic import ValidationError
@@ -15,6 +15,7 @@ from rich.table import Table
 
 from catalog.client import lab_client
 from catalog.records import AccountDraft, Dataset, DatasetDraft, Role, Version
+from catalog.search.model import MAX_PAGE, SearchQuery, Sort
 from datalab.boundary import bad_field, read_toml
 from datalab.home import Home, write_atomically
 
@@ -71,6 +72,65 @@ def list_datasets(*, home: Path, as_json: bool) -> None:
             _count(latest.report.rows) if latest else "",
         )
     _console().print(table)
+
+
+@click.command("search")
+@click.argument("words", nargs=-1)
+@_HOME
+@click.option("--country", multiple=True, help="ISO 3166-1 code of a member state, such as DE; may be repeated.")
+@click.option("--holder", multiple=True, help="Id of a data holder.")
+@click.option("--theme", multiple=True, help="Code of the EU data-theme vocabulary, such as HEAL.")
+@click.option(
+    "--access",
+    multiple=True,
+    type=click.Choice(["public", "restricted", "federated-only"]),
+    help="On what terms it may be used.",
+)
+@click.option("--modality", multiple=True, help="What the data is made of, such as tabular or imaging.")
+@click.option("--licence", multiple=True, help="SPDX identifier.")
+@click.option(
+    "--use", multiple=True, type=click.Choice(["download", "federated"]), help="Whether it may leave, or is trained on."
+)
+@click.option(
+    "--sort",
+    type=click.Choice(get_args(Sort)),
+    default="relevance",
+    show_default=True,
+    help="In which order: the newest, or the largest, first.",
+)
+@click.option("--page", type=click.IntRange(1, MAX_PAGE), default=1, show_default=True, help="Which page, from 1.")
+@_JSON
+def search(*, words: Sequence[str], home: Path, sort: Sort, page: int, as_json: bool, **filters: Sequence[str]) -> None:
+    """Find datasets by WORDS in English, German or French.
+
+    Words may be cut short, misspelt, or parts of compounds. Filters combine: a dataset has to have one of the values of
+    each. Beneath the datasets stands how many there are of each value.
+    """
+    try:
+        asked = SearchQuery.model_validate(
+            {"text": " ".join(words), "filters": {k: v for k, v in filters.items() if v}, "sort": sort, "page": page}
+        )
+    except ValidationError as error:
+        raise bad_field("The search", error, where="the command line") from error
+    with lab_client(Home(home), "operator") as client:
+        found = client.search(asked)
+    if as_json:
+        click.echo(found.model_dump_json(indent=2))
+        return
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("dataset", no_wrap=True, overflow="fold")
+    for heading in ("title", "holder", "country", "access"):
+        table.add_column(heading)
+    table.add_column("rows", justify="right")
+    for hit in found.hits:
+        dataset, rows = hit.dataset, _count(hit.rows) if hit.version else ""
+        table.add_row(dataset.id, dataset.title, dataset.holder_name, dataset.country, dataset.access, rows)
+    console = _console()
+    console.print(table)
+    console.print(f"{found.total:,} found; page {found.page} of {max(1, found.pages)}")
+    for facet, counts in found.facets.items():
+        if counts:
+            console.print(f"{facet}: " + ", ".join(f"{one.value} {one.count:,}" for one in counts[:10]))
 
 
 @click.command("show")

@@ -11,6 +11,7 @@ from catalog.accounts import Accounts
 from catalog.credentials import Credentials
 from catalog.lake import Lake
 from catalog.publish import Publisher
+from catalog.search.index import SearchIndex
 from catalog.sessions import Sessions
 from catalog.store import Store
 from catalog.tokens import Tokens
@@ -30,6 +31,7 @@ class Lab:
         credentials: passwords and second factors of people.
         sessions: who is signed in with a browser.
         publisher: makes versions.
+        search: finds datasets.
         permit_keys: folder of the public keys that the lab pins for permits, ``HOME/permit-keys/*.jwk``.
     """
 
@@ -40,6 +42,7 @@ class Lab:
     credentials: Credentials
     sessions: Sessions
     publisher: Publisher
+    search: SearchIndex
     permit_keys: Path
 
 
@@ -60,6 +63,8 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
         accounts.ensure_service_accounts(home)
         publisher = Publisher(store, lake, objects)
         publisher.reconcile()
+        search = SearchIndex(folder / "search", store)
+        stack.callback(search.close)
         yield Lab(
             store=store,
             objects=objects,
@@ -68,5 +73,6 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
             credentials=Credentials(store, home.secret("second-factor-key")),
             sessions=Sessions(store),
             publisher=publisher,
+            search=search,
             permit_keys=home.folder("permit-keys"),
         )

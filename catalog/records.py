@@ -40,6 +40,10 @@ Theme = Literal[
     "TECH", "TRAN",
 ]  # fmt: skip
 """Code of the EU data-theme vocabulary (DCAT-AP ``dcat:theme``)."""
+Language = Literal["en", "de", "fr"]
+Modality = Literal["tabular", "time-series", "text", "imaging", "signal", "genomic", "geospatial", "other"]
+"""What the data is made of."""
+Keywords = Annotated[tuple[Line, ...], Field(max_length=50)]
 Purpose = Literal["a", "b", "c", "d", "e", "f"]
 """Letter of EHDS Art. 53(1)."""
 
@@ -81,10 +85,22 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+class Translation(Record):
+    """A dataset's texts in another language than its own."""
+
+    title: Line
+    description: Prose = ""
+    keywords: Keywords = ()
+
+
+Translations = Annotated[dict[Language, Translation], Field(max_length=3)]
+
+
 class DatasetDraft(Record):
     """A dataset as its steward registers it.
 
     Attributes:
+        language: of title, description and keywords; ``translations`` has them in others.
         holder: the data holder's identifier; its accounts carry the same one as their organisation.
         holder_name: the data holder's name, as people read it.
         steward: name or function of the person responsible at the holder.
@@ -98,6 +114,10 @@ class DatasetDraft(Record):
     id: Slug
     title: Line
     description: Prose = ""
+    keywords: Keywords = ()
+    language: Language = "en"
+    translations: Translations = {}
+    modality: Modality | None = None
     holder: Slug
     holder_name: Line
     country: Country
@@ -119,6 +139,8 @@ class DatasetDraft(Record):
             raise ValueError("a dataset kept at a site names its node, and one kept at the lab names none")
         if self.kept_at == "site" and self.access != "federated-only":
             raise ValueError("a dataset kept at a site is federated-only")
+        if self.language in self.translations:
+            raise ValueError("the texts in a dataset's own language are its own, not a translation")
         if self.data_class == "personal" and self.access == "public":
             raise ValueError("personal data cannot be public")
         if self.data_class == "personal" and not (self.legal_basis and self.purposes):
@@ -139,6 +161,9 @@ class DatasetPatch(Record):
 
     title: Line | None = None
     description: Prose | None = None
+    keywords: Keywords | None = None
+    translations: Translations | None = None
+    modality: Modality | None = None
     holder_name: Line | None = None
     steward: Line | None = None
     theme: Theme | None = None

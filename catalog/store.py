@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,6 +82,7 @@ class Store:
                 next_step="Stop the other lab server, or use its API.",
             ) from error
         self._lock = threading.RLock()
+        self._watchers: list[Callable[[Collection[str]], None]] = []
         self._connection.execute(_SCHEMA)
 
     def close(self) -> None:
@@ -106,6 +107,17 @@ class Store:
             except BaseException:
                 self._connection.rollback()
                 raise
+        if change.datasets:
+            for watcher in self._watchers:
+                watcher(change.datasets)
+
+    def watch(self, watcher: Callable[[Collection[str]], None]) -> None:
+        """Have ``watcher`` called after each change with the ids of the datasets that it was about."""
+        self._watchers.append(watcher)
+
+    def last_event(self) -> int:
+        """Return the number of the last entry of the audit chain, 0 if there is none."""
+        return int(self.rows("SELECT coalesce(max(n), 0) FROM events")[0][0])
 
     def rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """Run a query and return its rows."""
@@ -169,6 +181,7 @@ class Change:
         self._connection = connection
         self._actor = actor
         self.recorded = False
+        self.datasets: set[str] = set()
 
     def execute(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Run one statement inside the transaction."""
@@ -192,7 +205,10 @@ class Change:
         self.execute(f"UPDATE {table} SET record = ? WHERE id = ?", [record.model_dump_json(), key])
 
     def event(self, action: str, subject: str, **details: Any) -> None:
-        """Record in the audit chain what this transaction does."""
+        """Record in the audit chain what this transaction does to ``subject``, such as ``dataset/ID/v1``."""
+        kind, _, key = subject.partition("/")
+        if kind == "dataset":
+            self.datasets.add(key.partition("/")[0])
         last = self.execute("SELECT n, hash FROM events ORDER BY n DESC LIMIT 1", [])
         n, previous = last[0] if last else (0, GENESIS)
         event = Event(

@@ -10,7 +10,7 @@ from catalog.web import errors
 from catalog.web.access import TheLab
 from catalog.web.guard import API, Guard
 from catalog.web.pages.app import create_pages
-from catalog.web.routes import accounts, datasets, events, permits, runs, uploads, versions
+from catalog.web.routes import accounts, datasets, events, permits, runs, search, uploads, versions
 from datalab import __version__
 
 _health = APIRouter(tags=["health"])
@@ -44,7 +44,7 @@ def _create_api(lab: Lab) -> FastAPI:
     app.state.lab = lab
     for part in (
         _health,
-        *(m.router for m in (datasets, uploads, versions, permits, runs, accounts, events)),
+        *(m.router for m in (datasets, search, uploads, versions, permits, runs, accounts, events)),
     ):
         app.include_router(part, prefix=API)
     errors.install(app)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
+from pydantic import ValidationError
 
 from catalog import datasets
 from catalog.permissions import Action, may
 from catalog.records import AccountDraft, Dataset, PermitRecord, Role, Version
+from catalog.search.model import FACETS, MAX_PAGE, SearchPage, SearchQuery
 from catalog.web.access import DatasetId
 from catalog.web.pages.language import mark
-from catalog.web.pages.listing import FACETS, SORTS, find, hit
 from catalog.web.pages.page import Page, Shown
+from datalab.boundary import bad_field
 
 router = APIRouter(prefix="/datasets")
 Reader = Annotated[Page, Depends(Shown(Action.DATASET_READ))]
@@ -27,15 +29,22 @@ TABS = {
     "access": mark("Access"),
     "activity": mark("Activity"),
 }
-SORTED_BY = {"title": mark("Title"), "updated": mark("Last changed"), "rows": mark("Number of rows")}
+SORTED_BY = {
+    "relevance": mark("Relevance"),
+    "title": mark("Title"),
+    "updated": mark("Last changed"),
+    "rows": mark("Number of rows"),
+}
 FACET = {
     "access": mark("Access"),
-    "data_class": mark("Kind of data"),
+    "use": mark("Use"),
     "theme": mark("Theme"),
+    "modality": mark("Modality"),
     "country": mark("Country"),
     "holder": mark("Data holder"),
     "licence": mark("Licence"),
 }
+"""The facets, in the order in which they are shown."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +61,18 @@ class Difference:
 @router.get("")
 def listing(
     page: Reader,
-    q: Annotated[str, Query(max_length=200)] = "",
-    sort: Annotated[str, Query(max_length=20)] = "title",
-    number: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1,
+    q: Annotated[str, Query(max_length=300)] = "",
+    sort: str = "relevance",
+    number: Annotated[int, Query(alias="page", ge=1, le=MAX_PAGE)] = 1,
 ) -> Response:
     """Show the datasets that were looked for."""
     asked = page.request.query_params
-    filters = {name: tuple(asked.getlist(name)[:50]) for name in FACETS if asked.getlist(name)}
-    sort = sort if sort in SORTS else "title"
-    found = find(page.lab, page.account, q, filters, sort, number)
+    filters = {name: tuple(asked.getlist(name)) for name in FACETS if asked.getlist(name)}
+    sort = sort if sort in SORTED_BY else "relevance"
+    query = {"text": q, "filters": filters, "sort": sort}
+    found = _search(page, {**query, "page": number})
+    if number > max(1, found.pages):
+        found = _search(page, {**query, "page": max(1, found.pages)})
     return page.show("datasets.html", found=found, q=q, filters=filters, sort=sort, sorted_by=SORTED_BY, facet=FACET)
 
 
@@ -106,6 +118,14 @@ def may_change(account: AccountDraft, dataset: Dataset) -> bool:
     return own and may(account.role, Action.DATASET_UPDATE)
 
 
+def _search(page: Page, asked: Mapping[str, object]) -> SearchPage:
+    try:
+        query = SearchQuery.model_validate(asked)
+    except ValidationError as error:
+        raise bad_field("The search", error, next_step="Take the filter away.") from error
+    return page.lab.search.search(query, lambda version, dataset: datasets.shown(version, dataset, page.account))
+
+
 def _tab(page: Page, key: str, tab: str) -> Response:
     dataset = page.lab.store.get(Dataset, "datasets", key)
     made = [datasets.shown(one, dataset, page.account) for one in datasets.versions(page.lab.store, key)]
@@ -113,7 +133,7 @@ def _tab(page: Page, key: str, tab: str) -> Response:
     return page.show(
         "dataset.html",
         dataset=dataset,
-        hit=hit(page.lab, page.account, dataset),
+        changed=max([dataset.updated, *(one.created for one in made)]),
         versions=made,
         differences=_differences(made),
         permits=_permits(page, key) if tab == "access" else (),

@@ -82,6 +82,10 @@ class Language:
         """Return a country's name, or its code where there is no name for it."""
         return str(self.locale.territories.get(code, code))
 
+    def language(self, code: str) -> str:
+        """Return a language's name."""
+        return str(self.locale.languages.get(code, code))
+
     @property
     def countries(self) -> Mapping[str, str]:
         """Names of the world's countries by ISO 3166-1 code, in the order of the names."""

@@ -19,7 +19,8 @@ from catalog.web.pages.page import Form, Page, Shown
 router = APIRouter()
 Registrar = Annotated[Page, Depends(Shown(Action.DATASET_REGISTER))]
 Editor = Annotated[Page, Depends(Shown(Action.DATASET_UPDATE))]
-_CHANGEABLE = tuple(DatasetPatch.model_fields)
+_CHANGEABLE = tuple(name for name in DatasetPatch.model_fields if name != "translations")
+"""What the form can change; texts in further languages come by the API."""
 _TAKEN = mark("This identifier is taken. Choose another one.")
 _OTHER_HOLDER = mark("You may register datasets of your own organisation only.")
 _PROBLEMS = {
@@ -43,7 +44,11 @@ _CONTRADICTIONS = {
 def register_form(page: Registrar) -> Response:
     """Show an empty form."""
     own = page.account.organisation if page.account.role is Role.STEWARD else ""
-    return page.show("register.html", values={"holder": own, "contract_version": "1.0.0"}, problems={})
+    return page.show(
+        "register.html",
+        values={"holder": own, "language": page.language.code, "contract_version": "1.0.0"},
+        problems={},
+    )
 
 
 @router.post("/register")
@@ -82,8 +87,9 @@ def edit(page: Editor, dataset: DatasetId, form: Form) -> Response:
     newer: list[str] = []
     problems: dict[str, str] = {}
     try:
-        whole = {**found.model_dump(), **dict.fromkeys(_CHANGEABLE), **fields}
-        checked = Dataset.model_validate({**whole, "description": fields.get("description", "")})
+        whole = {**found.model_dump(), **dict.fromkeys(_CHANGEABLE)}
+        empty = {"description": "", "keywords": (), "purposes": ()}
+        checked = Dataset.model_validate({**whole, **empty, **fields})
         patch = DatasetPatch.model_validate({name: getattr(checked, name) for name in _CHANGEABLE})
         datasets.update(page.lab.store, dataset, patch, revision=revision, account=page.account)
     except ValidationError as error:
@@ -119,13 +125,16 @@ def _fields(form: Mapping[str, str], names: tuple[str, ...]) -> dict[str, Any]:
     said: dict[str, Any] = {name: text for name in names if (text := form.get(name, "").strip())}
     if "purposes" in said:
         said["purposes"] = said["purposes"].split()
+    if "keywords" in said:
+        said["keywords"] = [word.strip() for word in said["keywords"].split(",") if word.strip()]
     return said
 
 
 def _values(dataset: Dataset) -> dict[str, str]:
     """Return a dataset's fields as a form has them."""
     fields = dataset.model_dump()
-    return {**{name: str(value or "") for name, value in fields.items()}, "purposes": " ".join(dataset.purposes)}
+    lists = {"purposes": " ".join(dataset.purposes), "keywords": ", ".join(dataset.keywords)}
+    return {**{name: str(value or "") for name, value in fields.items()}, **lists}
 
 
 def _differing(dataset: Dataset, form: Mapping[str, str]) -> list[str]:

@@ -40,6 +40,17 @@ THEME = {
     "TECH": mark("Science and technology"),
     "TRAN": mark("Transport"),
 }
+MODALITY = {
+    "tabular": mark("Tables"),
+    "time-series": mark("Time series"),
+    "text": mark("Text"),
+    "imaging": mark("Images"),
+    "signal": mark("Signals"),
+    "genomic": mark("Genomic data"),
+    "geospatial": mark("Geospatial data"),
+    "other": mark("Other data"),
+}
+USE = {"download": mark("To download"), "federated": mark("In federated runs")}
 PURPOSE = {
     "a": mark("Public or occupational health"),
     "b": mark("Policymaking and regulatory activities"),
@@ -97,6 +108,8 @@ FIELD = {
     "description": mark("Description"),
     "holder_name": mark("Name of the data holder"),
     "steward": mark("Data steward"),
+    "keywords": mark("Keywords"),
+    "modality": mark("Modality"),
     "theme": mark("Theme"),
     "licence": mark("Licence"),
     "access": mark("Access"),

@@ -13,6 +13,7 @@ from catalog.client import LabClient, lab_client
 from catalog.errors import ConflictError, NotPermittedError
 from catalog.permissions import may
 from catalog.records import AccountDraft, Announcement, DatasetPatch, DatasetVersion, Role, RunDraft, RunPatch, RunState
+from catalog.search.model import SearchQuery
 from catalog.web.guard import MAX_BODY
 from datalab.canonical import sha256_file, sha256_hex
 from datalab.errors import BadInputError, IdentityError, NotFoundError
@@ -291,3 +292,26 @@ def test_a_permit_that_is_not_one_is_refused(clients: dict[Role, LabClient]) -> 
     with pytest.raises(BadInputError):
         clients[Role.ACCESS_BODY].record_permit("not a token")
     assert clients[Role.ACCESS_BODY].permits() == []
+
+
+def test_a_search_finds_what_was_just_registered_and_counts_facets(clients: dict[Role, LabClient], name: str) -> None:
+    steward, researcher = clients[Role.STEWARD], clients[Role.RESEARCHER]
+    word = f"zanzibar{name[-8:]}"
+    steward.register_dataset(draft(id=name, title=f"Registry of {word}", keywords=("lichens",)))
+    steward.register_dataset(draft(id=f"{name}-2", title=f"Another of {word}", theme="ENVI"))
+    both = researcher.search(SearchQuery(text=word))
+    assert {hit.dataset.id for hit in both.hits} == {name, f"{name}-2"}
+    assert {one.value: one.count for one in both.facets["theme"]} == {"HEAL": 1, "ENVI": 1}
+    narrowed = researcher.search(SearchQuery(text=word, filters={"theme": ("ENVI",), "holder": ("gbsg",)}))
+    assert [hit.dataset.id for hit in narrowed.hits] == [f"{name}-2"]
+
+
+def test_small_counts_are_not_told_by_a_search(
+    clients: dict[Role, LabClient], staging: Staging, name: str, tokens: dict[Role, str]
+) -> None:
+    clients[Role.STEWARD].register_dataset(draft(id=name, title=f"Few {name}"))
+    clients[Role.PIPELINE].publish(name, staging.request(name, f"{name}-intent"))
+    asked = SearchQuery(text=name)
+    (seen,) = (hit for hit in clients[Role.RESEARCHER].search(asked).hits if hit.dataset.id == name)
+    (own,) = (hit for hit in clients[Role.STEWARD].search(asked).hits if hit.dataset.id == name)
+    assert (seen.version, seen.rows, own.rows) == (1, None, 3)

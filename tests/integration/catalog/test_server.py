@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from catalog.client import lab_client
-from catalog.commands import list_datasets, show
+from catalog.commands import list_datasets, search, show
 from catalog.service import SERVICE
 from datalab.errors import DatalabError, NotFoundError
 from datalab.home import Home
@@ -67,7 +67,7 @@ def test_the_command_line_shows_the_catalog(catalog_home: Home, staging: Staging
     home = ["--home", str(catalog_home.path)]
 
     def output(*arguments: str) -> str:
-        command = list_datasets if arguments[0] == "list" else show
+        command = {"list": list_datasets, "search": search, "show": show}[arguments[0]]
         done = CliRunner(env={"COLUMNS": "200"}).invoke(command, [*arguments[1:], *home], catch_exceptions=False)
         assert done.exit_code == 0
         return done.output
@@ -77,6 +77,10 @@ def test_the_command_line_shows_the_catalog(catalog_home: Home, staging: Staging
     assert "none" in table
     listed = json.loads(output("list", "--json"))
     assert [(one["id"], len(one["versions"])) for one in listed] == [("shown", 1), ("unseen", 0)]
+    found = output("search", "grman", "brest", "--country", "DE")
+    assert "shown" in found
+    assert "country: DE" in found
+    assert json.loads(output("search", "--holder", "nobody", "--json"))["total"] == 0
     shown = output("show", "shown")
     assert "German Breast Cancer Study Group" in shown
     assert "every row is accounted for" in shown

@@ -215,8 +215,8 @@ def test_the_operator_makes_an_account_on_the_command_line(catalog_home: Home, t
 
 def fields(name: str, **changes: str) -> dict[str, str | list[str]]:
     """What a steward types into the form."""
-    typed = draft(holder="gbsg").model_dump(mode="json", exclude={"node", "licence"})
-    return {**typed, "id": name, "licence": "", "node": "", **changes}
+    typed = draft(holder="gbsg").model_dump(mode="json", exclude={"node", "licence", "modality", "translations"})
+    return {**typed, "keywords": "breast cancer, trial", "id": name, "licence": "", "node": "", **changes}
 
 
 def test_a_steward_registers_a_dataset(catalog_home: Home, people: dict[Role, Person], name: str) -> None:
@@ -233,7 +233,8 @@ def test_a_steward_registers_a_dataset(catalog_home: Home, people: dict[Role, Pe
         assert "of your own organisation only" in other.text
     with lab_client(catalog_home, "operator") as client:
         found = client.dataset(name)
-        assert (found.purposes, found.description) == (("e",), "First line.\n\nSecond <b>line</b>.")
+        assert (found.purposes, found.keywords) == (("e",), ("breast cancer", "trial"))
+        assert (found.language, found.description) == ("en", "First line.\n\nSecond <b>line</b>.")
 
 
 def test_what_is_wrong_stands_beside_its_field_and_nothing_typed_is_lost(

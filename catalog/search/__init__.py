@@ -1,0 +1,1 @@
+"""Finding datasets: words, filters, facets with counts, in English, German and French."""

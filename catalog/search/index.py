@@ -1,0 +1,273 @@
+"""The search index: derived from the records, kept beside them, and never the only place of anything.
+
+It notes the number of the last audit event that it has seen. On start it takes up what has happened since; where it is
+missing, or of another form, it is made anew.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import structlog
+import tantivy
+
+from catalog.records import Dataset, Version
+from catalog.search import query
+from catalog.search.model import FACETS, MAX_PAGE, Facet, FacetCount, Hit, SearchPage, SearchQuery
+from catalog.search.text import LANGUAGES, analyzers
+from catalog.store import Store
+
+log = structlog.get_logger()
+
+FORM = 1
+"""Raised when what is indexed changes, so that indexes of another form are made anew."""
+_WRITER_BYTES = 64 << 20
+_BATCH = 2_000
+_MARK = "?"
+"""Id of the entry that holds the number of the last event; no dataset has it."""
+_MAX_VALUES = 200
+Show = Callable[[Version, Dataset], Version]
+
+
+class SearchIndex:
+    """The index of one catalog.
+
+    Args:
+        folder: where it is kept.
+        store: the records that it is made from.
+    """
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._schema = _schema()
+        self._index, fresh = _open(folder / f"form-{FORM}", self._schema)
+        for name, analyzer in analyzers().items():
+            self._index.register_tokenizer(name, analyzer)
+        self._writer = self._index.writer(_WRITER_BYTES, 1)
+        self._catch_up(fresh=fresh)
+        store.watch(self.put)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        with self._lock:
+            self._writer.wait_merging_threads()
+
+    def put(self, datasets: Iterable[str]) -> None:
+        """Take up datasets as they stand now; the next search finds them so."""
+        with self._lock:
+            seen = self._store.last_event()
+            self._add(datasets)
+            self._commit(seen)
+
+    def search(self, asked: SearchQuery, show: Show) -> SearchPage:
+        """Return one page of what is found, with facets.
+
+        Args:
+            asked: what to find.
+            show: returns a version as whoever asks may see it.
+        """
+        searcher = self._index.searcher()
+        found = self._query(searcher, asked, asked.filters)
+        offset = (asked.page - 1) * asked.size
+        order = {"title": "title_sort", "updated": "updated", "rows": "rows"}.get(asked.sort)
+        if order is None and not asked.text.strip():
+            order = "title_sort"
+        ascending = tantivy.Order.Asc if order == "title_sort" else tantivy.Order.Desc
+        result = (
+            searcher.search(found, asked.size, offset=offset)
+            if order is None
+            else searcher.search(found, asked.size, offset=offset, order_by_field=order, order=ascending)
+        )
+        total = int(result.count or 0)  # type: ignore[attr-defined]  # missing from its stubs
+        ids = [searcher.doc(address)["id"][0] for _, address in result.hits]
+        return SearchPage(
+            total=total,
+            page=asked.page,
+            pages=min(MAX_PAGE, -(-total // asked.size)),
+            hits=tuple(self._hits(ids, show)),
+            facets=self._facets(searcher, asked, found),
+        )
+
+    def _query(
+        self, searcher: tantivy.Searcher, asked: SearchQuery, filters: dict[Facet, tuple[str, ...]]
+    ) -> tantivy.Query:
+        no_mark = tantivy.Query.term_query(self._schema, "kind", "dataset")
+        found = query.build(self._schema, searcher, asked.text, filters)
+        must = tantivy.Occur.Must
+        return tantivy.Query.boolean_query([(must, found), (must, tantivy.Query.const_score_query(no_mark, 0.0))])
+
+    def _facets(
+        self, searcher: tantivy.Searcher, asked: SearchQuery, found: tantivy.Query
+    ) -> dict[Facet, tuple[FacetCount, ...]]:
+        """Count each facet's values among what its own filter does not narrow."""
+        narrowed = [facet for facet in FACETS if asked.filters.get(facet)]
+        counted = _count(searcher, found, [facet for facet in FACETS if facet not in narrowed])
+        for facet in narrowed:
+            others = {one: values for one, values in asked.filters.items() if one != facet}
+            counted |= _count(searcher, self._query(searcher, asked, others), [facet])
+        return {facet: counted[facet] for facet in FACETS}
+
+    def _hits(self, ids: list[str], show: Show) -> Iterable[Hit]:
+        datasets, latest = _read(self._store, ids)
+        for one in ids:
+            if one in datasets:
+                version = show(latest[one], datasets[one]) if one in latest else None
+                yield Hit(
+                    dataset=datasets[one],
+                    version=version.number if version else None,
+                    rows=version.report.rows if version else None,
+                    checks=len(version.report.checks) if version else None,
+                    checks_passed=version.checks_passed if version else None,
+                )
+
+    def _catch_up(self, *, fresh: bool) -> None:
+        last = self._store.last_event()
+        seen = -1 if fresh else self._marked()
+        if seen == last:
+            return
+        if 0 <= seen < last:
+            changed = self._store.rows(
+                "SELECT DISTINCT split_part(subject, '/', 2) FROM events WHERE n > ? AND subject LIKE 'dataset/%'",
+                [seen],
+            )
+        else:
+            log.info("the search index is made anew")
+            self._writer.delete_all_documents()
+            changed = self._store.rows("SELECT id FROM datasets")
+        ids = [str(row[0]) for row in changed]
+        for at in range(0, len(ids), _BATCH):
+            self._add(ids[at : at + _BATCH])
+        self._commit(last)
+
+    def _marked(self) -> int:
+        self._index.reload()
+        searcher = self._index.searcher()
+        hits = searcher.search(tantivy.Query.term_query(self._schema, "kind", "mark"), 1).hits
+        return int(searcher.doc(hits[0][1])["event"][0]) if hits else -1
+
+    def _add(self, ids: Iterable[str]) -> None:
+        ids = list(ids)
+        datasets, latest = _read(self._store, ids)
+        for one in ids:
+            self._writer.delete_documents_by_term("id", one)
+            if one in datasets:
+                self._writer.add_document(_document(datasets[one], latest.get(one)))
+
+    def _commit(self, seen: int) -> None:
+        self._writer.delete_documents_by_term("id", _MARK)
+        mark = tantivy.Document()
+        mark.add_text("id", _MARK)
+        mark.add_text("kind", "mark")
+        mark.add_unsigned("event", seen)
+        self._writer.add_document(mark)
+        self._writer.commit()
+        self._index.reload()
+
+
+def _open(folder: Path, schema: tantivy.Schema) -> tuple[tantivy.Index, bool]:
+    """Return the index in ``folder`` and whether it is new; one that cannot be read is thrown away."""
+    if folder.is_dir() and tantivy.Index.exists(str(folder)):
+        try:
+            return tantivy.Index(schema, path=str(folder)), False
+        except ValueError as error:
+            log.warning("the search index cannot be read; it is made anew", error=str(error))
+    shutil.rmtree(folder.parent, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return tantivy.Index(schema, path=str(folder)), True
+
+
+def _schema() -> tantivy.Schema:
+    fields = tantivy.SchemaBuilder()
+    fields.add_text_field("id", stored=True, tokenizer_name="raw")
+    fields.add_text_field("kind", tokenizer_name="raw")
+    fields.add_unsigned_field("event", stored=True)
+    fields.add_text_field("title", tokenizer_name="words")
+    fields.add_text_field("words", tokenizer_name="words")
+    fields.add_text_field("grams", tokenizer_name="grams")
+    for language in LANGUAGES:
+        fields.add_text_field(f"stem_{language}", tokenizer_name=f"stem_{language}")
+    for facet in FACETS:
+        fields.add_text_field(facet, tokenizer_name="raw", fast=True)
+    fields.add_text_field("title_sort", tokenizer_name="raw", fast=True)
+    fields.add_unsigned_field("updated", fast=True)
+    fields.add_unsigned_field("rows", fast=True)
+    return fields.build()
+
+
+def _document(dataset: Dataset, latest: Version | None) -> tantivy.Document:
+    made = tantivy.Document()
+    made.add_text("id", dataset.id)
+    made.add_text("kind", "dataset")
+    titles = [dataset.title, *(one.title for one in dataset.translations.values())]
+    described = [
+        *titles,
+        *dataset.keywords,
+        *(word for one in dataset.translations.values() for word in one.keywords),
+        dataset.holder_name,
+        dataset.id,
+    ]
+    texts = [*described, dataset.description, *(one.description for one in dataset.translations.values())]
+    if latest is not None:
+        texts += [column.name for column in latest.report.columns]
+    for text in titles:
+        made.add_text("title", text)
+    for text in texts:
+        for field in ("words", *(f"stem_{language}" for language in LANGUAGES)):
+            made.add_text(field, text)
+    for text in described:
+        made.add_text("grams", text)
+    for facet, value in facets_of(dataset).items():
+        if value is not None:
+            made.add_text(facet, value)
+    made.add_text("title_sort", f"{dataset.title.casefold()[:200]} {dataset.id}")
+    made.add_unsigned("updated", int(dataset.updated.timestamp()))
+    # By the public form: the order of small counts would tell them.
+    made.add_unsigned("rows", (latest.report.public().rows or 0) if latest else 0)
+    return made
+
+
+def facets_of(dataset: Dataset) -> dict[Facet, str | None]:
+    """Return a dataset's value of each facet."""
+    download = dataset.data_class == "anonymous" and dataset.access != "federated-only"
+    return {
+        "country": dataset.country,
+        "holder": dataset.holder,
+        "theme": dataset.theme,
+        "access": dataset.access,
+        "modality": dataset.modality,
+        "licence": dataset.licence,
+        "use": "download" if download else "federated",
+    }
+
+
+def _count(
+    searcher: tantivy.Searcher, found: tantivy.Query, facets: list[Facet]
+) -> dict[Facet, tuple[FacetCount, ...]]:
+    if not facets:
+        return {}
+    counted = searcher.aggregate(found, {facet: {"terms": {"field": facet, "size": _MAX_VALUES}} for facet in facets})
+    return {
+        facet: tuple(
+            FacetCount(value=one["key"], count=one["doc_count"])
+            for one in sorted(counted[facet]["buckets"], key=lambda one: (-one["doc_count"], one["key"]))
+        )
+        for facet in facets
+    }
+
+
+def _read(store: Store, ids: list[str]) -> tuple[dict[str, Dataset], dict[str, Version]]:
+    """Return datasets and their latest versions, as the records have them now."""
+    datasets = store.rows("SELECT id, record FROM datasets WHERE id IN (SELECT unnest(?::VARCHAR[]))", [ids])
+    versions = store.rows(
+        "SELECT dataset, max_by(record, number) FROM versions "
+        "WHERE dataset IN (SELECT unnest(?::VARCHAR[])) GROUP BY dataset",
+        [ids],
+    )
+    return (
+        {key: Dataset.model_validate_json(record) for key, record in datasets},
+        {key: Version.model_validate_json(record) for key, record in versions},
+    )

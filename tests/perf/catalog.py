@@ -1,0 +1,180 @@
+"""How the catalog's search answers when it is large and many ask at once.
+
+``python -m tests.perf.catalog --datasets 10000 --json``
+
+A real object store and lab server as processes of their own, over HTTP. ``--users`` people each ask once a second,
+no two the same; one more changes a dataset ten times a second and searches for what it wrote.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from catalog.client import LabClient, lab_client
+from catalog.records import DatasetDraft, DatasetPatch
+from catalog.search.index import SearchIndex
+from catalog.search.model import SearchQuery
+from catalog.service import SERVICE
+from catalog.store import Store, now
+from datalab.home import Home
+from datalab.storage.service import SERVICE as OBJECT_STORE
+from datalab.supervisor import Supervisor
+from tests.relevance import relevance
+from tests.unit.catalog.examples import anonymous
+
+COUNTRIES = ("DE", "FR", "NL", "AT", "IE", "BE", "MT", "ES", "IT", "PL")
+
+
+def generate(count: int, chance: random.Random) -> list[DatasetDraft]:
+    """Return datasets whose titles, keywords and descriptions are drawn from those of the relevance set."""
+    patterns = relevance.datasets()
+    words = [word for one in patterns for word in f"{one.title} {one.description}".split()]
+    made = []
+    for number in range(count):
+        like = chance.choice(patterns)
+        made.append(
+            anonymous(
+                id=f"made-{number:06}",
+                language=like.language,
+                country=chance.choice(COUNTRIES),
+                title=f"{like.title} {chance.choice(words)} {number}",
+                keywords=tuple(chance.sample(words, 3)),
+                description=" ".join(chance.choices(words, k=25)),
+                holder=f"holder-{chance.randrange(200)}",
+                holder_name=f"Institute {chance.choice(words)}",
+            )
+        )
+    return made
+
+
+def fill(home: Home, drafts: Sequence[DatasetDraft]) -> None:
+    """Put datasets into the catalog's file before the lab starts."""
+    from catalog.records import Dataset
+
+    store = Store(home.folder("catalog") / "records.duckdb")
+    moment = now()
+    with store.change("benchmark") as change:
+        for draft in drafts:
+            dataset = Dataset(**draft.model_dump(), created=moment, updated=moment, revision=1)
+            change.insert("datasets", dataset.id, dataset)
+        change.event("datasets.generated", "catalog", count=len(drafts))
+    store.close()
+
+
+def measure(home: Home, *, datasets: int, users: int, seconds: int, seed: int) -> dict[str, Any]:
+    """Start a lab over ``datasets`` made ones and return what was measured."""
+    chance = random.Random(seed)
+    fill(home, generate(datasets, chance))
+    vocabulary = sorted({word for one in relevance.queries() for word in one.query.split()})
+    with Supervisor() as supervisor:
+        supervisor.start(OBJECT_STORE.name, OBJECT_STORE.module, home)
+        began = time.perf_counter()
+        server = supervisor.start(SERVICE.name, SERVICE.module, home, wait=False)
+        _wait(supervisor, home)
+        start = time.perf_counter() - began
+        with ThreadPoolExecutor(users + 1) as pool, lab_client(home, "operator") as client:
+            searching = [pool.submit(_search, home, vocabulary, seconds, seed + one) for one in range(users)]
+            updates = _update(client, seconds)
+            searches = [one for done in searching for one in done.result()]
+        memory = psutil.Process(server.pid).memory_info().rss / 1e6
+    return {
+        "datasets": datasets,
+        "users": users,
+        "searches": len(searches),
+        "search_p50_ms": round(statistics.median(searches), 1),
+        "search_p95_ms": round(statistics.quantiles(searches, n=20)[-1], 1),
+        "update_p95_ms": round(statistics.quantiles(updates, n=20)[-1], 1),
+        "server_rss_mb": round(memory),
+        "start_seconds": round(start, 1),
+        "recall_at_10": round(_recall(home), 3),
+    }
+
+
+def _wait(supervisor: Supervisor, home: Home) -> None:
+    """Wait for the lab, which first makes its index: longer than it otherwise may take."""
+    while not (home.path / "run" / f"{SERVICE.name}.json").exists():
+        supervisor.check()
+        time.sleep(0.1)
+
+
+def _search(home: Home, vocabulary: list[str], seconds: int, seed: int) -> list[float]:
+    chance, took = random.Random(seed), []
+    with lab_client(home, "operator") as client:
+        time.sleep(chance.random())
+        for number in range(seconds):
+            began = time.perf_counter()
+            words = " ".join(chance.sample(vocabulary, chance.randint(1, 3)))
+            filters = {"country": (chance.choice(COUNTRIES),)} if number % 2 else {}
+            client.search(SearchQuery.model_validate({"text": words, "filters": filters}))
+            took.append((time.perf_counter() - began) * 1000)
+            time.sleep(max(0.0, 1 - took[-1] / 1000))
+    return took
+
+
+def _update(client: LabClient, seconds: int) -> list[float]:
+    took = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        title = f"Changed at {time.time_ns()}"
+        revision = client.dataset("made-000000").revision
+        began = time.perf_counter()
+        client.update_dataset("made-000000", DatasetPatch(title=title), revision=revision)
+        took.append((time.perf_counter() - began) * 1000)
+        found = client.search(SearchQuery(text=title.rpartition(" ")[2]))
+        if [hit.dataset.title for hit in found.hits][:1] != [title]:
+            raise AssertionError("a change was not found by the next search")
+        time.sleep(0.1)
+    return took
+
+
+def _recall(home: Home) -> float:
+    """Return recall@10 of the relevance set, in a catalog of its own."""
+    from catalog import datasets
+    from tests.unit.catalog.examples import account
+
+    folder = home.folder("relevance")
+    store = Store(folder / "records.duckdb")
+    for one in relevance.datasets():
+        datasets.register(store, one, account())
+    index = SearchIndex(folder / "search", store)
+    return statistics.mean(relevance.recall(index, one) for one in relevance.queries())
+
+
+def main() -> None:
+    """Parse the arguments and print the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--datasets", type=int, default=10_000)
+    parser.add_argument("--users", type=int, default=20)
+    parser.add_argument("--seconds", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder))
+        (home.folder() / "datalab.toml").write_text("[ports]\nlab = 0\nobject_store = 0\n", encoding="utf-8")
+        result = measure(
+            home,
+            datasets=arguments.datasets,
+            users=arguments.users,
+            seconds=arguments.seconds,
+            seed=arguments.seed,
+        )
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print(f"95 % of searches take at most {result['search_p95_ms']} ms; {result}")
+
+
+if __name__ == "__main__":
+    main()
