@@ -73,7 +73,16 @@ def listing(
     found = _search(page, {**query, "page": number})
     if number > max(1, found.pages):
         found = _search(page, {**query, "page": max(1, found.pages)})
-    return page.show("datasets.html", found=found, q=q, filters=filters, sort=sort, sorted_by=SORTED_BY, facet=FACET)
+    return page.show(
+        "datasets.html",
+        found=found,
+        q=q,
+        filters=filters,
+        chosen=[(name, value) for name, values in filters.items() for value in values],
+        sort=sort,
+        sorted_by=SORTED_BY,
+        facet=FACET,
+    )
 
 
 @router.get("/{dataset}")

@@ -124,10 +124,11 @@ def translated(
     language: Language, words: Mapping[str, str], means: Mapping[str, str] | None = None
 ) -> list[tuple[str, str]]:
     """Return codes with their words in a language, and after a colon what they mean, where that is given."""
-    return [
-        (code, language.words(text) + (f": {language.words(means[code])}" if means else ""))
-        for code, text in words.items()
-    ]
+    said = {code: language.words(text) for code, text in words.items()}
+    if means is not None:
+        pattern = language.words(mark("%(term)s: %(meaning)s"))
+        said = {code: pattern % {"term": term, "meaning": language.words(means[code])} for code, term in said.items()}
+    return list(said.items())
 
 
 def moment(text: str) -> datetime:

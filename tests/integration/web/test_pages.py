@@ -323,6 +323,18 @@ def test_the_list_is_searched_narrowed_and_ordered_by_its_address(
         facets = text_of(http.get(f"/datasets?q={name}&country=NL&access=public"))
         assert re.search(r"Access ✓ Public 4 Restricted 1 ", facets)
         assert re.search(r"Country Germany 16 ✓ Netherlands 4 ", facets)
+        page = http.get(f"/datasets?q={name}&country=NL&access=public&sort=title")
+        chips = re.findall(r'<li><a href="([^"]+)"><span>([^<]+)</span>', page.text.partition('class="browse"')[0])
+        assert {text: html.unescape(href) for href, text in chips} == {
+            "Access: Public": f"/datasets?q={name}&country=NL&sort=title",
+            "Country: Netherlands": f"/datasets?q={name}&access=public&sort=title",
+        }
+        assert (
+            f'href="/datasets?q={name}&amp;country=NL&amp;access=public&amp;access=restricted&amp;sort=title"'
+            in page.text
+        )
+        for kept in ('name="country" value="NL"', 'name="access" value="public"', 'name="sort" value="title"'):
+            assert f'<input type="hidden" {kept}>' in page.text
         assert "No dataset is like that" in http.get("/datasets?q=%3Cscript%3E").text
         assert http.get("/datasets?page=0").status_code == 422
         assert http.get("/datasets/No_Such!").status_code == 404
