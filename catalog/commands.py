@@ -18,6 +18,7 @@ from catalog.records import AccountDraft, Dataset, DatasetDraft, Role, Version
 from catalog.search.model import MAX_PAGE, SearchQuery, Sort
 from datalab.boundary import bad_field, read_toml
 from datalab.home import Home, write_atomically
+from datalab.settings import load_settings
 
 _HOME = click.option(
     "--home", type=click.Path(path_type=Path), required=True, help="The home folder of a lab that is running."
@@ -201,7 +202,8 @@ def create_account(*, name: str, role: str, organisation: str, out: Path | None,
     file = out or Path(f"{name}.code")
     write_atomically(file, f"{invitation.code}\n".encode())
     click.echo(f"{name} can sign in once a password is chosen, with the one-time code in {file}:")
-    click.echo(f"  {Home(home).address('lab')['url']}/password  until {invitation.expires:%Y-%m-%d %H:%M} UTC")
+    at = load_settings(Home(home)).public_url or Home(home).address("lab")["url"]
+    click.echo(f"  {at}/password  until {invitation.expires:%Y-%m-%d %H:%M} UTC")
 
 
 def _facts(dataset: Dataset, versions: Sequence[Version]) -> dict[str, object]:

@@ -17,11 +17,13 @@ from fastapi.routing import APIRoute
 from catalog.client import LabClient, lab_client
 from catalog.commands import create_account
 from catalog.permissions import may
-from catalog.records import DatasetPatch, Role
+from catalog.records import AccountDraft, DatasetPatch, Role
+from catalog.service import SERVICE
 from catalog.web.pages.language import NAMES
 from datalab.errors import IdentityError
 from datalab.home import Home
-from tests.integration.catalog.conftest import Staging
+from datalab.supervisor import Supervisor
+from tests.integration.catalog.conftest import Staging, home_beside
 from tests.support.pages import PASSWORD, Person, settle, signed_in, visit
 from tests.unit.catalog.examples import draft
 from tests.unit.web.test_routes import OPEN, every_page, method_of, permissions_of
@@ -423,3 +425,21 @@ def test_a_form_is_bounded_and_must_be_a_form(catalog_home: Home) -> None:
         assert http.post("/sign-in", data={"name": "x" * 200_000}).status_code == 413
         assert http.post("/sign-in", content=b"a=%ff", headers={"Content-Type": _FORM}).status_code == 400
         assert http.put("/sign-in").status_code == 405
+
+
+def test_behind_https_the_cookie_is_secure_and_the_public_address_is_the_origin(lab_home: Home, tmp_path: Path) -> None:
+    home = home_beside(lab_home, tmp_path)
+    (home.path / "datalab.toml").write_text(
+        'public_url = "https://lab.example.eu"\n[ports]\nlab = 0\n', encoding="utf-8"
+    )
+    with Supervisor() as supervisor:
+        supervisor.start(SERVICE.name, SERVICE.module, home)
+        outside = {"Origin": "https://lab.example.eu", "Host": "lab.example.eu"}
+        with lab_client(home, "operator") as client, visit(home, **outside) as http:
+            code = client.invite(AccountDraft(name="rosa", role=Role.RESEARCHER, organisation="start-up")).code
+            http.post("/password", data={"code": code, "password": PASSWORD, "again": PASSWORD})
+            cookie = http.post("/sign-in", data={"name": "rosa", "password": PASSWORD}).headers["Set-Cookie"]
+            assert cookie.startswith("__Host-datalab=")
+            assert {"Secure", "HttpOnly", "Path=/", "SameSite=strict"} <= set(cookie.split("; "))
+            inside = {"Origin": home.address("lab")["url"]}
+            assert http.post("/sign-in", data={}, headers=inside).status_code == 403
