@@ -9,12 +9,14 @@ TEST_ARGS ?=
 
 env: $(STAMP)
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock requirements-npm.lock package-lock.json pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit("Datalab needs Python 3.11 or newer; this is %d.%d. Name another with: make PYTHON=python3.12" % v[:2] if v < (3, 11) else 0)'
 	@$(PYTHON) -m venv .venv
 	@echo "Installing the locked environment into .venv (a minute or two the first time)"
 	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements-npm.lock
+	@$(BIN)/python -m tools.scripts
 	@touch $(STAMP)
 
 demo: env
@@ -47,6 +49,9 @@ format: env
 lock: env
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links --group npm --output-file requirements-npm.lock
+	npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+	rm -rf node_modules catalog/web/static/vendor .venv .mypy_cache .ruff_cache .pytest_cache

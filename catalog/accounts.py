@@ -7,7 +7,7 @@ import secrets
 
 from catalog.errors import ConflictError
 from catalog.records import AccountDraft, IssuedAccount, Role
-from catalog.store import Change, Store
+from catalog.store import Change, Store, now
 from datalab.canonical import sha256_hex
 from datalab.errors import IdentityError
 from datalab.home import Home
@@ -30,7 +30,8 @@ class Accounts:
             digest = _digest(home.secret(f"token-{role}"))
             if known.get(role) != digest:
                 with self._store.change("lab") as change:
-                    _put(change, AccountDraft(name=role, role=role, organisation=LAB_ORGANISATION), digest)
+                    draft = AccountDraft(name=role, role=role, organisation=LAB_ORGANISATION)
+                    put_account(change, draft, token_sha256=digest)
 
     def create(self, draft: AccountDraft, *, actor: str) -> IssuedAccount:
         """Make an account with a fresh token of 32 random bytes.
@@ -42,17 +43,26 @@ class Accounts:
         with self._store.change(actor) as change:
             if change.execute("SELECT 1 FROM accounts WHERE name = ?", [draft.name]):
                 raise ConflictError(f"The account {draft.name} is there already.", next_step="Choose another name.")
-            _put(change, draft, _digest(token))
+            put_account(change, draft, token_sha256=_digest(token))
         return IssuedAccount(**draft.model_dump(), token=token)
 
+    def every(self) -> list[AccountDraft]:
+        """Return all accounts, by name."""
+        found = self._store.rows("SELECT record FROM accounts ORDER BY name")
+        return [AccountDraft.model_validate_json(row[0]) for row in found]
+
     def authenticate(self, token: str) -> AccountDraft:
-        """Return the account whose token this is.
+        """Return the account whose token this is: its own, or a personal one that has not expired.
 
         Raises:
             IdentityError: it is nobody's.
         """
         digest = _digest(token)
-        found = self._store.rows("SELECT token_sha256, record FROM accounts WHERE token_sha256 = ?", [digest])
+        found = self._store.rows(
+            "SELECT token_sha256, record FROM accounts WHERE token_sha256 = ? UNION ALL "
+            "SELECT sha256, record FROM tokens JOIN accounts ON account = name WHERE sha256 = ? AND expires > ?",
+            [digest, digest, int(now().timestamp())],
+        )
         if not found or not hmac.compare_digest(found[0][0], digest):
             raise IdentityError(
                 "This token is not known here.",
@@ -61,8 +71,10 @@ class Accounts:
         return AccountDraft.model_validate_json(found[0][1])
 
 
-def _put(change: Change, draft: AccountDraft, digest: str) -> None:
-    change.execute("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)", [draft.name, digest, draft.model_dump_json()])
+def put_account(change: Change, draft: AccountDraft, *, token_sha256: str) -> None:
+    """Write an account, within a change; an empty digest is no token's."""
+    values = [draft.name, token_sha256, draft.model_dump_json()]
+    change.execute("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)", values)
     change.event("account.issued", f"account/{draft.name}", role=draft.role, organisation=draft.organisation)
 
 

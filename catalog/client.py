@@ -25,6 +25,7 @@ from catalog.records import (
     DatasetPatch,
     Event,
     EventsVerification,
+    Invitation,
     IssuedAccount,
     PermitDraft,
     PermitRecord,
@@ -214,6 +215,10 @@ class LabClient:
     def create_account(self, draft: AccountDraft) -> IssuedAccount:
         """Make an account; its token is in the answer and nowhere else."""
         return self._call(IssuedAccount, "POST", "/accounts", body=draft)
+
+    def invite(self, draft: AccountDraft) -> Invitation:
+        """Give a person's account, made if it is new, a one-time code with which to choose a password."""
+        return self._call(Invitation, "POST", "/accounts/invitations", body=draft)
 
     def events(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
         """Return entries of the audit chain that come after number ``after``."""

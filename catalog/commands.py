@@ -1,4 +1,4 @@
-"""``datalab dataset list``, ``search``, ``show`` and ``register``; ``datalab permit record``."""
+"""``datalab dataset list``, ``search``, ``show``, ``register``; ``permit record``; ``account create``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from rich.console import Console
 from rich.table import Table
 
 from catalog.client import lab_client
-from catalog.records import Dataset, DatasetDraft, Version
+from catalog.records import AccountDraft, Dataset, DatasetDraft, Role, Version
 from catalog.search.model import MAX_PAGE, SearchQuery, Sort
 from datalab.boundary import bad_field, read_toml
-from datalab.home import Home
+from datalab.home import Home, write_atomically
+from datalab.settings import load_settings
 
 _HOME = click.option(
     "--home", type=click.Path(path_type=Path), required=True, help="The home folder of a lab that is running."
 )
+_PEOPLE = (Role.OPERATOR, Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
@@ -166,6 +168,42 @@ def record_permit(*, permit: IO[str], home: Path) -> None:
     with lab_client(Home(home), "operator") as client:
         recorded = client.record_permit(permit.read().strip())
     click.echo(f"Recorded {recorded.id}: {recorded.claims.project}, until {recorded.claims.expires:%Y-%m-%d}.")
+
+
+@click.command("create")
+@click.argument("name")
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in _PEOPLE]),
+    required=True,
+    help="What the person may do.",
+)
+@click.option(
+    "--organisation", required=True, help="Identifier of the person's organisation; for a steward, the holder's."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    help="File for the one-time code; NAME.code in the present folder if this is left out.",
+)
+@_HOME
+def create_account(*, name: str, role: str, organisation: str, out: Path | None, home: Path) -> None:
+    """Make the account NAME for a person, with a one-time code to choose a password with.
+
+    The code goes into a file that only you can read; hand it over by a way that you trust. With the name, role and
+    organisation of an account that is there, its owner can choose a new password.
+    """
+    try:
+        draft = AccountDraft(name=name, role=Role(role), organisation=organisation)
+    except ValidationError as error:
+        raise bad_field("The account", error) from error
+    with lab_client(Home(home), "operator") as client:
+        invitation = client.invite(draft)
+    file = out or Path(f"{name}.code")
+    write_atomically(file, f"{invitation.code}\n".encode())
+    click.echo(f"{name} can sign in once a password is chosen, with the one-time code in {file}:")
+    at = load_settings(Home(home)).public_url or Home(home).address("lab")["url"]
+    click.echo(f"  {at}/password  until {invitation.expires:%Y-%m-%d %H:%M} UTC")
 
 
 def _facts(dataset: Dataset, versions: Sequence[Version]) -> dict[str, object]:

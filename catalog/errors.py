@@ -27,6 +27,12 @@ class NotPermittedError(CatalogError, RefusedError):
     exit_code = ExitCode.REFUSED
 
 
+class TooManyAttemptsError(CatalogError, RefusedError):
+    """Somebody has tried too often, and must wait."""
+
+    exit_code = ExitCode.REFUSED
+
+
 class DataMismatchError(CatalogError, BadInputError):
     """Files in object storage are not what the publisher said they are."""
 

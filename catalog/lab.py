@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.accounts import Accounts
+from catalog.credentials import Credentials
 from catalog.lake import Lake
 from catalog.publish import Publisher
 from catalog.search.index import SearchIndex
+from catalog.sessions import Sessions
 from catalog.store import Store
+from catalog.tokens import Tokens
 from datalab.home import Home
 from datalab.storage.store import ObjectStore
 
@@ -24,6 +27,9 @@ class Lab:
         store: the records and their audit chain.
         objects: the object store, as the lab's own user.
         accounts: who may come in.
+        tokens: personal API tokens.
+        credentials: passwords and second factors of people.
+        sessions: who is signed in with a browser.
         publisher: makes versions.
         search: finds datasets.
         permit_keys: folder of the public keys that the lab pins for permits, ``HOME/permit-keys/*.jwk``.
@@ -32,6 +38,9 @@ class Lab:
     store: Store
     objects: ObjectStore
     accounts: Accounts
+    tokens: Tokens
+    credentials: Credentials
+    sessions: Sessions
     publisher: Publisher
     search: SearchIndex
     permit_keys: Path
@@ -56,4 +65,14 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
         publisher.reconcile()
         search = SearchIndex(folder / "search", store)
         stack.callback(search.close)
-        yield Lab(store, objects, accounts, publisher, search, home.folder("permit-keys"))
+        yield Lab(
+            store=store,
+            objects=objects,
+            accounts=accounts,
+            tokens=Tokens(store),
+            credentials=Credentials(store, home.secret("second-factor-key")),
+            sessions=Sessions(store),
+            publisher=publisher,
+            search=search,
+            permit_keys=home.folder("permit-keys"),
+        )

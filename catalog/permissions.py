@@ -33,6 +33,9 @@ class Action(StrEnum):
     RUN_UPDATE = "run:update"
     RUN_READ = "run:read"
     ACCOUNT_CREATE = "account:create"
+    ACCOUNT_WITHDRAW = "account:withdraw"
+    ACCOUNT_READ = "account:read"
+    ACCOUNT_OWN = "account:own"
     EVENT_READ = "event:read"
 
 
@@ -56,6 +59,9 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.RUN_UPDATE: frozenset({Role.GATEWAY, Role.RUNNER}),
     Action.RUN_READ: _EVERYONE - {Role.COMPUTE, Role.PIPELINE},
     Action.ACCOUNT_CREATE: frozenset({Role.OPERATOR}),
+    Action.ACCOUNT_WITHDRAW: frozenset({Role.OPERATOR}),
+    Action.ACCOUNT_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),
+    Action.ACCOUNT_OWN: frozenset({Role.OPERATOR, Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR}),
     Action.EVENT_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),
 }
 

@@ -380,3 +380,20 @@ class IssuedAccount(AccountDraft):
     """A new account with its bearer token, which is shown this once and stored nowhere."""
 
     token: str
+
+
+class Invitation(AccountDraft):
+    """A person's account with the one-time code to choose a password with, shown this once and stored nowhere."""
+
+    code: str
+    expires: AwareDatetime
+
+
+class PersonalToken(Record):
+    """A personal API token on record; the token itself is not."""
+
+    id: Slug
+    account: Slug
+    label: Line
+    created: AwareDatetime
+    expires: AwareDatetime

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +38,16 @@ CREATE TABLE IF NOT EXISTS intents (
     request JSON NOT NULL, state VARCHAR NOT NULL);
 CREATE TABLE IF NOT EXISTS accounts (
     name VARCHAR PRIMARY KEY, token_sha256 VARCHAR NOT NULL, record JSON NOT NULL);
+CREATE TABLE IF NOT EXISTS tokens (
+    id VARCHAR PRIMARY KEY, sha256 VARCHAR NOT NULL, account VARCHAR NOT NULL, label VARCHAR NOT NULL,
+    created BIGINT NOT NULL, expires BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS credentials (
+    account VARCHAR PRIMARY KEY, password VARCHAR NOT NULL, totp VARCHAR, totp_step BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS invitations (
+    account VARCHAR PRIMARY KEY, code_sha256 VARCHAR NOT NULL, expires BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS sessions (
+    id_sha256 VARCHAR PRIMARY KEY, account VARCHAR NOT NULL, expires BIGINT NOT NULL, complete BOOLEAN NOT NULL,
+    second_factor BOOLEAN NOT NULL);
 CREATE TABLE IF NOT EXISTS events (
     n BIGINT PRIMARY KEY, time VARCHAR NOT NULL, actor VARCHAR NOT NULL, action VARCHAR NOT NULL,
     subject VARCHAR NOT NULL, details JSON NOT NULL, previous VARCHAR NOT NULL, hash VARCHAR NOT NULL);
@@ -109,7 +119,7 @@ class Store:
         """Return the number of the last entry of the audit chain, 0 if there is none."""
         return int(self.rows("SELECT coalesce(max(n), 0) FROM events")[0][0])
 
-    def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """Run a query and return its rows."""
         with self._lock:
             return self._connection.execute(query, values).fetchall()
@@ -127,6 +137,26 @@ class Store:
     def events(self, *, after: int, limit: int) -> list[Event]:
         """Return up to ``limit`` entries of the audit chain after number ``after``."""
         found = self.rows(f"SELECT {_EVENT} FROM events WHERE n > ? ORDER BY n LIMIT ?", [after, limit])
+        return [_event(row) for row in found]
+
+    def find_events(
+        self, *, actor: str = "", action: str = "", subject: str = "", before: int | None = None, limit: int
+    ) -> list[Event]:
+        """Return up to ``limit`` entries of the audit chain, the newest first.
+
+        Args:
+            actor: only what this account did.
+            action: only what begins with this, such as ``permit.``.
+            subject: only what was done to this record or to a part of it.
+            before: only entries before this number.
+            limit: how many at most.
+        """
+        found = self.rows(
+            f"SELECT {_EVENT} FROM events WHERE ($actor = '' OR actor = $actor) AND starts_with(action, $action) "
+            "AND ($subject = '' OR subject = $subject OR starts_with(subject, $subject || '/')) "
+            "AND ($before IS NULL OR n < $before) ORDER BY n DESC LIMIT $limit",
+            {"actor": actor, "action": action, "subject": subject, "before": before, "limit": limit},
+        )
         return [_event(row) for row in found]
 
     def verify_events(self) -> EventsVerification:

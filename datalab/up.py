@@ -75,4 +75,8 @@ def _print_addresses(home: Home, services: list[Service]) -> None:
         table.add_row(service.name, ", ".join(f"{name} {at}" for name, at in announced.items()), process)
     console = Console()
     console.print(table)
+    if any(service.name == "lab" for service in services):
+        console.print(f"Open {home.address('lab')['url']} in a browser. For an account:", soft_wrap=True)
+        command = f"datalab account create NAME --role operator --organisation lab --home {home.path}"
+        console.print(f"  {command}", soft_wrap=True, highlight=False)
     console.print(f"Logs are in {home.folder('log')}. Ctrl-C stops everything.", soft_wrap=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp
 
 from catalog.lab import Lab
 from catalog.web import errors
 from catalog.web.access import TheLab
 from catalog.web.guard import API, Guard
+from catalog.web.pages.app import create_pages
 from catalog.web.routes import accounts, datasets, events, permits, runs, search, uploads, versions
 from datalab import __version__
 
@@ -21,8 +23,17 @@ def health(lab: TheLab) -> dict[str, str]:
     return {"status": "ok"}
 
 
-def create_app(lab: Lab) -> FastAPI:
-    """Return the application over an open lab."""
+def create_app(lab: Lab, *, public_url: str | None = None) -> ASGIApp:
+    """Return the application over an open lab: the JSON API, the pages, and the guard before both.
+
+    Args:
+        lab: the open lab.
+        public_url: where people reach the pages, if it is not the address that a request names.
+    """
+    return Guard(_create_api(lab), create_pages(lab, public_url), lab.accounts)
+
+
+def _create_api(lab: Lab) -> FastAPI:
     app = FastAPI(
         title="Datalab",
         version=__version__,
@@ -37,5 +48,4 @@ def create_app(lab: Lab) -> FastAPI:
     ):
         app.include_router(part, prefix=API)
     errors.install(app)
-    app.add_middleware(Guard, accounts=lab.accounts)
     return app

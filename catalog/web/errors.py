@@ -11,12 +11,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from catalog.errors import ConflictError, TooLargeError
+from catalog.errors import ConflictError, TooLargeError, TooManyAttemptsError
 from datalab.errors import BadInputError, DatalabError, IdentityError, NotFoundError, RefusedError
 
 _log = structlog.get_logger()
 _STATUS: tuple[tuple[type[DatalabError], HTTPStatus], ...] = (
     (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (TooManyAttemptsError, HTTPStatus.TOO_MANY_REQUESTS),
     (ConflictError, HTTPStatus.CONFLICT),
     (IdentityError, HTTPStatus.UNAUTHORIZED),
     (NotFoundError, HTTPStatus.NOT_FOUND),

@@ -1,4 +1,8 @@
-"""What every request passes first: who is it, how much may it send, and which headers go back."""
+"""What every request passes first: is it for the API or a page, how much may it send, which headers go back.
+
+The API wants a bearer token and looks at no cookie; pages want a session (``catalog.web.pages.page``) and look at no
+token. So nothing that a browser sends by itself opens the API.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +26,17 @@ OPEN_PATHS = frozenset({f"{API}/health"})
 MAX_BODY = 4 << 20
 """Bytes that a request may carry unless its route says otherwise."""
 _MAX_TOKEN = 200
+_API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "same-origin",  # with no referrer at all, browsers say no origin of a form either
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
@@ -34,20 +44,22 @@ _log = structlog.get_logger()
 
 
 class Guard:
-    """Middleware: refuses requests without an account, bounds bodies, logs accesses, sets security headers.
+    """The outermost application: refuses API requests without an account, bounds bodies, logs, sets security headers.
 
     The account is in ``state["account"]``, the bound in ``state["max_body"]``; a route may raise it.
     """
 
-    def __init__(self, app: ASGIApp, accounts: Accounts) -> None:
-        self._app = app
+    def __init__(self, api: ASGIApp, pages: ASGIApp, accounts: Accounts) -> None:
+        self._api = api
+        self._pages = pages
         self._accounts = accounts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
             return
+        api = scope["path"].startswith("/api/")
+        headers_back = {**_HEADERS, "Content-Security-Policy": _API_POLICY if api else _PAGE_POLICY}
         began = time.monotonic()
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
         state["max_body"] = MAX_BODY
@@ -57,13 +69,15 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message).update(_HEADERS)
+                headers = MutableHeaders(scope=message)
+                for name, value in headers_back.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         try:
-            if scope["path"] not in OPEN_PATHS:
+            if api and scope["path"] not in OPEN_PATHS:
                 state["account"] = await run_in_threadpool(self._accounts.authenticate, _token(scope))
-            await self._app(scope, _bounded(receive, state), guarded_send)
+            await (self._api if api else self._pages)(scope, _bounded(receive, state), guarded_send)
         except IdentityError as error:
             await error_answer(error)(scope, receive, guarded_send)
         finally:

@@ -31,7 +31,7 @@ def main(home: Home) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.bind, settings.ports.lab))
         config = uvicorn.Config(
-            create_app(lab),
+            create_app(lab, public_url=settings.public_url),
             access_log=False,  # the guard logs accesses, with the account
             log_config=None,
             server_header=False,

@@ -3,7 +3,7 @@
 ``python -m tests.perf.catalog --datasets 10000 --json``
 
 A real object store and lab server as processes of their own, over HTTP. ``--users`` people each ask once a second,
-no two the same; one more changes a dataset ten times a second and searches for what it wrote.
+no two the same; one more changes a dataset ten times a second and searches for what it wrote. Then they read pages.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import statistics
 import tempfile
 import time
@@ -22,7 +23,7 @@ from typing import Any
 import psutil
 
 from catalog.client import LabClient, lab_client
-from catalog.records import DatasetDraft, DatasetPatch
+from catalog.records import DatasetDraft, DatasetPatch, Role
 from catalog.search.index import SearchIndex
 from catalog.search.model import SearchQuery
 from catalog.service import SERVICE
@@ -31,6 +32,7 @@ from datalab.home import Home
 from datalab.storage.service import SERVICE as OBJECT_STORE
 from datalab.supervisor import Supervisor
 from tests.relevance import relevance
+from tests.support.pages import Person, settle, signed_in
 from tests.unit.catalog.examples import anonymous
 
 COUNTRIES = ("DE", "FR", "NL", "AT", "IE", "BE", "MT", "ES", "IT", "PL")
@@ -87,6 +89,12 @@ def measure(home: Home, *, datasets: int, users: int, seconds: int, seed: int) -
             searching = [pool.submit(_search, home, vocabulary, seconds, seed + one) for one in range(users)]
             updates = _update(client, seconds)
             searches = [one for done in searching for one in done.result()]
+            readers = [settle(home, f"reader-{one}", Role.RESEARCHER) for one in range(users)]
+            reading = [
+                pool.submit(_read_pages, home, reader, vocabulary, seconds, seed + one)
+                for one, reader in enumerate(readers)
+            ]
+            pages = [one for done in reading for one in done.result()]
         memory = psutil.Process(server.pid).memory_info().rss / 1e6
     return {
         "datasets": datasets,
@@ -95,6 +103,7 @@ def measure(home: Home, *, datasets: int, users: int, seconds: int, seed: int) -
         "search_p50_ms": round(statistics.median(searches), 1),
         "search_p95_ms": round(statistics.quantiles(searches, n=20)[-1], 1),
         "update_p95_ms": round(statistics.quantiles(updates, n=20)[-1], 1),
+        "page_p95_ms": round(statistics.quantiles(pages, n=20)[-1], 1),
         "server_rss_mb": round(memory),
         "start_seconds": round(start, 1),
         "recall_at_10": round(_recall(home), 3),
@@ -118,6 +127,25 @@ def _search(home: Home, vocabulary: list[str], seconds: int, seed: int) -> list[
             filters = {"country": (chance.choice(COUNTRIES),)} if number % 2 else {}
             client.search(SearchQuery.model_validate({"text": words, "filters": filters}))
             took.append((time.perf_counter() - began) * 1000)
+            time.sleep(max(0.0, 1 - took[-1] / 1000))
+    return took
+
+
+def _read_pages(home: Home, reader: Person, vocabulary: list[str], seconds: int, seed: int) -> list[float]:
+    """Read the list of datasets and a dataset in turn, as a browser would, once a second."""
+    chance, took = random.Random(seed), []
+    time.sleep(chance.random())
+    with signed_in(home, reader) as http:
+        path = "/datasets"
+        for number in range(seconds):
+            began = time.perf_counter()
+            answer = http.get(path)
+            took.append((time.perf_counter() - began) * 1000)
+            answer.raise_for_status()
+            found = re.findall(r'href="(/datasets/[a-z0-9-]+)"', answer.text)
+            words = "+".join(chance.sample(vocabulary, chance.randint(1, 3)))
+            filters = f"&country={chance.choice(COUNTRIES)}" if number % 4 == 1 else ""
+            path = chance.choice(found) if found and number % 2 == 0 else f"/datasets?q={words}{filters}"
             time.sleep(max(0.0, 1 - took[-1] / 1000))
     return took
 

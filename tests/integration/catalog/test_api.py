@@ -79,8 +79,9 @@ def test_every_route_refuses_whoever_its_permission_does_not_name(
 
 def test_only_health_needs_no_account(http: httpx.Client) -> None:
     assert http.get("/health").json() == {"status": "ok"}
-    for path in ("/openapi.json", "/docs", "/nowhere", "/../../etc/passwd"):
+    for path in ("/openapi.json", "/docs", "/nowhere", "/%2e%2e/%2e%2e/etc/passwd"):
         assert http.get(path).status_code == 401
+    assert http.get("/../../etc/passwd").status_code == 404
 
 
 def test_every_answer_carries_the_security_headers(http: httpx.Client) -> None:

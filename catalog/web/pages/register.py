@@ -1,0 +1,142 @@
+"""Registering a dataset and changing one: the form, and what is wrong with what was written into it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import ValidationError
+
+from catalog import datasets
+from catalog.errors import ConflictError, NotPermittedError
+from catalog.permissions import Action, check_holder
+from catalog.records import Dataset, DatasetDraft, DatasetPatch, Role
+from catalog.web.access import DatasetId
+from catalog.web.pages.language import mark
+from catalog.web.pages.page import Form, Page, Shown
+
+router = APIRouter()
+Registrar = Annotated[Page, Depends(Shown(Action.DATASET_REGISTER))]
+Editor = Annotated[Page, Depends(Shown(Action.DATASET_UPDATE))]
+_CHANGEABLE = tuple(name for name in DatasetPatch.model_fields if name != "translations")
+"""What the form can change; texts in further languages come by the API."""
+_TAKEN = mark("This identifier is taken. Choose another one.")
+_OTHER_HOLDER = mark("You may register datasets of your own organisation only.")
+_PROBLEMS = {
+    "missing": mark("Fill this in."),
+    "string_too_short": mark("Fill this in."),
+    "string_too_long": mark("This is too long."),
+    "string_pattern_mismatch": mark("This is not written as the hint says."),
+    "literal_error": mark("Choose one from the list."),
+}
+_NOT_VALID = mark("This is not valid.")
+_CONTRADICTIONS = {
+    mark("a dataset kept at a site names its node, and one kept at the lab names none"): "node",
+    mark("a dataset kept at a site is federated-only"): "access",
+    mark("personal data cannot be public"): "access",
+    mark("personal data needs a legal basis and at least one purpose"): "legal_basis",
+}
+"""What a dataset may not say of itself, and the field beside which the form says so."""
+
+
+@router.get("/register")
+def register_form(page: Registrar) -> Response:
+    """Show an empty form."""
+    own = page.account.organisation if page.account.role is Role.STEWARD else ""
+    return page.show(
+        "register.html",
+        values={"holder": own, "language": page.language.code, "contract_version": "1.0.0"},
+        problems={},
+    )
+
+
+@router.post("/register")
+def register(page: Registrar, form: Form) -> Response:
+    """Register the dataset that the form describes."""
+    problems: dict[str, str] = {}
+    try:
+        draft = DatasetDraft.model_validate(_fields(form, tuple(DatasetDraft.model_fields)))
+        made = datasets.register(page.lab.store, draft, page.account)
+    except ValidationError as error:
+        problems = problems_of(error)
+    except ConflictError:
+        problems = {"id": _TAKEN}
+    except NotPermittedError:
+        problems = {"holder": _OTHER_HOLDER}
+    if problems:
+        return page.show("register.html", status=422, values=form, problems=problems)
+    return page.go(f"/datasets/{made.id}?notice=registered")
+
+
+@router.get("/datasets/{dataset}/edit")
+def edit_form(page: Editor, dataset: DatasetId) -> Response:
+    """Show a dataset in a form."""
+    found = page.lab.store.get(Dataset, "datasets", dataset)
+    check_holder(page.account, found.holder)
+    return page.show("edit.html", dataset=found, values=_values(found), revision=found.revision, problems={}, newer=())
+
+
+@router.post("/datasets/{dataset}/edit")
+def edit(page: Editor, dataset: DatasetId, form: Form) -> Response:
+    """Change a dataset, unless somebody else has meanwhile: then the form shows both, and nothing is lost."""
+    found = page.lab.store.get(Dataset, "datasets", dataset)
+    check_holder(page.account, found.holder)
+    fields = _fields(form, _CHANGEABLE)
+    revision = int(text) if (text := form.get("revision", "")).isdecimal() and len(text) < 8 else 0
+    newer: list[str] = []
+    problems: dict[str, str] = {}
+    try:
+        whole = {**found.model_dump(), **dict.fromkeys(_CHANGEABLE)}
+        empty = {"description": "", "keywords": (), "purposes": ()}
+        checked = Dataset.model_validate({**whole, **empty, **fields})
+        patch = DatasetPatch.model_validate({name: getattr(checked, name) for name in _CHANGEABLE})
+        datasets.update(page.lab.store, dataset, patch, revision=revision, account=page.account)
+    except ValidationError as error:
+        problems = problems_of(error)
+    except ConflictError:
+        found = page.lab.store.get(Dataset, "datasets", dataset)
+        newer, revision = _differing(found, form), found.revision
+    if problems or newer:
+        return page.show(
+            "edit.html",
+            status=409 if newer else 422,
+            dataset=found,
+            values=form,
+            revision=revision,
+            problems=problems,
+            newer=[(name, _values(found)[name]) for name in newer],
+        )
+    return page.go(f"/datasets/{dataset}?notice=changed")
+
+
+def problems_of(error: ValidationError) -> dict[str, str]:
+    """Return what is wrong, by field, marked for translation."""
+    problems: dict[str, str] = {}
+    for one in error.errors(include_input=False, include_url=False):
+        said = str(one["msg"]).removeprefix("Value error, ")
+        field = str(one["loc"][0]) if one["loc"] else _CONTRADICTIONS.get(said, "id")
+        problems.setdefault(field, said if said in _CONTRADICTIONS else _PROBLEMS.get(one["type"], _NOT_VALID))
+    return problems
+
+
+def _fields(form: Mapping[str, str], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a form says about some of a dataset's fields; what was left empty is left out."""
+    said: dict[str, Any] = {name: text for name in names if (text := form.get(name, "").strip())}
+    if "purposes" in said:
+        said["purposes"] = said["purposes"].split()
+    if "keywords" in said:
+        said["keywords"] = [word.strip() for word in said["keywords"].split(",") if word.strip()]
+    return said
+
+
+def _values(dataset: Dataset) -> dict[str, str]:
+    """Return a dataset's fields as a form has them."""
+    fields = dataset.model_dump()
+    lists = {"purposes": " ".join(dataset.purposes), "keywords": ", ".join(dataset.keywords)}
+    return {**{name: str(value or "") for name, value in fields.items()}, **lists}
+
+
+def _differing(dataset: Dataset, form: Mapping[str, str]) -> list[str]:
+    now = _values(dataset)
+    return [name for name in _CHANGEABLE if form.get(name, "").strip() != now[name].strip()]

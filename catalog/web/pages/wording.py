@@ -1,0 +1,136 @@
+"""The words that stand for the records' codes. Templates translate them where they show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from catalog.records import Role, RunState
+from catalog.web.pages.language import Language, mark
+
+ACCESS = {
+    "public": mark("Public"),
+    "restricted": mark("Restricted"),
+    "federated-only": mark("Federated only"),
+}
+ACCESS_MEANS = {
+    "public": mark("Anyone with an account may download it under its licence."),
+    "restricted": mark("It is used under a permit."),
+    "federated-only": mark("It is used in federated runs under a permit and nowhere else."),
+}
+DATA_CLASS = {"anonymous": mark("Anonymous"), "personal": mark("Personal")}
+DATA_CLASS_MEANS = {
+    "anonymous": mark("Nobody can be identified in it."),
+    "personal": mark("About persons, pseudonymised included; it never leaves where it is kept."),
+}
+KEPT_AT = {"lab": mark("In the lab's storage"), "site": mark("At the holder's node")}
+THEME = {
+    "AGRI": mark("Agriculture, fisheries, forestry and food"),
+    "ECON": mark("Economy and finance"),
+    "EDUC": mark("Education, culture and sport"),
+    "ENER": mark("Energy"),
+    "ENVI": mark("Environment"),
+    "GOVE": mark("Government and public sector"),
+    "HEAL": mark("Health"),
+    "INTR": mark("International issues"),
+    "JUST": mark("Justice, legal system and public safety"),
+    "OP_DATPRO": mark("Provisional data"),
+    "REGI": mark("Regions and cities"),
+    "SOCI": mark("Population and society"),
+    "TECH": mark("Science and technology"),
+    "TRAN": mark("Transport"),
+}
+MODALITY = {
+    "tabular": mark("Tables"),
+    "time-series": mark("Time series"),
+    "text": mark("Text"),
+    "imaging": mark("Images"),
+    "signal": mark("Signals"),
+    "genomic": mark("Genomic data"),
+    "geospatial": mark("Geospatial data"),
+    "other": mark("Other data"),
+}
+USE = {"download": mark("To download"), "federated": mark("In federated runs")}
+PURPOSE = {
+    "a": mark("Public or occupational health"),
+    "b": mark("Policymaking and regulatory activities"),
+    "c": mark("Official statistics"),
+    "d": mark("Education or teaching in health or care"),
+    "e": mark("Scientific research in health or care"),
+    "e-i": mark("Research: development and innovation of products or services"),
+    "e-ii": mark("Research: training, testing and evaluating algorithms"),
+    "f": mark("Improving the delivery of care"),
+}
+OFFERED = {letter: text for letter, text in PURPOSE.items() if len(letter) == 1}
+"""The purposes that a data holder can offer data for; a permit may be narrower."""
+ROLE = {
+    Role.OPERATOR: mark("Lab operator"),
+    Role.STEWARD: mark("Data steward"),
+    Role.RESEARCHER: mark("Researcher"),
+    Role.ACCESS_BODY: mark("Data access body"),
+    Role.AUDITOR: mark("Auditor"),
+    Role.PIPELINE: mark("Service: pipelines"),
+    Role.GATEWAY: mark("Service: gateway"),
+    Role.COMPUTE: mark("Service: compute node"),
+    Role.RUNNER: mark("Service: runner"),
+}
+PEOPLE = {role: ROLE[role] for role in (Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR, Role.OPERATOR)}
+"""The roles that a person can have."""
+RUN_STATE = {
+    RunState.SUBMITTED: mark("Submitted"),
+    RunState.RUNNING: mark("Running"),
+    RunState.FINISHED: mark("Finished"),
+    RunState.FAILED: mark("Failed"),
+    RunState.STOPPED: mark("Stopped"),
+}
+VERSION_STATE = {"published": mark("Published"), "announced": mark("Announced by the node")}
+NOTICE = {
+    "registered": mark("The dataset is registered."),
+    "changed": mark("The dataset is changed."),
+    "revoked": mark("The permit is revoked. No new run may name it."),
+    "needed": mark("Decisions need a second factor. Set it up or give its code, then decide."),
+    "second-factor": mark("The second factor is set up."),
+    "token-revoked": mark("The token is revoked."),
+    "withdrawn": mark("The account is withdrawn. Nobody can come in with it."),
+    "signed-out": mark("You are signed out."),
+    "password": mark("The password is set. Sign in with it."),
+}
+"""What a page says after something was done, by the address's ``notice``."""
+TONE = {
+    "public": "good", "restricted": "warn", "federated-only": "info",
+    "anonymous": "plain", "personal": "warn",
+    "submitted": "info", "running": "info", "finished": "good", "failed": "bad", "stopped": "warn",
+    "published": "good", "announced": "info",
+}  # fmt: skip
+"""The badge's colour; the badge's words always say the same."""
+FIELD = {
+    "title": mark("Title"),
+    "description": mark("Description"),
+    "holder_name": mark("Name of the data holder"),
+    "steward": mark("Data steward"),
+    "keywords": mark("Keywords"),
+    "modality": mark("Modality"),
+    "theme": mark("Theme"),
+    "licence": mark("Licence"),
+    "access": mark("Access"),
+    "contract_version": mark("Version of the contract"),
+    "legal_basis": mark("Legal basis"),
+    "purposes": mark("Purposes"),
+}
+"""The fields of a dataset that may change."""
+
+
+def translated(
+    language: Language, words: Mapping[str, str], means: Mapping[str, str] | None = None
+) -> list[tuple[str, str]]:
+    """Return codes with their words in a language, and after a colon what they mean, where that is given."""
+    said = {code: language.words(text) for code, text in words.items()}
+    if means is not None:
+        pattern = language.words(mark("%(term)s: %(meaning)s"))
+        said = {code: pattern % {"term": term, "meaning": language.words(means[code])} for code, term in said.items()}
+    return list(said.items())
+
+
+def moment(text: str) -> datetime:
+    """Return the time of an audit entry, which is kept as text."""
+    return datetime.fromisoformat(text)

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from fastapi.routing import APIRoute
+
+from catalog.web.pages.app import ROUTERS
+from catalog.web.pages.page import Shown
+
+OPEN = {"/", "/sign-in", "/sign-in/code", "/sign-out", "/password", "/language", "/accessibility"}
+"""Pages that need no account."""
+
+
+def every_page() -> list[APIRoute]:
+    return [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+
+
+def method_of(route: APIRoute) -> str:
+    return min(route.methods or {"GET"})
+
+
+def permissions_of(route: APIRoute) -> list[Shown]:
+    return [one.call for one in route.dependant.dependencies if isinstance(one.call, Shown)]
+
+
+def test_every_page_asks_for_exactly_one_permission_or_is_open_to_all() -> None:
+    assert len(every_page()) >= 30
+    for route in every_page():
+        assert len(permissions_of(route)) == (0 if route.path in OPEN else 1), route.path
+
+
+def test_decisions_need_the_second_factor() -> None:
+    decisions = {
+        (method_of(route), route.path) for route in every_page() for one in permissions_of(route) if one.decision
+    }
+    assert decisions == {
+        ("GET", "/permits/{permit}/revoke"),
+        ("POST", "/permits/{permit}/revoke"),
+        ("POST", "/accounts"),
+        ("GET", "/accounts/{name}/withdraw"),
+        ("POST", "/accounts/{name}/withdraw"),
+    }
