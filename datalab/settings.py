@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     bind: str = "127.0.0.1"
     federation: str = "datalab.local"
     """Trust domain of the federation: the host part of every identity, ``spiffe://<federation>/…``."""
+    public_url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*$")] | None = None
+    """Address at which others reach the lab server; the names of datasets in exports begin with it, so keep it."""
     ports: Ports = Ports()
     certificates: Certificates = Certificates()
 

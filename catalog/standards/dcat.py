@@ -62,9 +62,7 @@ def dataset_graph(dataset: Dataset, version: Version | None, address: Address) -
     return graph
 
 
-def catalogue_graph(
-    found: Sequence[tuple[Dataset, Version | None]], page: Page, this: str, address: Address
-) -> Graph:
+def catalogue_graph(found: Sequence[tuple[Dataset, Version | None]], page: Page, this: str, address: Address) -> Graph:
     """Return one page of the catalogue, as a collection that a harvester can follow from page to page.
 
     Args:

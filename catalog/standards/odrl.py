@@ -8,8 +8,8 @@ from typing import Any
 from catalog.records import Dataset
 from catalog.standards import vocabulary as words
 from catalog.standards.address import Address
-from catalog.standards.vocabulary import licence_address
 from catalog.standards.requirements import is_non_public
+from catalog.standards.vocabulary import licence_address
 
 TAKING_AWAY = ("reproduce", "distribute", "move", "extract")
 """What nobody may do to data that never leaves its place."""

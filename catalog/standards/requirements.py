@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
-from catalog.records import DatasetDraft, Version
+from catalog.records import DatasetDraft, Record, Version
 
 Standard = Literal["dcat-ap", "healthdcat-ap", "croissant", "odrl", "frictionless"]
-STANDARDS: tuple[Standard, ...] = ("dcat-ap", "healthdcat-ap", "croissant", "odrl", "frictionless")
+STANDARDS: tuple[Standard, ...] = get_args(Standard)
+CatalogueForm = Literal[
+    "dcat-ap", "dcat-ap.jsonld", "dcat-ap.ttl", "healthdcat-ap", "healthdcat-ap.jsonld", "healthdcat-ap.ttl"
+]
+"""DCAT-AP, some with an ending that says in which notation; without, a request's Accept decides."""
+OtherForm = Literal["croissant", "odrl", "frictionless", "schema.csv"]
+Form = CatalogueForm | OtherForm
+FORMS: tuple[str, ...] = (*get_args(CatalogueForm), *get_args(OtherForm))
 _DESCRIBED = {"description": "A dataset without a description cannot be judged by anybody (dct:description)."}
 _VERSION = {"version": "There is nothing to describe until a version is published or announced."}
 REQUIRED: dict[Standard, dict[str, str]] = {
@@ -64,3 +71,23 @@ def missing_for(dataset: DatasetDraft, version: Version | None, standard: Standa
         implied |= {"dataset_type", "licence"}
     demanded = REQUIRED[standard].items()
     return [Missing(name, why) for name, why in demanded if name not in implied and not getattr(dataset, name, None)]
+
+
+class Readiness(Record):
+    """How far a dataset is from a standard: whether it is meant for it, and the fields that are missing, with why."""
+
+    standard: Standard
+    applies: bool
+    missing: dict[str, str]
+
+
+def readiness(dataset: DatasetDraft, version: Version | None) -> list[Readiness]:
+    """Return for every standard what a steward still has to state."""
+    return [
+        Readiness(
+            standard=one,
+            applies=applies(dataset, one),
+            missing=dict(missing_for(dataset, version, one)) if applies(dataset, one) else {},
+        )
+        for one in STANDARDS
+    ]

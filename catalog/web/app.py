@@ -8,7 +8,7 @@ from catalog.lab import Lab
 from catalog.web import errors
 from catalog.web.access import TheLab
 from catalog.web.guard import API, Guard
-from catalog.web.routes import accounts, datasets, events, permits, runs, search, uploads, versions
+from catalog.web.routes import accounts, datasets, events, permits, runs, search, standards, uploads, versions
 from datalab import __version__
 
 _health = APIRouter(tags=["health"])
@@ -21,8 +21,8 @@ def health(lab: TheLab) -> dict[str, str]:
     return {"status": "ok"}
 
 
-def create_app(lab: Lab) -> FastAPI:
-    """Return the application over an open lab."""
+def create_app(lab: Lab, *, url: str) -> FastAPI:
+    """Return the application over an open lab that others reach at ``url``."""
     app = FastAPI(
         title="Datalab",
         version=__version__,
@@ -31,9 +31,10 @@ def create_app(lab: Lab) -> FastAPI:
         redoc_url=None,
     )
     app.state.lab = lab
+    app.state.url = url
     for part in (
         _health,
-        *(m.router for m in (datasets, search, uploads, versions, permits, runs, accounts, events)),
+        *(m.router for m in (datasets, standards, search, uploads, versions, permits, runs, accounts, events)),
     ):
         app.include_router(part, prefix=API)
     errors.install(app)

@@ -41,7 +41,8 @@ def at_site(**changes: Any) -> DatasetDraft:
 
 def anonymous(**changes: Any) -> DatasetDraft:
     """Public, anonymous data kept at the lab."""
-    return draft(data_class="anonymous", access="public", licence="CC-BY-4.0", legal_basis=None, purposes=(), **changes)
+    terms = {"data_class": "anonymous", "access": "public", "licence": "CC-BY-4.0", "legal_basis": None, "purposes": ()}
+    return draft(**{**terms, **changes})
 
 
 def described(**changes: Any) -> dict[str, Any]:

@@ -102,11 +102,19 @@ def test_the_shapes_list_no_mandatory_property_that_these_tests_forget(profile: 
     assert {row[0] for row in rules} == set(MANDATORY[profile])  # type: ignore[index]  # rows of a SELECT
 
 
+@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")
 def test_both_forms_say_the_same() -> None:
     graph = dcat.dataset_graph(*full(), LAB)
     for media_type in ("text/turtle", "application/ld+json"):
         again = Graph().parse(data=dcat.serialise(graph, media_type), format=media_type)
         assert isomorphic(again, graph), media_type
+
+
+@needs_shapes
+@pytest.mark.parametrize("profile", MANDATORY)
+def test_an_export_of_nothing_does_not_conform(profile: Profile) -> None:
+    assert violations(dcat.new_graph(), profile) == "no dataset"
+    assert violations(dcat.catalogue_graph([], dcat.Page(1, 1, 0), LAB.catalogue, LAB), profile) == "no dataset"
 
 
 def test_small_numbers_of_people_stay_untold() -> None:
