@@ -25,6 +25,8 @@ HYDRA = Namespace("http://www.w3.org/ns/hydra/core#")
 ODRL = Namespace("http://www.w3.org/ns/odrl/2/")
 SPDX = Namespace("http://spdx.org/rdf/terms#")
 VCARD = Namespace("http://www.w3.org/2006/vcard/ns#")
+DEFAULT_THRESHOLD = 10
+"""Smallest number of people that is told where no contract says otherwise."""
 PREFIXES = {
     "adms": ADMS, "dcat": DCAT, "dcatap": DCATAP, "dct": DCTERMS, "dpv": DPV, "eli": ELI, "foaf": FOAF,
     "healthdcatap": HEALTH, "hydra": HYDRA, "odrl": ODRL, "rdfs": RDFS, "skos": SKOS, "spdx": SPDX, "vcard": VCARD,
@@ -174,7 +176,7 @@ def _add_coverage(graph: Graph, node: URIRef, dataset: Dataset) -> None:
 
 
 def _add_health(graph: Graph, node: URIRef, dataset: Dataset, version: Version | None) -> None:
-    """Add what HealthDCAT-AP knows beyond DCAT-AP; a number of people or records below the threshold is left out."""
+    """Add what HealthDCAT-AP knows beyond DCAT-AP."""
     _add_law(graph, node, words.EHDS)
     for category in dataset.health_categories:
         graph.add((node, HEALTH.healthCategory, URIRef(category)))
@@ -182,14 +184,20 @@ def _add_health(graph: Graph, node: URIRef, dataset: Dataset, version: Version |
         graph.add((node, HEALTH.healthTheme, URIRef(theme)))
     for system in dataset.code_systems:
         graph.add((node, HEALTH.hasCodingSystem, URIRef(system)))
-    if dataset.hdab:
-        body = URIRef(f"{node}#hdab")
-        graph.add((body, RDF.type, FOAF.Agent))
-        graph.add((body, FOAF.name, Literal(dataset.hdab.name)))
-        graph.add((body, DCAT.contactPoint, _contact(graph, f"{body}-contact", dataset.hdab.contact)))
-        graph.add((node, HEALTH.hdab, body))
     if dataset.population:
         graph.add((node, HEALTH.populationCoverage, Literal(dataset.population, dataset.language)))
+    _add_numbers(graph, node, dataset, version)
+    _add_governance(graph, node, dataset)
+    if dataset.analytics:
+        analysis = URIRef(f"{node}#analytics")
+        graph.add((analysis, RDF.type, DCAT.Distribution))
+        graph.add((analysis, DCAT.accessURL, URIRef(dataset.analytics)))
+        _add_law(graph, analysis, words.EHDS)
+        graph.add((node, HEALTH.analytics, analysis))
+
+
+def _add_numbers(graph: Graph, node: URIRef, dataset: Dataset, version: Version | None) -> None:
+    """Add ages, people and records; a number of people or records below the disclosure threshold is left out."""
     threshold = version.report.disclosure_threshold if version else DEFAULT_THRESHOLD
     told = dataset.individuals if dataset.individuals is None or dataset.individuals >= threshold else None
     numbers = {
@@ -201,6 +209,16 @@ def _add_health(graph: Graph, node: URIRef, dataset: Dataset, version: Version |
     for name, number in numbers.items():
         if number is not None:
             graph.add((node, name, Literal(number, datatype=XSD.nonNegativeInteger)))
+
+
+def _add_governance(graph: Graph, node: URIRef, dataset: Dataset) -> None:
+    """Add who decides on requests, for which purposes, on what legal basis, and how long the data is kept."""
+    if dataset.hdab:
+        body = URIRef(f"{node}#hdab")
+        graph.add((body, RDF.type, FOAF.Agent))
+        graph.add((body, FOAF.name, Literal(dataset.hdab.name)))
+        graph.add((body, DCAT.contactPoint, _contact(graph, f"{body}-contact", dataset.hdab.contact)))
+        graph.add((node, HEALTH.hdab, body))
     if dataset.retention:
         graph.add((node, HEALTH.retentionPeriod, _period(graph, f"{node}#retention", dataset.retention)))
     for letter in dataset.purposes:
@@ -210,16 +228,10 @@ def _add_health(graph: Graph, node: URIRef, dataset: Dataset, version: Version |
         graph.add((basis, RDF.type, DPV.LegalBasis))
         graph.add((basis, RDFS.label, Literal(dataset.legal_basis)))
         graph.add((node, DPV.hasLegalBasis, basis))
-    if dataset.analytics:
-        analysis = URIRef(f"{node}#analytics")
-        graph.add((analysis, RDF.type, DCAT.Distribution))
-        graph.add((analysis, DCAT.accessURL, URIRef(dataset.analytics)))
-        _add_law(graph, analysis, words.EHDS)
-        graph.add((node, HEALTH.analytics, analysis))
 
 
 def _add_distributions(graph: Graph, node: URIRef, dataset: Dataset, version: Version, address: Address) -> None:
-    """Add one distribution a file where files may be fetched, otherwise one that says where the version is described."""
+    """Add a distribution for each file that may be fetched, or else one that leads to the version's description."""
     here = address.version(dataset.id, version.number)
     files = () if is_non_public(dataset) else version.files
     for index in range(len(files) or 1):
@@ -293,7 +305,3 @@ def _period(graph: Graph, iri: str, period: Period) -> URIRef:
     if period.end:
         graph.add((node, DCAT.endDate, Literal(period.end)))
     return node
-
-
-DEFAULT_THRESHOLD = 10
-"""Smallest number of people that is told where no contract says otherwise."""

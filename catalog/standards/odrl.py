@@ -13,6 +13,17 @@ from catalog.standards.vocabulary import licence_address
 
 TAKING_AWAY = ("reproduce", "distribute", "move", "extract")
 """What nobody may do to data that never leaves its place."""
+_TERMS = ("action", "conflict", "leftOperand", "operator")
+_LINKS = ("assigner", "consentingParty", "constraint", "duty", "permission", "prohibition", "rightOperand", "target")
+_CONTEXT: dict[str, Any] = {
+    "@vocab": "http://www.w3.org/ns/odrl/2/",
+    "dct": "http://purl.org/dc/terms/",
+    "fn": "http://www.w3.org/2006/vcard/ns#fn",
+    "uid": "@id",
+    **{term: {"@type": "@vocab"} for term in _TERMS},
+    **{link: {"@type": "@id"} for link in _LINKS},
+}
+"""The standard's own names, written out: nobody has to fetch a context to read an offer."""
 
 
 def offer(dataset: Dataset, address: Address) -> str:
@@ -32,7 +43,7 @@ def offer(dataset: Dataset, address: Address) -> str:
         decider = dataset.hdab.name if dataset.hdab else dataset.holder_name
         permission["duty"] = [{"action": "obtainConsent", "consentingParty": {"@type": "Party", "fn": decider}}]
     stated: dict[str, Any] = {
-        "@context": ["http://www.w3.org/ns/odrl.jsonld", {"dct": "http://purl.org/dc/terms/", "fn": _NAME}],
+        "@context": _CONTEXT,
         "@type": "Offer",
         "uid": address.offer(dataset.id),
         "conflict": "prohibit",
@@ -44,6 +55,3 @@ def offer(dataset: Dataset, address: Address) -> str:
     if licence := licence_address(dataset.licence):
         stated["dct:license"] = {"@id": licence}
     return json.dumps(stated, indent=2, ensure_ascii=False)
-
-
-_NAME = "http://www.w3.org/2006/vcard/ns#fn"
