@@ -6,8 +6,8 @@ from catalog.records import Dataset, Version
 from catalog.standards.requirements import REQUIRED, Standard
 from catalog.store import Store
 
-_PERSONAL = "record ->> '$.data_class' = 'personal'"
-_NON_PUBLIC_HEALTH = f"record ->> '$.theme' = 'HEAL' AND ({_PERSONAL} OR record ->> '$.access' = 'federated-only')"
+_PERSONAL = "(record ->> '$.data_class') = 'personal'"
+_NON_PUBLIC_HEALTH = f"(record ->> '$.theme') = 'HEAL' AND ({_PERSONAL} OR (record ->> '$.access') = 'federated-only')"
 
 
 def ready_count(store: Store, standard: Standard) -> int:

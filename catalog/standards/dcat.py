@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from rdflib import DCTERMS, FOAF, RDF, RDFS, SKOS, XSD, BNode, Graph, Literal, Namespace, Node, URIRef
 
-from catalog.records import Contact, Dataset, Period, Version
+from catalog.records import Contact, Dataset, Period, Translation, Version
 from catalog.standards import vocabulary as words
 from catalog.standards.address import Address
 from catalog.standards.requirements import applies, is_non_public
@@ -136,7 +136,7 @@ def _add_dataset(graph: Graph, dataset: Dataset, version: Version | None, addres
 
 def _add_texts(graph: Graph, node: URIRef, dataset: Dataset) -> None:
     """Add title, description and keywords, in every language that there are."""
-    texts = {dataset.language: dataset, **dataset.translations}
+    texts: dict[str, Dataset | Translation] = {dataset.language: dataset, **dataset.translations}
     for language, text in texts.items():
         graph.add((node, DCTERMS.title, Literal(text.title, language)))
         if text.description:

@@ -57,6 +57,11 @@ def purpose(letter: str) -> str:
     return f"http://data.europa.eu/eli/reg/2025/327/art_53/par_1/pnt_{letter}/oj"
 
 
+def health_category(letter: str) -> str:
+    """Return the address (ELI) of one category of health data of EHDS Art. 51(1)."""
+    return f"http://data.europa.eu/eli/reg/2025/327/art_51/par_1/pnt_{letter}/oj"
+
+
 def licence_address(licence: str | None) -> str | None:
     """Return the SPDX address of a licence, or None where it is none, an expression of several, or one of its own."""
     if licence is None or " " in licence or licence.startswith("LicenseRef"):

@@ -44,6 +44,7 @@ def read(form: Form, dataset: Dataset, one: Version | None) -> Any:
 
 @pytest.mark.parametrize(("standard", "field"), [(name, one) for name, fields in REQUIRED.items() for one in fields])
 def test_each_field_that_a_standard_demands_is_named_when_it_is_missing(standard: Standard, field: str) -> None:
+    one: Version | None
     example = draft if standard == "healthdcat-ap" else anonymous
     if field == "dataset_type":
         stated = at_site(**described(data_class="anonymous"))
@@ -52,7 +53,7 @@ def test_each_field_that_a_standard_demands_is_named_when_it_is_missing(standard
         dataset, one = full(example)
         assert missing_for(dataset, one, standard) == []
         if field == "version":
-            one = None  # type: ignore[assignment]  # a dataset that has none yet
+            one = None
         else:
             dataset = dataset.model_copy(update={field: EMPTY.get(field)})
     (lacking,) = missing_for(dataset, one, standard)
