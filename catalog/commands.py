@@ -16,7 +16,7 @@ from rich.table import Table
 from catalog.client import lab_client
 from catalog.records import Dataset, DatasetDraft, Version
 from catalog.search.model import MAX_PAGE, SearchQuery, Sort
-from catalog.standards.requirements import FORMS, Readiness
+from catalog.standards.requirements import FORMS, missing_lines
 from datalab.boundary import bad_field, read_toml
 from datalab.home import Home
 
@@ -43,8 +43,8 @@ def register(*, draft: Path, home: Path) -> None:
         dataset = client.register_dataset(described)
         standards = client.standards(dataset.id)
     click.echo(f"Registered {dataset.id}.")
-    for one in standards:
-        _say_missing(one)
+    for line in missing_lines(standards):
+        click.echo(line)
 
 
 @click.command("export")
@@ -170,12 +170,6 @@ def show(*, dataset: str, home: Path, as_json: bool) -> None:
     console.print(_terms(found))
     for version in versions:
         console.print(_quality(version))
-
-
-def _say_missing(one: Readiness) -> None:
-    """Tell a steward what is to be added before the dataset can be described by a standard."""
-    for field, why in one.missing.items():
-        click.echo(f"Missing for {one.standard}: {field}. {why}")
 
 
 def _console() -> Console:

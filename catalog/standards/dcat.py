@@ -96,6 +96,7 @@ def _add_paging(graph: Graph, catalogue: URIRef, page: Page, this: str) -> None:
         return URIRef(f"{this}?page={number}")
 
     graph.add((at(page.number), RDF.type, HYDRA.PartialCollectionView))
+    graph.add((at(page.number), RDF.type, HYDRA.PagedCollection))  # its former name, which CKAN's harvester looks for
     graph.add((at(page.number), HYDRA.totalItems, Literal(page.total, datatype=XSD.nonNegativeInteger)))
     graph.add((catalogue, HYDRA.view, at(page.number)))
     links = {HYDRA.first: 1, HYDRA.last: page.pages}
@@ -136,8 +137,8 @@ def _add_dataset(graph: Graph, dataset: Dataset, version: Version | None, addres
 
 def _add_texts(graph: Graph, node: URIRef, dataset: Dataset) -> None:
     """Add title, description and keywords, in every language that there are."""
-    texts: dict[str, Dataset | Translation] = {dataset.language: dataset, **dataset.translations}
-    for language, text in texts.items():
+    texts: list[tuple[str, Dataset | Translation]] = [(dataset.language, dataset), *dataset.translations.items()]
+    for language, text in texts:
         graph.add((node, DCTERMS.title, Literal(text.title, language)))
         if text.description:
             graph.add((node, DCTERMS.description, Literal(text.description, language)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple, get_args
 
 from catalog.records import DatasetDraft, Record, Version
@@ -79,6 +80,11 @@ class Readiness(Record):
     standard: Standard
     applies: bool
     missing: dict[str, str]
+
+
+def missing_lines(found: Iterable[Readiness]) -> list[str]:
+    """Return what a steward is told: a line for each field that a standard demands and that is not stated."""
+    return [f"Missing for {one.standard}: {field}. {why}" for one in found for field, why in one.missing.items()]
 
 
 def readiness(dataset: DatasetDraft, version: Version | None) -> list[Readiness]:

@@ -15,6 +15,7 @@ from rdflib import Graph
 from catalog.client import LabClient, lab_client
 from catalog.errors import ConflictError
 from catalog.records import Announcement, DatasetPatch, PublishRequest, StoredFile
+from catalog.standards.dcat import DCAT
 from catalog.standards.requirements import FORMS
 from datalab.curation.contract import load_contract
 from datalab.curation.engine import curate
@@ -78,9 +79,7 @@ def test_the_demos_datasets_conform_to_the_official_shapes(profile: Profile, dat
 def test_the_whole_catalogue_conforms_to_the_official_shapes(profile: Profile, demo_lab: LabClient) -> None:
     graph = Graph().parse(data=demo_lab.export_catalogue(f"{profile}.ttl"), format="turtle")
     assert not violations(graph, profile)
-    named = {
-        str(one).rpartition("/")[2] for one in graph.objects(None, graph.namespace_manager.expand_curie("dcat:dataset"))
-    }
+    named = {str(one).rpartition("/")[2] for one in graph.objects(None, DCAT.dataset)}
     assert named >= set(DEMO)
 
 

@@ -112,6 +112,7 @@ def test_a_harvester_that_follows_the_links_gets_every_dataset_once(store: Store
         found = graph.objects(URIRef(LAB.catalogue), URIRef("http://www.w3.org/ns/dcat#dataset"))
         seen += sorted(str(one).rpartition("/")[2] for one in found)
         assert str(graph.value(page, URIRef(f"{hydra}totalItems"))) == "205"
+        assert (page, RDF.type, URIRef(f"{hydra}PagedCollection")) in graph  # where CKAN's harvester looks for the next
         following = graph.value(page, URIRef(f"{hydra}next"))
         page = following if isinstance(following, URIRef) else None
     assert seen == names

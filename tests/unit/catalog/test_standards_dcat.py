@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rdflib import DCTERMS, FOAF, RDF, SH, Graph, URIRef
 from rdflib.compare import isomorphic
 
@@ -108,6 +110,14 @@ def test_both_forms_say_the_same() -> None:
     for media_type in ("text/turtle", "application/ld+json"):
         again = Graph().parse(data=dcat.serialise(graph, media_type), format=media_type)
         assert isomorphic(again, graph), media_type
+
+
+@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")
+@given(text=st.text(min_size=1, max_size=100), media_type=st.sampled_from(["text/turtle", "application/ld+json"]))
+def test_any_text_comes_out_as_it_went_in(text: str, media_type: str) -> None:
+    graph = dcat.dataset_graph(registered(draft(description=text)), None, LAB)
+    again = Graph().parse(data=dcat.serialise(graph, media_type), format=media_type)
+    assert str(again.value(GBSG, DCTERMS.description)) == text
 
 
 @needs_shapes
