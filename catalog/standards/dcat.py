@@ -5,6 +5,7 @@ Both are one graph: what HealthDCAT-AP adds is there wherever a non-public healt
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -54,7 +55,10 @@ def serialise(graph: Graph, media_type: str) -> str:
     """Return a graph as ``text/turtle`` or ``application/ld+json``; its context stands in the document."""
     if media_type == "text/turtle":
         return graph.serialize(format="turtle")
-    return graph.serialize(format="json-ld", context={k: str(v) for k, v in PREFIXES.items()}, auto_compact=False)
+    context = {prefix: str(namespace) for prefix, namespace in PREFIXES.items()}
+    document = json.loads(graph.serialize(format="json-ld", context=context))
+    document["@graph"].sort(key=lambda node: str(node["@id"]))  # the same records give the same document
+    return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True)
 
 
 def dataset_graph(dataset: Dataset, version: Version | None, address: Address) -> Graph:

@@ -86,6 +86,11 @@ def export_catalogue(store: Store, form: CatalogueForm, page: int, address: Addr
     return Exported(dcat.serialise(graph, media_type), media_type)
 
 
+def prefers_rdf(accept: str) -> bool:
+    """Return whether a reader would rather have RDF than plain JSON."""
+    return max(_quality(accept, TURTLE), _quality(accept, JSON_LD)) > _quality(accept, "application/json")
+
+
 def _notation(form: Form, accept: str) -> tuple[Standard, str]:
     """Return the standard and the media type that a form stands for."""
     if form in _OTHERS:

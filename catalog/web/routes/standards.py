@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from catalog import datasets
 from catalog.permissions import Action
@@ -13,11 +13,10 @@ from catalog.standards.address import Address
 from catalog.standards.catalogue import latest
 from catalog.standards.export import Exported, export_catalogue, export_dataset
 from catalog.standards.requirements import CatalogueForm, Form, Readiness, readiness
-from catalog.web.access import Allowed, DatasetId, TheLab
+from catalog.web.access import Accept, Allowed, DatasetId, TheLab
 from catalog.web.guard import API
 
 router = APIRouter(tags=["standards"], dependencies=[Depends(Allowed(Action.DATASET_READ))])
-Accept = Annotated[str, Header(max_length=2000)]
 
 
 def the_address(request: Request) -> Address:

@@ -117,6 +117,9 @@ def test_the_notation_follows_accept_and_the_names_are_addresses_of_the_lab(
         assert "evil.example" not in elsewhere.text
         linked = http.get(f"/datasets/{DEMO[0]}/exports/dcat-ap", headers={"Accept": "*/*"})
         assert linked.headers["Content-Type"] == "application/ld+json"
+        named = http.get(f"/datasets/{DEMO[0]}", follow_redirects=True)
+        assert (named.history[0].status_code, named.text) == (303, turtle.text)
+        assert http.get(f"/datasets/{DEMO[0]}", headers={"Accept": "*/*"}).json()["id"] == DEMO[0]
         assert http.get(f"/datasets/{DEMO[0]}/exports/nonsense").status_code == 400
         assert http.get(f"/datasets/{DEMO[0]}/exports/croissant?version=7").status_code == 404
         assert http.get("/catalog/dcat-ap?page=9999").status_code == 404

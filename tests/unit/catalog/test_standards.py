@@ -9,19 +9,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from rdflib import ODRL2, RDF, Graph, URIRef
 
 from catalog import datasets
 from catalog.errors import ConflictError
-from catalog.records import Announcement, Dataset, DatasetDraft, Role, Version
+from catalog.records import Announcement, Dataset, DatasetDraft, Role, StoredFile, Version
 from catalog.standards.address import Address
 from catalog.standards.catalogue import latest, ready, ready_count
 from catalog.standards.export import JSON_LD, TURTLE, export_catalogue, export_dataset
 from catalog.standards.odrl import TAKING_AWAY
 from catalog.standards.requirements import REQUIRED, STANDARDS, Form, Standard, applies, missing_for
 from catalog.store import Store
-from datalab.errors import NotFoundError
+from datalab.canonical import sha256_file
+from datalab.errors import BadInputError, NotFoundError
+from datalab.home import Home
+from datalab.settings import load_settings
 from tests.unit.catalog.examples import account, anonymous, at_site, described, draft, registered, report, version
 
 LAB = Address("https://lab.example.org/api/v1")
@@ -140,6 +144,20 @@ def test_the_notation_is_the_one_that_the_reader_prefers(accept: str, media_type
     assert export_dataset(dataset, one, "dcat-ap.ttl", LAB, accept=accept).media_type == TURTLE
 
 
+@pytest.mark.parametrize("form", ["dcat-ap.ttl", "dcat-ap.jsonld", "healthdcat-ap.jsonld"])
+def test_the_same_record_gives_the_same_document(form: Form) -> None:
+    assert export_dataset(*full(), form, LAB) == export_dataset(*full(), form, LAB)
+
+
+def test_the_address_of_a_lab_is_an_address(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    assert load_settings(home).public_url is None
+    assert load_settings(home, public_url="https://lab.example.org/datalab").public_url
+    for wrong in ("lab.example.org", "javascript:alert(1)", "https://lab.example.org/<script>", "https://lab.example/"):
+        with pytest.raises(BadInputError, match="public_url"):
+            load_settings(home, public_url=wrong)
+
+
 # Croissant.
 
 
@@ -178,6 +196,25 @@ def test_croissant_names_files_of_data_that_may_be_downloaded_and_of_no_other(tm
         assert document["rai:personalSensitiveInformation"]
     broken = {**open_data, "distribution": []}
     assert validate(broken, tmp_path).returncode != 0
+
+
+def test_croissant_of_open_data_loads(tmp_path: Path) -> None:
+    dataset, one = full(anonymous)
+    path = tmp_path / "data.parquet"
+    duckdb.execute(f"COPY (SELECT 50.5 + range AS age, range::INTEGER AS event FROM range(3)) TO '{path}'")
+    file = StoredFile(key="lake/0.parquet", sha256=sha256_file(path), bytes=path.stat().st_size)
+    document = read("croissant", dataset, one.model_copy(update={"files": (file,)}))
+    document["distribution"][0]["contentUrl"] = "data.parquet"  # beside the description, instead of at a lab
+    (tmp_path / "croissant.json").write_text(json.dumps(document))
+    load = (
+        "import json, sys, mlcroissant; "
+        "print(json.dumps(list(mlcroissant.Dataset(sys.argv[1]).records('rows')), default=float))"
+    )
+    command = [sys.executable, "-c", load, str(tmp_path / "croissant.json")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout.splitlines()[-1])
+    assert rows == [{"rows/age": 50.5 + n, "rows/event": n} for n in range(3)]
 
 
 # ODRL.
