@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from rdflib import DCTERMS, FOAF, RDF, RDFS, SKOS, XSD, BNode, Graph, Literal, Namespace, Node, URIRef
+from rdflib import DCTERMS, FOAF, RDF, RDFS, SKOS, XSD, Graph, Literal, Namespace, URIRef
 
 from catalog.records import Contact, Dataset, Period, Translation, Version
 from catalog.standards import vocabulary as words
@@ -57,8 +57,16 @@ def serialise(graph: Graph, media_type: str) -> str:
         return graph.serialize(format="turtle")
     context = {prefix: str(namespace) for prefix, namespace in PREFIXES.items()}
     document = json.loads(graph.serialize(format="json-ld", context=context))
-    document["@graph"].sort(key=lambda node: str(node["@id"]))  # the same records give the same document
-    return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True)
+    return json.dumps(_ordered(document), indent=2, ensure_ascii=False)
+
+
+def _ordered(value: Any) -> Any:
+    """Return JSON-LD in an order of its own, so that the same records give the same document; its lists are sets."""
+    if isinstance(value, dict):
+        return {key: _ordered(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return sorted((_ordered(one) for one in value), key=json.dumps)
+    return value
 
 
 def dataset_graph(dataset: Dataset, version: Version | None, address: Address) -> Graph:
@@ -170,10 +178,9 @@ def _add_people(graph: Graph, node: URIRef, dataset: Dataset) -> None:
 def _add_coverage(graph: Graph, node: URIRef, dataset: Dataset) -> None:
     for country in dataset.spatial:
         if country in words.COUNTRIES:
-            place: Node = _term(graph, words.COUNTRY + words.COUNTRIES[country], DCTERMS.Location)
+            place = _term(graph, words.COUNTRY + words.COUNTRIES[country], DCTERMS.Location)
         else:
-            place = BNode()
-            graph.add((place, RDF.type, DCTERMS.Location))
+            place = _term(graph, f"{node}#place-{country}", DCTERMS.Location)
             graph.add((place, RDFS.label, Literal(country)))
         graph.add((node, DCTERMS.spatial, place))
     if dataset.temporal:
@@ -251,7 +258,7 @@ def _add_distributions(graph: Graph, node: URIRef, dataset: Dataset, version: Ve
         offer = _term(graph, address.offer(dataset.id), ODRL.Policy)
         graph.add((part, ODRL.hasPolicy, offer))
         if dataset.licence:
-            graph.add((part, DCTERMS.license, _licence(graph, dataset.licence)))
+            graph.add((part, DCTERMS.license, _licence(graph, part, dataset.licence)))
         if applies(dataset, "healthdcat-ap"):
             _add_law(graph, part, words.EHDS)
         if files:
@@ -281,12 +288,11 @@ def _add_law(graph: Graph, node: URIRef, law: str) -> None:
     graph.add((node, DCATAP.applicableLegislation, _term(graph, law, ELI.LegalResource)))
 
 
-def _licence(graph: Graph, licence: str) -> Node:
+def _licence(graph: Graph, part: URIRef, licence: str) -> URIRef:
     """Return a licence by its SPDX address, or an expression of several as it is written."""
     if address := words.licence_address(licence):
         return _term(graph, address, DCTERMS.LicenseDocument)
-    written = BNode()
-    graph.add((written, RDF.type, DCTERMS.LicenseDocument))
+    written = _term(graph, f"{part}-licence", DCTERMS.LicenseDocument)
     graph.add((written, RDFS.label, Literal(licence)))
     return written
 
