@@ -103,6 +103,24 @@ def test_a_steward_is_told_field_by_field_until_nothing_is_missing(demo_lab: Lab
     assert "Now it has one." in demo_lab.export("bare", "dcat-ap.ttl")
 
 
+def test_registering_says_what_is_missing(demo_lab: LabClient, catalog_home: Home, tmp_path: Path) -> None:
+    path = tmp_path / "dataset.toml"
+    stated = anonymous(id="terse", licence=None).model_dump(mode="json", exclude_defaults=True)
+    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in stated.items()))
+    command = [sys.executable, "-m", "datalab", "dataset", "register", str(path), "--home", str(catalog_home.path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    said = done.stdout.splitlines()
+    assert said[0] == "Registered terse."
+    named = {line.removeprefix("Missing for ").split(". ")[0] for line in said[1:]}
+    assert named == {
+        "dcat-ap: description",
+        "croissant: description",
+        "croissant: licence",
+        "croissant: version",
+        "frictionless: version",
+    }
+
+
 def test_the_notation_follows_accept_and_the_names_are_addresses_of_the_lab(
     demo_lab: LabClient, catalog_home: Home
 ) -> None:
