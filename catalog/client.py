@@ -38,6 +38,7 @@ from catalog.records import (
     Version,
 )
 from catalog.search.model import SearchPage, SearchQuery
+from catalog.standards.requirements import Readiness
 from datalab.errors import BadInputError, DatalabError, IdentityError, NotFoundError, ServiceFailedError
 from datalab.home import Home
 
@@ -116,6 +117,23 @@ class LabClient:
     def update_dataset(self, dataset: str, patch: DatasetPatch, *, revision: int) -> Dataset:
         """Change a dataset that is still at ``revision``; ConflictError if somebody was faster."""
         return self._call(Dataset, "PATCH", f"/datasets/{_part(dataset)}", body=patch, revision=revision)
+
+    def standards(self, dataset: str) -> list[Readiness]:
+        """Return per standard what a dataset still lacks."""
+        return self._call(list[Readiness], "GET", f"/datasets/{_part(dataset)}/standards")
+
+    def export(self, dataset: str, form: str, *, version: int | None = None) -> str:
+        """Return a dataset as ``dcat-ap.ttl``, ``croissant`` or another form; its latest version unless one is named.
+
+        Raises:
+            ConflictError: the dataset lacks what the standard demands; the error names each field.
+        """
+        params = {} if version is None else {"version": version}
+        return self._send("GET", f"/datasets/{_part(dataset)}/exports/{_part(form)}", params=params).text
+
+    def export_catalogue(self, form: str, *, page: int = 1) -> str:
+        """Return one page of the whole catalogue as ``dcat-ap.ttl`` or another form of DCAT-AP."""
+        return self._send("GET", f"/catalog/{_part(form)}", params={"page": page}).text
 
     # Files and versions
 

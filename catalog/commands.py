@@ -1,4 +1,4 @@
-"""``datalab dataset list``, ``search``, ``show``, ``register``; ``permit record``; ``account create``."""
+"""``datalab dataset list``, ``search``, ``show``, ``register``, ``export``; ``permit record``; ``account create``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.table import Table
 from catalog.client import lab_client
 from catalog.records import AccountDraft, Dataset, DatasetDraft, Role, Version
 from catalog.search.model import MAX_PAGE, SearchQuery, Sort
+from catalog.standards.requirements import FORMS, missing_lines
 from datalab.boundary import bad_field, read_toml
 from datalab.home import Home, write_atomically
 from datalab.settings import load_settings
@@ -42,7 +43,29 @@ def register(*, draft: Path, home: Path) -> None:
         raise bad_field("The dataset", error, where=str(draft)) from error
     with lab_client(Home(home), "operator") as client:
         dataset = client.register_dataset(described)
+        standards = client.standards(dataset.id)
     click.echo(f"Registered {dataset.id}.")
+    for line in missing_lines(standards):
+        click.echo(line)
+
+
+@click.command("export")
+@click.argument("dataset", metavar="ID")
+@_HOME
+@click.option("--as", "form", type=click.Choice(FORMS), required=True, help="The standard, and its notation.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
+def export(*, dataset: str, home: Path, form: str, out: Path | None) -> None:
+    """Describe a dataset by a standard, for other catalogues and tools.
+
+    Where the record does not say all that the standard demands, each missing field is named with the reason.
+    """
+    with lab_client(Home(home), "operator") as client:
+        text = client.export(dataset, form)
+    if out is None:
+        click.echo(text)
+        return
+    out.write_text(text, encoding="utf-8")
+    click.echo(f"Wrote {out}.")
 
 
 @click.command("list")

@@ -7,6 +7,7 @@ boundary, so that nothing behind it meets a surprise. This module imports neithe
 from __future__ import annotations
 
 import re
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -47,6 +48,11 @@ Keywords = Annotated[tuple[Line, ...], Field(max_length=50)]
 Purpose = Literal["a", "b", "c", "d", "e", "f"]
 """Letter of EHDS Art. 53(1)."""
 
+
+Email = Annotated[str, Field(max_length=254, pattern=r"^[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+$")]
+Web = Annotated[str, Field(max_length=1000, pattern=r"^https?://[^\s<>\"{}|\\^`\x00-\x20]+$")]
+"""An address or IRI; nothing in it could break out of RDF or HTML."""
+Age = Annotated[int, Field(ge=0, le=150)]
 
 _MAX_TEXT = 5000
 _MAX_LIST = 5000
@@ -96,7 +102,87 @@ class Translation(Record):
 Translations = Annotated[dict[Language, Translation], Field(max_length=3)]
 
 
-class DatasetDraft(Record):
+class Contact(Record):
+    """Whom to ask: a name with an address for mail or a page, or both."""
+
+    name: Line
+    email: Email | None = None
+    url: Web | None = None
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if not (self.email or self.url):
+            raise ValueError("a contact has an email address or a page")
+        return self
+
+
+class AccessBody(Record):
+    """The health data access body (HDAB) that decides on a dataset."""
+
+    name: Line
+    contact: Contact
+
+
+class Period(Record):
+    """A period of time, open where a date is missing."""
+
+    start: date | None = None
+    end: date | None = None
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if not (self.start or self.end):
+            raise ValueError("a period has a start or an end")
+        if self.start and self.end and self.end < self.start:
+            raise ValueError("a period ends after it starts")
+        return self
+
+
+class Particulars(Record):
+    """What catalogues elsewhere want to know of a dataset; ``catalog.standards`` says which of them need what.
+
+    Attributes:
+        contact: of the data holder, for questions about the dataset.
+        provenance: where the data comes from, and how it came to be.
+        temporal: when what the data tells happened.
+        spatial: the countries it tells of.
+        dataset_type: IRI of the EU dataset-type vocabulary; that it is personal data need not be said again.
+        health_categories: IRIs of the categories of EHDS Art. 51(1).
+        health_themes: IRIs of what the data is about, such as a disease.
+        hdab: the health data access body that decides on requests.
+        population: whom the data is about.
+        min_age: typical age of the youngest, in years.
+        max_age: typical age of the oldest, in years.
+        individuals: how many people; told only from the disclosure threshold on.
+        code_systems: IRIs of the code systems in use.
+        retention: how long the data is kept.
+        analytics: page of a published analysis of the data.
+        collection: how the data was collected.
+        biases: known biases.
+        limitations: what the data should not be used for, and its gaps.
+    """
+
+    contact: Contact | None = None
+    provenance: Prose = ""
+    temporal: Period | None = None
+    spatial: Annotated[tuple[Country, ...], Field(max_length=250)] = ()
+    dataset_type: Web | None = None
+    health_categories: Annotated[tuple[Web, ...], Field(max_length=50)] = ()
+    health_themes: Annotated[tuple[Web, ...], Field(max_length=50)] = ()
+    hdab: AccessBody | None = None
+    population: Prose = ""
+    min_age: Age | None = None
+    max_age: Age | None = None
+    individuals: Annotated[int, Field(ge=0, le=10_000_000_000)] | None = None
+    code_systems: Annotated[tuple[Web, ...], Field(max_length=50)] = ()
+    retention: Period | None = None
+    analytics: Web | None = None
+    collection: Prose = ""
+    biases: Prose = ""
+    limitations: Prose = ""
+
+
+class DatasetDraft(Particulars):
     """A dataset as its steward registers it.
 
     Attributes:
@@ -156,7 +242,7 @@ class Dataset(DatasetDraft):
     revision: Number
 
 
-class DatasetPatch(Record):
+class DatasetPatch(Particulars):
     """What may change about a dataset after it is registered; fields left out stay as they are."""
 
     title: Line | None = None

@@ -124,6 +124,11 @@ class Store:
         with self._lock:
             return self._connection.execute(query, values).fetchall()
 
+    def scan(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a query over many records, on a cursor of its own: it sees what is committed and holds nobody up."""
+        with self._connection.cursor() as cursor:
+            return cursor.execute(query, values).fetchall()
+
     def get(self, kind: type[_R], table: Table, key: str) -> _R:
         """Return the record ``key`` of ``table``; NotFoundError if there is none."""
         with self._lock:

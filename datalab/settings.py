@@ -47,7 +47,10 @@ class Settings(BaseSettings):
     federation: str = "datalab.local"
     """Trust domain of the federation: the host part of every identity, ``spiffe://<federation>/…``."""
     public_url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+$")] | None = None
-    """Where people reach the lab's pages, if a proxy stands before it: ``https://lab.example.eu``, without a path."""
+    """Where others reach the lab server, if a proxy stands before it: ``https://lab.example.eu``, without a path.
+
+    The names of datasets in exports begin with it, so keep it.
+    """
     ports: Ports = Ports()
     certificates: Certificates = Certificates()
 

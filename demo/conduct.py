@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.client import LabClient, lab_client
-from catalog.records import AccountDraft, DatasetDraft, Role, RunRecord, Version
-from datalab.curation.contract import load_contract
+from catalog.records import AccountDraft, Role, RunRecord, Version
 from datalab.curation.report import PreparationReport
 from datalab.errors import error_of_child
 from datalab.home import Home
@@ -25,6 +24,7 @@ from datalab.permits.permit import sign_permit
 from datalab.service import free_ports, python_module
 from datalab.supervisor import Supervisor
 from datalab.up import start_lab
+from demo.describe import describe
 from demo.probe import Transport, probe
 from demo.sources import lay_out
 from demo.studies import APP, Site, Study
@@ -133,27 +133,8 @@ class Demo:
     def register(self) -> None:
         """Register every dataset in the catalog, each by its holder's steward."""
         for site in self.study.sites:
-            contract = load_contract(site.contract_path)
-            draft = DatasetDraft(
-                id=site.dataset,
-                title=site.title,
-                description=contract.description,
-                holder=site.name,
-                holder_name=site.holder,
-                country=site.country,
-                steward=f"Data steward, {site.holder}",
-                theme="HEAL",
-                access="restricted" if site.shares else "federated-only",
-                data_class="personal",
-                kept_at="lab" if site.shares else "site",
-                node=None if site.shares else site.name,
-                contract_id=contract.id,
-                contract_version=contract.version,
-                legal_basis="GDPR Art. 6(1)(e) and 9(2)(j)",
-                purposes=("e",),
-            )
             with self.account(f"steward-{site.name}", Role.STEWARD, site.name) as steward:
-                steward.register_dataset(draft)
+                steward.register_dataset(describe(site, self.study))
 
     def share(self, site: Site) -> PreparationReport:
         """De-identify a file at its holder and upload what is left; return what that cost."""

@@ -23,6 +23,8 @@ class Site:
         country: ISO 3166-1 alpha-2.
         contract: file name of its data contract.
         raw: name of the raw file as the holder exported it.
+        provenance: where the data comes from.
+        category: letter of the category of health data (EHDS Art. 51(1)).
         shares: whether it gives its data to the lab, or keeps it.
     """
 
@@ -33,6 +35,8 @@ class Site:
     country: str
     contract: str
     raw: str
+    provenance: str
+    category: str
     shares: bool = False
 
     @property
@@ -53,6 +57,7 @@ class Study:
     name: str
     title: str
     outcome: str
+    keywords: tuple[str, ...]
     sites: tuple[Site, ...]
     features: tuple[str, ...]
     log1p: tuple[str, ...] = ()
@@ -74,6 +79,7 @@ CANCER = Study(
     name="cancer",
     title="Breast cancer: recurrence or death within 1,096 days of surgery",
     outcome="recurrence or death within 1,096 days",
+    keywords=("breast cancer", "survival", "recurrence"),
     sites=(
         Site(
             name="rotterdam",
@@ -83,6 +89,8 @@ CANCER = Study(
             country="NL",
             contract="rotterdam.odcs.yaml",
             raw="rotterdam.csv",
+            provenance="Follow-up of patients after surgery for breast cancer, kept with the tumour bank's samples.",
+            category="q",
         ),
         Site(
             name="gbsg",
@@ -92,6 +100,8 @@ CANCER = Study(
             country="DE",
             contract="gbsg.odcs.yaml",
             raw="gbsg.csv",
+            provenance="Case report forms of a multicentre trial.",
+            category="m",
             shares=True,
         ),
     ),
@@ -112,6 +122,7 @@ HEART = Study(
     name="heart",
     title="Heart disease: angiographic narrowing of a coronary vessel by more than half",
     outcome="angiographic heart disease",
+    keywords=("heart disease", "angiography"),
     sites=(
         Site(
             name="cleveland",
@@ -121,6 +132,8 @@ HEART = Study(
             country="US",
             contract="cleveland.odcs.yaml",
             raw="processed.cleveland.data",
+            provenance="Records of patients who were referred for coronary angiography.",
+            category="p",
             shares=True,
         ),
         Site(
@@ -131,6 +144,8 @@ HEART = Study(
             country="HU",
             contract="hungarian.odcs.yaml",
             raw="processed.hungarian.data",
+            provenance="Records of patients who were referred for coronary angiography.",
+            category="p",
         ),
         Site(
             name="switzerland",
@@ -140,6 +155,8 @@ HEART = Study(
             country="CH",
             contract="switzerland.odcs.yaml",
             raw="processed.switzerland.data",
+            provenance="Records of patients who were referred for coronary angiography.",
+            category="p",
         ),
         Site(
             name="long-beach",
@@ -149,6 +166,8 @@ HEART = Study(
             country="US",
             contract="va.odcs.yaml",
             raw="processed.va.data",
+            provenance="Records of patients who were referred for coronary angiography.",
+            category="p",
         ),
     ),
     features=(

@@ -26,6 +26,7 @@ def publish(dataset: str, file: Path, home: Path) -> None:
     rule. The same file under the same contract is published once.
     """
     from catalog.client import lab_client
+    from catalog.standards.requirements import missing_lines
     from pipelines.outcome import Outcome
 
     with lab_client(Home(home), "operator") as lab:
@@ -41,3 +42,6 @@ def publish(dataset: str, file: Path, home: Path) -> None:
     )
     if outcome.rejected_rows:
         click.echo(f"What was rejected, by line, column and rule: {outcome.rejects}")
+    with lab_client(Home(home), "operator") as lab:
+        for line in missing_lines(lab.standards(dataset)):
+            click.echo(line)

@@ -10,7 +10,7 @@ from catalog.web import errors
 from catalog.web.access import TheLab
 from catalog.web.guard import API, Guard
 from catalog.web.pages.app import create_pages
-from catalog.web.routes import accounts, datasets, events, permits, runs, search, uploads, versions
+from catalog.web.routes import accounts, datasets, events, permits, runs, search, standards, uploads, versions
 from datalab import __version__
 
 _health = APIRouter(tags=["health"])
@@ -23,17 +23,18 @@ def health(lab: TheLab) -> dict[str, str]:
     return {"status": "ok"}
 
 
-def create_app(lab: Lab, *, public_url: str | None = None) -> ASGIApp:
+def create_app(lab: Lab, *, url: str, public_url: str | None = None) -> ASGIApp:
     """Return the application over an open lab: the JSON API, the pages, and the guard before both.
 
     Args:
         lab: the open lab.
+        url: at which others reach it; the names of datasets in exports begin with it.
         public_url: where people reach the pages, if it is not the address that a request names.
     """
-    return Guard(_create_api(lab), create_pages(lab, public_url), lab.accounts)
+    return Guard(_create_api(lab, url), create_pages(lab, public_url), lab.accounts)
 
 
-def _create_api(lab: Lab) -> FastAPI:
+def _create_api(lab: Lab, url: str) -> FastAPI:
     app = FastAPI(
         title="Datalab",
         version=__version__,
@@ -42,9 +43,10 @@ def _create_api(lab: Lab) -> FastAPI:
         redoc_url=None,
     )
     app.state.lab = lab
+    app.state.url = url
     for part in (
         _health,
-        *(m.router for m in (datasets, search, uploads, versions, permits, runs, accounts, events)),
+        *(m.router for m in (datasets, standards, search, uploads, versions, permits, runs, accounts, events)),
     ):
         app.include_router(part, prefix=API)
     errors.install(app)

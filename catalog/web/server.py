@@ -30,8 +30,10 @@ def main(home: Home) -> None:
     with open_lab(home, connect(home)) as lab, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.bind, settings.ports.lab))
+        host, port = listener.getsockname()
+        url = f"http://{host}:{port}"
         config = uvicorn.Config(
-            create_app(lab, public_url=settings.public_url),
+            create_app(lab, url=settings.public_url or url, public_url=settings.public_url),
             access_log=False,  # the guard logs accesses, with the account
             log_config=None,
             server_header=False,
@@ -39,9 +41,8 @@ def main(home: Home) -> None:
             lifespan="off",
             timeout_graceful_shutdown=_GRACE,
         )
-        host, port = listener.getsockname()
         try:
-            _Server(config, home, f"http://{host}:{port}").run(sockets=[listener])
+            _Server(config, home, url).run(sockets=[listener])
         finally:
             home.withdraw("lab")
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
+from fastapi.responses import RedirectResponse
 
 from catalog import datasets
 from catalog.permissions import Action
 from catalog.records import AccountDraft, Dataset, DatasetDraft, DatasetPatch
-from catalog.web.access import After, Allowed, DatasetId, Limit, Revision, TheLab
+from catalog.standards.export import prefers_rdf
+from catalog.web.access import Accept, After, Allowed, DatasetId, Limit, Revision, TheLab
+from catalog.web.guard import API
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 _Reader = Depends(Allowed(Action.DATASET_READ))
@@ -31,9 +34,11 @@ def read_all(lab: TheLab, after: After = "", limit: Limit = 100) -> list[Dataset
     return lab.store.page(Dataset, "datasets", after=after, limit=limit)
 
 
-@router.get("/{dataset}", dependencies=[_Reader])
-def read(dataset: DatasetId, lab: TheLab) -> Dataset:
-    """Return one dataset."""
+@router.get("/{dataset}", dependencies=[_Reader], response_model=Dataset)
+def read(dataset: DatasetId, lab: TheLab, accept: Accept = "") -> Dataset | RedirectResponse:
+    """Return one dataset; who would rather have RDF is led to its export, since this address is its name there."""
+    if prefers_rdf(accept):
+        return RedirectResponse(f"{API}/datasets/{dataset}/exports/dcat-ap", 303)
     return lab.store.get(Dataset, "datasets", dataset)
 
 

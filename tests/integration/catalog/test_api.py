@@ -23,7 +23,14 @@ from tests.integration.catalog.conftest import Staging
 from tests.unit.catalog.examples import SHA, anonymous, at_site, draft, report
 from tests.unit.catalog.test_routes import action_of, every_route
 
-NO_SUCH = {"dataset": "nowhere", "upload": "nowhere", "permit": "nowhere", "run": "nowhere", "number": "1"}
+NO_SUCH = {
+    "dataset": "nowhere",
+    "upload": "nowhere",
+    "permit": "nowhere",
+    "run": "nowhere",
+    "number": "1",
+    "form": "dcat-ap",
+}
 
 
 @pytest.fixture(scope="module")

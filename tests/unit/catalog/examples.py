@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
-from catalog.records import AccountDraft, DatasetDraft, Role
+from catalog.records import AccountDraft, Dataset, DatasetDraft, Role, StoredFile, Version
 from datalab.curation.report import CurationReport
 
 SHA = "ab" * 32
@@ -40,7 +41,54 @@ def at_site(**changes: Any) -> DatasetDraft:
 
 def anonymous(**changes: Any) -> DatasetDraft:
     """Public, anonymous data kept at the lab."""
-    return draft(data_class="anonymous", access="public", licence="CC-BY-4.0", legal_basis=None, purposes=(), **changes)
+    terms = {"data_class": "anonymous", "access": "public", "licence": "CC-BY-4.0", "legal_basis": None, "purposes": ()}
+    return draft(**{**terms, **changes})
+
+
+def described(**changes: Any) -> dict[str, Any]:
+    """What a steward states who wants a dataset to be found everywhere; fields of a draft."""
+    return {
+        "description": "Node-positive patients of a randomised trial.",
+        "keywords": ("breast cancer", "trial"),
+        "contact": {"name": "Data office", "email": "data@example.org"},
+        "provenance": "Case report forms of the trial, 1984 to 1989.",
+        "temporal": {"start": "1984-07-01", "end": "1989-12-31"},
+        "spatial": ("DE", "BR"),
+        "health_categories": ("https://example.org/health-categories/clinical-trials",),
+        "health_themes": ("https://www.wikidata.org/entity/Q128581",),
+        "hdab": {"name": "Access body", "contact": {"name": "Office", "url": "https://example.org/hdab"}},
+        "population": "Women with node-positive breast cancer",
+        "min_age": 21,
+        "max_age": 80,
+        "individuals": 686,
+        "code_systems": ("https://www.wikidata.org/entity/P494",),
+        "retention": {"end": "2040-12-31"},
+        "analytics": "https://example.org/analysis",
+        "collection": "By the treating hospitals.",
+        "biases": "Only patients who gave consent.",
+        "limitations": "No patients without affected nodes.",
+        **changes,
+    }
+
+
+def registered(stated: DatasetDraft) -> Dataset:
+    """The record that registering a draft makes."""
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    return Dataset(**stated.model_dump(), created=moment, updated=moment, revision=1)
+
+
+def version(stated: DatasetDraft, *, files: int = 1, **changes: Any) -> Version:
+    """The first version of a dataset: published with its files, or announced by its node."""
+    kept = stated.kept_at == "lab"
+    return Version(
+        dataset=stated.id,
+        number=1,
+        state="published" if kept else "announced",
+        report=report(**changes),
+        files=tuple(StoredFile(key=f"lake/{n}.parquet", sha256=SHA, bytes=100) for n in range(files if kept else 0)),
+        created=datetime(2026, 1, 3, tzinfo=UTC),
+        announced_by=stated.node,
+    )
 
 
 def report(**changes: Any) -> CurationReport:

@@ -14,7 +14,7 @@ from catalog.errors import ConflictError, NotPermittedError
 from catalog.records import Announcement, Dataset, DatasetPatch, Role
 from catalog.store import Store
 from datalab.errors import BadInputError, NotFoundError
-from tests.unit.catalog.examples import SHA, account, anonymous, at_site, draft, report
+from tests.unit.catalog.examples import SHA, account, anonymous, at_site, draft, registered, report
 
 
 @pytest.fixture
@@ -173,3 +173,13 @@ except CatalogInUseError as error:
         [sys.executable, "-c", opened], capture_output=True, text=True, check=False, env=dict(os.environ)
     )
     assert "Another process has the catalog open" in other.stderr
+
+
+def test_a_scan_waits_for_nobody_and_sees_only_what_is_committed(store: Store) -> None:
+    counted = "SELECT count(*) FROM datasets"
+    with ThreadPoolExecutor() as pool:
+        with store.change("somebody") as change:
+            change.insert("datasets", "gbsg", registered(draft()))
+            change.event("dataset.registered", "dataset/gbsg")
+            assert pool.submit(store.scan, counted).result(timeout=30) == [(0,)]
+        assert pool.submit(store.scan, counted).result(timeout=30) == [(1,)]

@@ -1,0 +1,1 @@
+"""One record, many standards: what catalogues, repositories and tools elsewhere read, made from the records."""

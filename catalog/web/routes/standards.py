@@ -1,0 +1,65 @@
+"""Datasets and the whole catalogue in the forms of the standards."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from catalog import datasets
+from catalog.permissions import Action
+from catalog.records import Dataset, Number
+from catalog.standards.address import Address
+from catalog.standards.catalogue import latest
+from catalog.standards.export import Exported, export_catalogue, export_dataset
+from catalog.standards.requirements import CatalogueForm, Form, Readiness, readiness
+from catalog.web.access import Accept, Allowed, DatasetId, TheLab
+from catalog.web.guard import API
+
+router = APIRouter(tags=["standards"], dependencies=[Depends(Allowed(Action.DATASET_READ))])
+
+
+def the_address(request: Request) -> Address:
+    """Return where the lab is reached from outside."""
+    return Address(f"{request.app.state.url}{API}")
+
+
+TheAddress = Annotated[Address, Depends(the_address)]
+
+
+@router.get("/datasets/{dataset}/standards")
+def standards(dataset: DatasetId, lab: TheLab) -> list[Readiness]:
+    """Say for each standard whether it is meant for the dataset, and field by field what is missing for it."""
+    return readiness(lab.store.get(Dataset, "datasets", dataset), latest(lab.store, dataset))
+
+
+@router.get("/datasets/{dataset}/exports/{form}", response_class=Response)
+def export(
+    dataset: DatasetId,
+    form: Form,
+    lab: TheLab,
+    address: TheAddress,
+    version: Annotated[Number | None, Query()] = None,
+    accept: Accept = "",
+) -> Response:
+    """Return a dataset, with its latest version unless another is asked for; without an ending, Accept decides."""
+    found = lab.store.get(Dataset, "datasets", dataset)
+    one = datasets.version(lab.store, dataset, version) if version else latest(lab.store, dataset)
+    return _answer(export_dataset(found, one, form, address, accept=accept))
+
+
+@router.get("/catalog/{form}", response_class=Response)
+def catalogue(
+    form: CatalogueForm,
+    lab: TheLab,
+    address: TheAddress,
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+    accept: Accept = "",
+) -> Response:
+    """Return a page of the catalogue; each page links to the next (Hydra)."""
+    return _answer(export_catalogue(lab.store, form, page, address, accept=accept))
+
+
+def _answer(exported: Exported) -> Response:
+    kind = exported.media_type
+    return Response(exported.text, media_type=kind, headers={"Vary": "Accept"})
