@@ -212,7 +212,8 @@ class Link:
             fetch.node = reply.node
             outgoing.put_nowait(pb.ConductRequest(fetch=fetch))
 
-        reply.error.code = known_code(reply.error.code) if reply.HasField("error") else reply.error.code
+        if reply.HasField("error"):
+            reply.error.code = known_code(reply.error.code)
         try:
             async with self._receiving:
                 named = referenced(reply.content)
