@@ -224,7 +224,17 @@ def test_dagster_has_the_whole_record_and_no_secret(lab: Lab) -> None:
 
 def test_publishing_tells_the_steward_what_the_standards_still_miss(lab: Lab, prepared: Path) -> None:
     lab.register("terse")
-    command = [sys.executable, "-m", "datalab", "dataset", "publish", "terse", str(prepared), "--home", lab.home.path]
+    command = [
+        sys.executable,
+        "-m",
+        "datalab",
+        "dataset",
+        "publish",
+        "terse",
+        str(prepared),
+        "--home",
+        str(lab.home.path),
+    ]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     said = done.stdout.splitlines()
     assert said[0].startswith("terse version 1: ")
