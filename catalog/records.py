@@ -52,6 +52,8 @@ Purpose = Literal["a", "b", "c", "d", "e", "f"]
 Email = Annotated[str, Field(max_length=254, pattern=r"^[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+$")]
 Web = Annotated[str, Field(max_length=1000, pattern=r"^https?://[^\s<>\"{}|\\^`\x00-\x20]+$")]
 """An address or IRI; nothing in it could break out of RDF or HTML."""
+FEWEST = 10
+"""Fewest people of whom a number may be stated in a record, which everybody can read."""
 Age = Annotated[int, Field(ge=0, le=150)]
 
 _MAX_TEXT = 5000
@@ -153,7 +155,7 @@ class Particulars(Record):
         population: whom the data is about.
         min_age: typical age of the youngest, in years.
         max_age: typical age of the oldest, in years.
-        individuals: how many people; told only from the disclosure threshold on.
+        individuals: how many people; fewer than ten are not stated, and exports keep to the contract's threshold.
         code_systems: IRIs of the code systems in use.
         retention: how long the data is kept.
         analytics: page of a published analysis of the data.
@@ -173,7 +175,7 @@ class Particulars(Record):
     population: Prose = ""
     min_age: Age | None = None
     max_age: Age | None = None
-    individuals: Annotated[int, Field(ge=0, le=10_000_000_000)] | None = None
+    individuals: Annotated[int, Field(ge=FEWEST, le=10_000_000_000)] | None = None
     code_systems: Annotated[tuple[Web, ...], Field(max_length=50)] = ()
     retention: Period | None = None
     analytics: Web | None = None

@@ -26,8 +26,6 @@ HYDRA = Namespace("http://www.w3.org/ns/hydra/core#")
 ODRL = Namespace("http://www.w3.org/ns/odrl/2/")
 SPDX = Namespace("http://spdx.org/rdf/terms#")
 VCARD = Namespace("http://www.w3.org/2006/vcard/ns#")
-DEFAULT_THRESHOLD = 10
-"""Smallest number of people that is told where no contract says otherwise."""
 PREFIXES = {
     "adms": ADMS, "dcat": DCAT, "dcatap": DCATAP, "dct": DCTERMS, "dpv": DPV, "eli": ELI, "foaf": FOAF,
     "healthdcatap": HEALTH, "hydra": HYDRA, "odrl": ODRL, "rdfs": RDFS, "skos": SKOS, "spdx": SPDX, "vcard": VCARD,
@@ -210,8 +208,9 @@ def _add_health(graph: Graph, node: URIRef, dataset: Dataset, version: Version |
 
 def _add_numbers(graph: Graph, node: URIRef, dataset: Dataset, version: Version | None) -> None:
     """Add ages, people and records; a number of people or records below the disclosure threshold is left out."""
-    threshold = version.report.disclosure_threshold if version else DEFAULT_THRESHOLD
-    told = dataset.individuals if dataset.individuals is None or dataset.individuals >= threshold else None
+    told = dataset.individuals
+    if told and version and told < version.report.disclosure_threshold:
+        told = None
     numbers = {
         HEALTH.minTypicalAge: dataset.min_age,
         HEALTH.maxTypicalAge: dataset.max_age,

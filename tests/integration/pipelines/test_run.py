@@ -220,3 +220,28 @@ def test_dagster_has_the_whole_record_and_no_secret(lab: Lab) -> None:
     secrets = [path for path in (lab.home.path / "secrets").iterdir() if path.is_file()]
     assert len(secrets) >= 10
     assert not [path.name for path in secrets if path.read_bytes() in records]
+
+
+def test_publishing_tells_the_steward_what_the_standards_still_miss(lab: Lab, prepared: Path) -> None:
+    lab.register("terse")
+    command = [
+        sys.executable,
+        "-m",
+        "datalab",
+        "dataset",
+        "publish",
+        "terse",
+        str(prepared),
+        "--home",
+        str(lab.home.path),
+    ]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    said = done.stdout.splitlines()
+    assert said[0].startswith("terse version 1: ")
+    assert {line.split(". ")[0] for line in said[1:]} >= {
+        "Missing for dcat-ap: description",
+        "Missing for healthdcat-ap: contact",
+        "Missing for healthdcat-ap: hdab",
+        "Missing for croissant: description",
+    }
+    assert not [line for line in said if ": version. " in line]
