@@ -152,8 +152,8 @@ def test_the_same_record_gives_the_same_document(form: Form) -> None:
 def test_the_address_of_a_lab_is_an_address(tmp_path: Path) -> None:
     home = Home(tmp_path)
     assert load_settings(home).public_url is None
-    assert load_settings(home, public_url="https://lab.example.org/datalab").public_url
-    for wrong in ("lab.example.org", "javascript:alert(1)", "https://lab.example.org/<script>", "https://lab.example/"):
+    assert load_settings(home, public_url="https://lab.example.org").public_url
+    for wrong in ("lab.example.org", "javascript:alert(1)", "https://lab.example.org/path", "https://lab.example/"):
         with pytest.raises(BadInputError, match="public_url"):
             load_settings(home, public_url=wrong)
 
