@@ -1,11 +1,11 @@
-# make env | demo | test | check | perf: each makes .venv by itself and is quick when it is already there.
+# make env | demo | test | test-slow | check | perf: each makes .venv by itself and is quick when it is already there.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO_ARGS ?=
 TEST_ARGS ?=
 
-.PHONY: env demo test check perf lock protos format clean
+.PHONY: env demo test test-slow check perf lock protos format clean
 
 env: $(STAMP)
 
@@ -23,7 +23,11 @@ demo: env
 	@$(BIN)/datalab demo $(DEMO_ARGS)
 
 test: env
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)
+
+# What takes minutes: a machine with systemd and a node from its bundle, sandboxes as an ordinary user, axe on every page.
+test-slow: env
+	$(BIN)/python -m pytest -m slow $(TEST_ARGS)
 
 check: env
 	$(BIN)/ruff check --no-cache .

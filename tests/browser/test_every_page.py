@@ -18,6 +18,7 @@ from tests.browser.conftest import AXE, shoot
 from tests.support.pages import PASSWORD, Person
 from tests.unit.catalog.examples import SHA
 
+pytestmark = pytest.mark.slow
 OPEN = ("/sign-in", "/sign-in?notice=signed-out", "/password", "/accessibility")
 PAGES = {
     "datasets": "/datasets",

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from catalog import datasets
 from catalog.errors import ConflictError, NotPermittedError
 from catalog.permissions import Action, check_holder
-from catalog.records import Dataset, DatasetDraft, DatasetPatch, Role
+from catalog.records import Dataset, DatasetDraft, DatasetPatch, Particulars, Role
 from catalog.web.access import DatasetId
 from catalog.web.pages.language import mark
 from catalog.web.pages.page import Form, Page, Shown
@@ -19,8 +19,9 @@ from catalog.web.pages.page import Form, Page, Shown
 router = APIRouter()
 Registrar = Annotated[Page, Depends(Shown(Action.DATASET_REGISTER))]
 Editor = Annotated[Page, Depends(Shown(Action.DATASET_UPDATE))]
-_CHANGEABLE = tuple(name for name in DatasetPatch.model_fields if name != "translations")
-"""What the form can change; texts in further languages come by the API."""
+_BY_API = {"translations", *Particulars.model_fields}
+_CHANGEABLE = tuple(name for name in DatasetPatch.model_fields if name not in _BY_API)
+"""What the form can change; texts in further languages and what only standards ask for come by the API."""
 _TAKEN = mark("This identifier is taken. Choose another one.")
 _OTHER_HOLDER = mark("You may register datasets of your own organisation only.")
 _PROBLEMS = {

@@ -15,6 +15,7 @@ USER = 12_345
 TESTS = Path(__file__).parent
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(os.geteuid() != 0, reason="this is an ordinary user already")
 @pytest.mark.parametrize("tests", ["test_client_app.py", "test_server_app.py"])
