@@ -82,12 +82,14 @@ def test_an_app_runs_once_the_operator_has_approved_it_and_no_restart_is_needed(
     assert lab.run(["approving"], app=app).read_card()["outcome"] == "completed"
 
     client = app / "echo" / "client_app.py"
-    client.write_text(client.read_text(encoding="utf-8").replace("model + 1", "model + 2"), encoding="utf-8")
+    client.write_text(
+        client.read_text(encoding="utf-8").replace('"num-examples": 1,', '"num-examples": 2,', 1), encoding="utf-8"
+    )
     with pytest.raises(RunFailedError, match="is not approved on this node"):
         lab.run(["approving"], app=app)
     approved = command("node", "approve", app, "--home", home, "--yes")
     assert "Changes since 1.0.0" in approved.output
-    assert '+            "arrays": ArrayRecord({"model": Array(model + 2)}),' in approved.output
+    assert '+    metrics = MetricRecord({"num-examples": 2, "loss": _loss(arrays)})' in approved.output
     assert "server_app.py\n@@" not in approved.output
     assert lab.run(["approving"], app=app).read_card()["outcome"] == "completed"
     assert verify(home / "audit.jsonl").intact
@@ -115,7 +117,8 @@ def test_an_app_of_a_trusted_signer_runs_within_the_signers_limits(lab: Federati
     home = lab.node_home("signed")
     home.folder()
     shutil.copyfile(keys / PUBLIC_FILE, home.path / "signer.jwk")
-    limits = 'bytes = {}, num-server-rounds = { min = 1, max = 2 }, spoil = {}, spoil-node = { values = [""] }'
+    free = "arrays = {}, bytes = {}, distinct = {}, noise = {}, spoil = {}"
+    limits = f'{free}, num-server-rounds = {{ min = 1, max = 2 }}, spoil-node = {{ values = [""] }}'
     lab.add_node(
         "signed",
         apps=(),
