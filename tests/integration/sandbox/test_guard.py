@@ -13,6 +13,7 @@ import pytest
 
 from federation.sandbox.guard import MAX_DEPTH, Guard
 from federation.sandbox.limits import Limits
+from federation.sandbox.removal import remove_folder
 
 LIMITS = Limits(memory_bytes=1 << 30, cpu_seconds=60, disk_bytes=1 << 30)
 NAMED_LIKE_A_LINE = r"""
@@ -70,6 +71,7 @@ def guarded(script: str, folder: Path, limits: Limits) -> Iterator[tuple[Guard, 
         guard.kill()
         process.communicate()
         guard.close()
+        remove_folder(out)  # deeper than pytest can remove
 
 
 @pytest.mark.parametrize(
