@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,24 @@ from federation.wire.protocol import MAX_ARRAYS
 from federation.wire.values import DTYPES, MAX_DIMENSIONS, check_key, read_values
 
 FindBuffer = Callable[[bytes], Path]
+Shapes = Mapping[tuple[str, str], tuple[str, tuple[int, ...]]]
+"""Dtype and shape of the floating-point arrays of a message, by the names of record and array."""
 
 
-def check_reply(sent: pb.RecordDict, reply: pb.RecordDict, find: FindBuffer) -> None:
+def shapes_of(content: pb.RecordDict) -> Shapes:
+    """Return what a reply to ``content`` is compared with.
+
+    Raises:
+        WireError: it has too many arrays, or a key that is not one.
+    """
+    return {
+        (record, name): (array.dtype, tuple(array.shape))
+        for record, name, array in _arrays(content)
+        if array.dtype.startswith("float")
+    }
+
+
+def check_reply(asked: Shapes, reply: pb.RecordDict, find: FindBuffer) -> None:
     """Check that a reply is well formed, and that a strategy can add it up.
 
     Its numbers are finite, and its tensors are those that were sent: a floating-point array must be finite; if the task
@@ -26,20 +41,19 @@ def check_reply(sent: pb.RecordDict, reply: pb.RecordDict, find: FindBuffer) -> 
     (trees as bytes, counts) may be of any shape.
 
     Args:
-        sent: content of the task.
+        asked: the arrays of the task.
         reply: content of the reply; what it names has arrived.
         find: returns where a buffer lies.
 
     Raises:
         WireError: one of them is not so; the message has no value and no name, for names are the app's own words too.
     """
-    asked = {(record, name): array for record, name, array in _arrays(sent)}
     for record, name, array in _arrays(reply):
         _check_values(array, find)
         before = asked.get((record, name))
-        if before is None or not (before.dtype.startswith("float") and array.dtype.startswith("float")):
+        if before is None or not array.dtype.startswith("float"):
             continue
-        if (before.dtype, list(before.shape)) != (array.dtype, list(array.shape)):
+        if before != (array.dtype, tuple(array.shape)):
             raise WireError("An array has another shape or type than the one that was sent.")
     for entry in reply.entries:
         check_key(entry.key)

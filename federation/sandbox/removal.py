@@ -25,7 +25,7 @@ def remove_folder(path: Path) -> None:
         path.chmod(0o700)
         top = os.open(path, _FOLDER)
         try:
-            while names := os.listdir(top):
+            while names := os.listdir(top):  # noqa: PTH208 - of an open folder
                 for name in names:
                     _remove(name, top)
         finally:
@@ -42,7 +42,7 @@ def _remove(name: str, top: int) -> None:
         return
     folder = os.open(name, _FOLDER, dir_fd=top)
     try:
-        for below in os.listdir(folder):
+        for below in os.listdir(folder):  # noqa: PTH208
             if _is_folder(below, folder):
                 os.rename(below, uuid.uuid4().hex, src_dir_fd=folder, dst_dir_fd=top)
             else:
