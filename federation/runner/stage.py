@@ -207,9 +207,7 @@ class Stage:
             content=content,
             ttl=said.ttl,
         )
-        number = round_of(content) or group
-        if len(number) > MAX_SAID or (number.isdigit() and not (number.isascii() and len(number) <= MAX_ROUND_DIGITS)):
-            raise WireError("The ServerApp's process sent a task whose round is not a number.")
+        number = checked_round(content, group)
         if self._sent_bytes + size > MAX_UNANSWERED_BYTES or len(self._sent) >= MAX_UNANSWERED_TASKS:
             raise RunFailedError("The app has more messages without a reply than may wait.")
         if len(self._sent) >= MAX_UNANSWERED * len(nodes):
@@ -288,6 +286,19 @@ class Stage:
         return RunFailedError(
             said or f"The ServerApp failed ({kind[:100]}).", next_step=f"The run's log has the trace: {self._log}"
         )
+
+
+def checked_round(content: records_pb2.RecordDict, group: str) -> str:
+    """Return the round that a task belongs to, or its group.
+
+    Raises:
+        WireError: it looks like a number and is none, or one that is too long.
+    """
+    number = round_of(content) or group
+    plain = number.isascii() and len(number) <= MAX_ROUND_DIGITS
+    if len(number) > MAX_SAID or (number.isdigit() and not plain):
+        raise WireError("The ServerApp's process sent a task whose round is not a number.")
+    return number
 
 
 def _checked(
