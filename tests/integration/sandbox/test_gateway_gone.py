@@ -10,6 +10,7 @@ import pytest
 
 from datalab.supervisor import Supervisor
 from federation.errors import RunFailedError
+from federation.run import ConfigValue
 from tests.integration.federation.conftest import HOSTILE
 from tests.integration.federation.test_faults import eventually
 from tests.support.federation import Federation
@@ -26,7 +27,7 @@ def test_an_app_that_only_computes_ends_when_the_gateway_is_gone(tmp_path: Path,
             assert eventually(lambda: b"under way" in log.read_bytes(), seconds=30)
             federation.processes["gateway"].kill()
 
-    config = {"at": "lab", "attempt": "spin", "target": "x"}
+    config: dict[str, ConfigValue] = {"at": "lab", "attempt": "spin", "target": "x"}
     with pytest.raises(RunFailedError, match=r"The gateway (is not available|closed)"):
         federation.run(["oslo"], app=HOSTILE, config=config, run_id="computing", while_running=kill)
     supervisor.forget(federation.processes["gateway"])
