@@ -54,7 +54,9 @@ def pack(folder: Path) -> bytes:
     names = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if path.is_file() and not _LEFT_OUT.intersection(path.relative_to(folder).parts) and path.suffix not in _COMPILED
+        if path.is_file()
+        and not _LEFT_OUT.intersection(path.relative_to(folder).parts)
+        and path.suffix not in _COMPILED
     )
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as bundle:

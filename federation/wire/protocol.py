@@ -132,3 +132,9 @@ def check_version(major: int, minor: int, *, peer: str = "node") -> None:
             f"The {peer} speaks protocol {major}.{minor} and the {here} {PROTOCOL_MAJOR}.{PROTOCOL_MINOR}.",
             next_step=f"Upgrade the {peer if major < PROTOCOL_MAJOR else here}.",
         )
+
+
+MAX_NAME = 500
+"""Characters of a name that a peer gives to something: a dataset, a purpose, a task, a kind of message."""
+MAX_TASKS_AT_NODE = 1_000
+"""Tasks of one run that may wait at a node; more are answered with an error."""
