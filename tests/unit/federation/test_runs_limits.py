@@ -7,6 +7,7 @@ import math
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -14,8 +15,13 @@ import pytest
 from datalab.audit.log import AuditLog
 from datalab.errors import RefusedError
 from datalab.home import Home
+from datalab.permits.keys import generate_key, public_key
+from datalab.permits.revocation import sign_revocations
 from federation.errors import WireError
+from federation.node.config import Policy
+from federation.node.facts import Keys, gather
 from federation.node.ledger import Ledger, Spending
+from federation.node.policy import check_not_revoked
 from federation.node.runs import Runs
 from federation.pb import federation_pb2 as pb
 from federation.wire.protocol import MAX_NAME
@@ -61,3 +67,22 @@ def test_a_run_that_has_ended_here_stays_ended_after_a_restart(tmp_path: Path) -
     assert len(Ledger(tmp_path).spendings) == 1
     with pytest.raises(RefusedError, match="has ended here"):
         runs(tmp_path)._approve(pb.Offer(run_id="r"))
+
+
+def test_a_permit_that_is_revoked_while_its_run_goes_on_counts_no_more(tmp_path: Path) -> None:
+    """Each task is judged by the list as it is on the disk then."""
+    key, now = generate_key(), datetime.now(UTC)
+    config = cast("Any", SimpleNamespace(policy=Policy(revocations="revoked.jws")))
+    claims = cast("Any", SimpleNamespace(id="permit-1", issuer="the access body"))
+    keys = Keys(permits=(public_key(key),))
+
+    def task() -> str:
+        return check_not_revoked(claims, gather(tmp_path, config, [], keys, [], now))
+
+    with pytest.raises(RefusedError, match="cannot be read"):
+        task()
+    (tmp_path / "revoked.jws").write_text(sign_revocations(["permit-2"], key, issued=now), encoding="ascii")
+    assert "not on the list" in task()
+    (tmp_path / "revoked.jws").write_text(sign_revocations(["permit-1"], key, issued=now), encoding="ascii")
+    with pytest.raises(RefusedError, match="revoked"):
+        task()
