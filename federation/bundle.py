@@ -22,6 +22,7 @@ MAX_UNPACKED_BYTES = 256 << 20
 MAX_FILES = 2_000
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _LEFT_OUT = frozenset({"__pycache__", ".git", ".venv", "build", "dist"})
+_COMPILED = frozenset({".pyc", ".pyo"})
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ def pack(folder: Path) -> bytes:
     names = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if path.is_file() and not _LEFT_OUT.intersection(path.relative_to(folder).parts) and path.suffix != ".pyc"
+        if path.is_file()
+        and not _LEFT_OUT.intersection(path.relative_to(folder).parts)
+        and path.suffix not in _COMPILED
     )
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as bundle:
@@ -87,6 +90,8 @@ def unpack(bundle: Path, folder: Path) -> App:
                 mode = entry.external_attr >> 28
                 if name.is_absolute() or ".." in name.parts or "\\" in entry.filename or mode not in (0, 8):
                     raise BundleError("The app bundle holds something other than plain files below its own folder.")
+                if "__pycache__" in name.parts or name.suffix in _COMPILED:
+                    raise BundleError("The app bundle holds compiled Python, which nobody who approves it can read.")
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(entry) as source:

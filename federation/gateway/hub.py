@@ -26,10 +26,13 @@ from federation.wire.protocol import (
     MAX_DATASETS,
     MAX_NONCE,
     MAX_REASON,
+    MAX_REFUSED,
     MAX_WAITING_BYTES,
     PROTOCOL_MAJOR,
     PROTOCOL_MINOR,
+    check_offset,
     check_version,
+    first_of,
 )
 from federation.wire.sealed import certificate_evidence, head_document, head_evidence
 
@@ -133,7 +136,7 @@ class Hub:
             VersionError: the node speaks another protocol.
             WireError: the first frame is not a hello that this gateway takes.
         """
-        hello = (await anext(requests)).hello
+        hello = (await first_of(requests)).hello
         check_version(hello.protocol_major, hello.protocol_minor)
         if len(hello.datasets) > MAX_DATASETS:
             raise WireError(f"A node announces at most {MAX_DATASETS} datasets.")
@@ -213,7 +216,7 @@ class Hub:
             WireError: the first frame does not open, or continue, a run of this runner's own name.
         """
         session = RunnerSession(holder)
-        first = await anext(requests)
+        first = await first_of(requests)
         opening, session.takes_more = first.open, first.takes_more
         run = self._continue(opening, session) if opening.continues else self._open(opening, session)
         try:
@@ -346,8 +349,10 @@ class Hub:
             case pb.Reply():
                 self._accept_reply(run, frame, name)
             case pb.Fetch():
+                check_offset(frame.offset)
                 session.answer(frame, lambda fetch: self._chunk_for_node(run, name, fetch))
             case pb.Chunk():
+                check_offset(frame.offset)
                 run.inbox.accept(frame, name)
             case _:
                 raise WireError("A node sends decisions, replies, fetches and chunks after its hello.")
@@ -362,8 +367,10 @@ class Hub:
                 run.accept_task(task)
                 self._pass_on(run, task)
             case pb.Fetch() as fetch:
+                check_offset(fetch.offset)
                 run.runner.answer(fetch, lambda one: run.piece_for_runner(one, self.nodes))
             case pb.Chunk() as chunk:
+                check_offset(chunk.offset)
                 run.inbox.accept(chunk)
             case pb.RunEnd() as end:
                 run.end = end
@@ -397,10 +404,18 @@ class Hub:
 
     def _refused(self, run: Run, refused: pb.ReplyRefused) -> None:
         """Write down that a reply was refused, here or by the runner, and let its node know."""
+        place, session = run.places.get(refused.node), self.nodes.get(refused.node)
+        if place is None:
+            raise WireError("A reply is refused of a node outside the run.")
+        place.refused += 1
+        if place.refused > MAX_REFUSED:  # each is an entry on the disk: no more of them
+            if session is not None:
+                session.cut(WireError(f"More than {MAX_REFUSED} replies of this node to one run were refused."))
+            return
         reason = refused.reason[:MAX_REASON]
         self._record("reply refused", run=run.id, node=refused.node[:63], task=refused.task_id[:64], reason=reason)
-        if refused.node in run.places and refused.node in self.nodes:
-            self.nodes[refused.node].send(pb.ConnectResponse(reply_refused=refused))
+        if session is not None:
+            session.send(pb.ConnectResponse(reply_refused=refused))
 
     async def _chunk_for_node(self, run: Run, name: str, fetch: pb.Fetch) -> Callable[[], bytes]:
         read = await run.piece_for_node(fetch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable
@@ -43,6 +44,7 @@ class Place:
     offer: pb.Offer
     traffic: pb.Traffic = field(default_factory=pb.Traffic)
     decided: bool = False
+    refused: int = 0
     head: pb.AuditHead | None = None
 
 
@@ -95,6 +97,8 @@ class Run:
             raise WireError("A task names another run, a node outside it, or an id that is in use.")
         if len(self.pending) >= MAX_PENDING_TASKS:
             raise WireError(f"More than {MAX_PENDING_TASKS} tasks wait for their replies.")
+        if not 0 < task.ttl < math.inf:
+            raise WireError("A task must say for how many seconds it counts.")
         named = referenced(task.content)
         for sha256, size in named.items():
             self._add_source(sha256, RUNNER)

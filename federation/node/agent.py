@@ -35,7 +35,7 @@ from federation.pb import federation_pb2 as pb
 from federation.pki.keys import ClockError, Credentials
 from federation.sandbox.bubblewrap import confinement
 from federation.wire.channel import mutual_tls_channel
-from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR
+from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR, check_offset
 
 log = structlog.get_logger()
 
@@ -326,9 +326,11 @@ class _Agent:
             case pb.Offer() as offer:
                 self._start(self._runs.consider(offer, self._send))
             case pb.Fetch() as fetch:
+                check_offset(fetch.offset)
                 if (run := self._runs.get(fetch.run_id)) is not None:
                     await self._send(run.serve(fetch))
             case pb.Chunk() as chunk:
+                check_offset(chunk.offset)
                 if (run := self._runs.get(chunk.run_id)) is not None:
                     run.inbox.accept(chunk)
             case pb.RunEnd() as end:

@@ -19,6 +19,7 @@ from datalab.audit.verification import entries, verify
 
 LEDGER_FILE = "ledger.jsonl"
 _ADMITTED = "run admitted"
+_ENDED = "run ended"
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,25 @@ class Ledger:
     def __init__(self, home: Path) -> None:
         self._log = AuditLog(home / LEDGER_FILE)
         self._spendings = list(read_spendings(home))
+        self._ended = {
+            one.details["run"]
+            for one in (entries(home / LEDGER_FILE) if (home / LEDGER_FILE).exists() else ())
+            if isinstance(one, Entry) and one.event == _ENDED
+        }
 
     @property
     def spendings(self) -> tuple[Spending, ...]:
         """All that was spent, the oldest first."""
         return tuple(self._spendings)
+
+    def has_ended(self, run: str) -> bool:
+        """Whether a run that was accepted here has ended: its signed offer may still be shown, and counts no more."""
+        return run in self._ended
+
+    def end(self, run: str) -> None:
+        """Write to the disk that a run has ended."""
+        self._log.append(_ENDED, run=run)
+        self._ended.add(run)
 
     def spend(self, spending: Spending) -> Head:
         """Write a spending to the disk, and return where the ledger stands then."""

@@ -162,6 +162,18 @@ def check_still_permitted(approval: Approval, policy: Policy, now: datetime) -> 
         raise RefusedError("This node's hours have ended while the run went on.")
 
 
+def check_not_revoked(claims: PermitClaims, facts: Facts) -> str:
+    """Return how it is known that the permit with these claims is not revoked; raises RefusedError where it is not."""
+    if facts.policy.revocations is None:
+        return "no list of revoked permits is asked for here"
+    if facts.revocations is None:
+        raise RefusedError("The list of revoked permits cannot be read at this node.")
+    max_age = timedelta(days=facts.policy.revocations_days)
+    found = verify_revocations(facts.revocations, facts.permit_keys, now=facts.now, max_age=max_age)
+    found.check(claims)
+    return f"not on the list of {found.issued.isoformat()}"
+
+
 class _Case:
     """One run and the facts that it is judged by; what clauses share is found once."""
 
@@ -263,14 +275,7 @@ def _permit_app(case: _Case) -> str:
 
 
 def _revocation(case: _Case) -> str:
-    if case.policy.revocations is None:
-        return "no list of revoked permits is asked for here"
-    if case.facts.revocations is None:
-        raise RefusedError("The list of revoked permits cannot be read at this node.")
-    max_age = timedelta(days=case.policy.revocations_days)
-    found = verify_revocations(case.facts.revocations, case.facts.permit_keys, now=case.facts.now, max_age=max_age)
-    found.check(case.claims)
-    return f"not on the list of {found.issued.isoformat()}"
+    return check_not_revoked(case.claims, case.facts)
 
 
 def _user(case: _Case) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 
 from datalab.home import Home
@@ -15,6 +14,7 @@ from federation.pb import federation_pb2 as pb
 from federation.pb import worker_pb2
 from federation.sandbox.bubblewrap import Sandbox, confinement
 from federation.sandbox.limits import Limits
+from federation.sandbox.removal import remove_folder
 from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox, SendFetch
 from federation.wire.pieces import PieceSender
@@ -42,7 +42,7 @@ class NodeRun:
         self._config = config
         self._log = home.log_file(f"run-{offer.run_id}")
         self._folder = home.path / "runs" / offer.run_id
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove_folder(self._folder)
         limit = config.resources.cache_bytes
         self._received = BufferStore(self._folder / "inbox", limit)
         # What the worker left in the outbox is copied here before it is sent: foreign code cannot reach it.
@@ -109,7 +109,7 @@ class NodeRun:
             (started,) = await asyncio.gather(self._starting, return_exceptions=True)
             if isinstance(started, Worker):
                 await started.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        await asyncio.to_thread(remove_folder, self._folder)
 
     async def _start(self, send: SendFetch) -> Worker:
         await self.inbox.ensure(self.offer.app_sha256, send)

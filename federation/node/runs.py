@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 
@@ -14,7 +16,15 @@ from federation.errors import BundleError, FederationError, WireError
 from federation.node.config import NodeConfig
 from federation.node.facts import Keys, gather
 from federation.node.ledger import Ledger, Spending
-from federation.node.policy import HeldDataset, asked_by, check_action, check_still_permitted, decide
+from federation.node.policy import (
+    Facts,
+    HeldDataset,
+    asked_by,
+    check_action,
+    check_not_revoked,
+    check_still_permitted,
+    decide,
+)
 from federation.node.run import NodeRun
 from federation.node.trust import SKEW_TOLERATED, GatewayTrust
 from federation.node.witness import Witness
@@ -23,7 +33,7 @@ from federation.pb import federation_pb2 as pb
 from federation.pki.identity import Holder, Role
 from federation.pki.keys import Credentials
 from federation.pki.seal import OFFER, check_seal
-from federation.wire.protocol import MAX_REASON, check_run_id
+from federation.wire.protocol import MAX_NAME, MAX_REASON, MAX_TASKS_AT_NODE, check_run_id
 from federation.wire.sealed import offer_document
 
 log = structlog.get_logger()
@@ -72,6 +82,7 @@ class Runs:
         self._runs: dict[str, NodeRun] = {}
         # The certificates with which the runners of these runs have signed.
         self._runners: dict[str, Holder] = {}
+        self._waiting: Counter[str] = Counter()
         self._stopping = False
 
     def get(self, run_id: str) -> NodeRun | None:
@@ -96,6 +107,7 @@ class Runs:
         The decision is in the audit log before any of the app's code is here. An offer that is repeated (after a
         reconnection) must be the same in every word.
         """
+        _check_names(offer.dataset, offer.purpose)
         decision = pb.Decision(run_id=check_run_id(offer.run_id), node=self._node, code=pb.DECISION_CODE_ACCEPTED)
         known, started = self._runs.get(offer.run_id), False
         try:
@@ -124,7 +136,16 @@ class Runs:
             self._audit.append("worker started", run=offer.run_id, confined_by=known.confinement)
 
     async def carry_out(self, task: pb.Task, send: Send) -> None:
-        """Run a task through the app, and send its reply or a typed error."""
+        """Run a task through the app, and send its reply or a typed error.
+
+        What is not about an open run, or does not fit in an entry, is answered and leaves nothing in the audit log.
+        """
+        try:
+            self._check_task(task)
+        except (RefusedError, WireError) as error:
+            await send(pb.ConnectRequest(reply=_error(task, pb.TASK_ERROR_CODE_REFUSED, error.what)))
+            return
+        self._waiting[task.run_id] += 1
         try:
             reply = await self._reply(task, send)
         except RefusedError as error:
@@ -134,6 +155,9 @@ class Runs:
         except Exception as error:
             log.error("task failed", run=task.run_id, task=task.task_id, exc_info=error)
             reply = _error(task, pb.TASK_ERROR_CODE_WORKER_LOST, NODE_FAILED)
+        finally:
+            self._waiting[task.run_id] -= 1
+            self._waiting += Counter()  # forgets what is at zero
         self._audit.append(
             "task done",
             run=task.run_id,
@@ -148,6 +172,7 @@ class Runs:
         """End a run's worker, forget its buffers, and exchange last audit heads with the lab."""
         if not await self._drop(end.run_id):
             return
+        self._ledger.end(end.run_id)
         self._audit.append(
             "run ended",
             run=end.run_id,
@@ -197,6 +222,7 @@ class Runs:
         """End every run that the gateway no longer knows: it ended while this node was not connected."""
         for run_id in self._runs.keys() - set(open_runs):
             if await self._drop(run_id):
+                self._ledger.end(run_id)
                 self._audit.append("run ended", run=run_id, outcome="lost")
 
     def cut(self) -> None:
@@ -212,16 +238,20 @@ class Runs:
     def _approve(self, offer: pb.Offer) -> NodeRun:
         if self._stopping:
             raise FederationError("This node is being stopped.")
+        if self._ledger.has_ended(offer.run_id):
+            raise RefusedError("This run has ended here.", next_step="Start another run.")
         if len(self._runs) >= self._config.resources.concurrent_runs:
             raise FederationError("This node is busy: as many runs as its configuration allows are open.")
         runner = self._check_runner(offer)
         now = datetime.now(UTC)
-        facts = gather(self._home.path, self._config, self._held, self._keys, self._ledger.spendings, now)
-        approval = decide(asked_by(offer), facts)
+        approval = decide(asked_by(offer), self._facts(now))
         spent = self._ledger.spend(Spending(offer.run_id, offer.dataset, approval.epsilon, now))
         self._audit.append("run charged", run=offer.run_id, epsilon=str(approval.epsilon), ledger_head=str(spent))
         self._runners[offer.run_id] = runner
         return NodeRun(self._node, offer, approval, self._config, self._home)
+
+    def _facts(self, now: datetime) -> Facts:
+        return gather(self._home.path, self._config, self._held, self._keys, self._ledger.spendings, now)
 
     def _check_runner(self, offer: pb.Offer) -> Holder:
         """Return the runner that has signed this very offer; a gateway cannot make one up."""
@@ -244,6 +274,15 @@ class Runs:
             raise RefusedError("The offer is signed by the runner of another run.")
         return runner
 
+    def _check_task(self, task: pb.Task) -> None:
+        _check_names(task.task_id, task.message_type, task.group_id)
+        if task.run_id not in self._runs:
+            raise RefusedError("This node does not take part in that run.")
+        if not 0 < task.ttl < math.inf:
+            raise WireError("A task must say for how many seconds it counts.")
+        if self._waiting[task.run_id] >= MAX_TASKS_AT_NODE:
+            raise RefusedError(f"More than {MAX_TASKS_AT_NODE} tasks of this run wait at this node.")
+
     async def _reply(self, task: pb.Task, send: Send) -> pb.Reply:
         run = self._runs.get(task.run_id)
         if run is None or not run.started:
@@ -252,6 +291,7 @@ class Runs:
             raise RefusedError("This node is being stopped.")
         check_runner_current(self._runners[task.run_id], datetime.now(UTC))
         check_action(run.approval, task.message_type)
+        check_not_revoked(run.approval.claims, self._facts(datetime.now(UTC)))
         check_still_permitted(run.approval, self._config.policy, datetime.now(UTC))
         seconds = min(task.ttl, self._config.resources.task_seconds)
         return await run.carry_out(task, seconds, lambda fetch: send(pb.ConnectRequest(fetch=fetch)))
@@ -304,6 +344,11 @@ def _same(known: pb.Offer, offer: pb.Offer) -> bool:
     again.audit_head.CopyFrom(known.audit_head)
     again.runner_signature, again.runner_chain_pem = known.runner_signature, known.runner_chain_pem
     return bool(again == known)
+
+
+def _check_names(*names: str) -> None:
+    if any(len(name) > MAX_NAME for name in names):
+        raise WireError(f"An offer or a task has a name of more than {MAX_NAME} characters.")
 
 
 def _error(task: pb.Task, code: pb.TaskErrorCode, message: str) -> pb.Reply:

@@ -69,6 +69,7 @@ class Link:
         self._packs = False
         self._named: set[bytes] = set()
         self._error: FederationError | None = None
+        self._on_lost: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
         self._started: Future[Outgoing] = Future()
 
@@ -122,6 +123,18 @@ class Link:
                 self._changed.wait(left)
         return self.pull(task_ids)
 
+    def on_lost(self, act: Callable[[], None] | None) -> None:
+        """Have ``act`` called once the gateway is gone, at once if it is already; None for nothing any more."""
+        with self._changed:
+            self._on_lost = act
+            if act is not None and self._error is not None:
+                act()
+
+    def check(self) -> None:
+        """Raise RunFailedError if the gateway is gone."""
+        with self._changed:
+            self._check()
+
     def refuse(self, reply: pb.Reply, why: str) -> None:
         """Have the gateway write down that a reply was refused, and its node told."""
         refused = pb.ReplyRefused(run_id=self._opening.run_id, task_id=reply.task_id, node=reply.node, reason=why)
@@ -171,6 +184,8 @@ class Link:
             with self._changed:
                 self._error = error
                 self._changed.notify_all()
+                if self._on_lost is not None:
+                    self._on_lost()
 
     async def _converse(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -18,9 +18,24 @@ from federation.wire.values import DTYPES, check_key, read_values
 FindBuffer = Callable[[bytes], Path]
 WEIGHT = "num-examples"
 """The metric by which Flower's strategies weigh replies."""
+Shapes = Mapping[tuple[str, str], tuple[str, tuple[int, ...]]]
+"""Dtype and shape of the floating-point arrays of a message, by the names of record and array."""
 
 
-def check_reply(sent: pb.RecordDict, reply: pb.RecordDict, find: FindBuffer) -> None:
+def shapes_of(content: pb.RecordDict) -> Shapes:
+    """Return what a reply to ``content`` is compared with.
+
+    Raises:
+        WireError: it has too many arrays, or a key that is not one.
+    """
+    return {
+        (record, name): (array.dtype, tuple(array.shape))
+        for record, name, array in _arrays(content)
+        if array.dtype.startswith("float")
+    }
+
+
+def check_reply(asked: Shapes, reply: pb.RecordDict, find: FindBuffer) -> None:
     """Check that a reply is well formed, and that a strategy can add it up.
 
     Its numbers are finite, metrics included, and its tensors are those that were sent: where the task had a
@@ -29,20 +44,19 @@ def check_reply(sent: pb.RecordDict, reply: pb.RecordDict, find: FindBuffer) -> 
     than no examples.
 
     Args:
-        sent: content of the task.
+        asked: the arrays of the task.
         reply: content of the reply; what it names has arrived.
         find: returns where a buffer lies.
 
     Raises:
         WireError: one of them is not so; the message has no value and no name, for names are the app's own words too.
     """
-    asked = {(record, name): array for record, name, array in _arrays(sent)}
     for record, name, array in _arrays(reply):
         _check_values(array, find)
         before = asked.get((record, name))
-        if before is None or not before.dtype.startswith("float"):
+        if before is None:
             continue
-        if (before.dtype, list(before.shape)) != (array.dtype, list(array.shape)):
+        if before != (array.dtype, tuple(array.shape)):
             raise WireError("An array has another shape or type than the one that was sent.")
     _check_once(entry.key for entry in reply.entries)
     for entry in reply.entries:

@@ -22,7 +22,7 @@ from federation.pb import federation_pb2, records_pb2
 from federation.pb import server_app_pb2 as pb
 from federation.run import flower_id
 from federation.runner.link import Link
-from federation.runner.replies import check_reply
+from federation.runner.replies import Shapes, check_reply, shapes_of
 from federation.runner.watch import Watch, round_of
 from federation.sandbox.bubblewrap import Sandbox, check_sandbox
 from federation.sandbox.guard import Guard
@@ -36,6 +36,9 @@ MAX_DEPTH = 8
 MAX_SAID = 500
 MAX_UNANSWERED = 64
 """Messages for each node that may wait for their replies."""
+MAX_UNANSWERED_TASKS, MAX_UNANSWERED_BYTES = 10_000, 1 << 30
+"""For all nodes together; a message holds up to 1 MiB of small arrays, large ones lie in files."""
+MAX_ROUND_DIGITS = 18
 MAX_WAIT = 86_400 * 365.0
 LIMITS = Limits(
     memory_bytes=max(2 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2),
@@ -52,7 +55,8 @@ class Sent:
 
     message_type: str
     round: str
-    content: records_pb2.RecordDict
+    shapes: Shapes
+    size: int
 
 
 class Stage:
@@ -85,6 +89,7 @@ class Stage:
         self._artifacts = os.open(folder / "artifacts", os.O_RDONLY | os.O_DIRECTORY)
         self._sandbox = Sandbox("bubblewrap", {"app": app, "inbox": inbox}, ("work", folder), limits)
         self._sent: dict[str, Sent] = {}
+        self._sent_bytes = 0
         self._count = 0
         self._idle = time.perf_counter()
         self._start()
@@ -123,12 +128,18 @@ class Stage:
         """
         start.app_folder, start.inbox = self._sandbox.path("app"), self._sandbox.path("inbox")
         start.outbox, start.artifacts = (f"{self._sandbox.path('work')}/{part}" for part in ("outbox", "artifacts"))
+        link.on_lost(self._guard.kill)  # an app that never calls the Grid would not notice
         try:
             self._write(pb.ServerAppRequest(start=start))
             while not self._serve(self._read(), start.nodes, link, watch):
                 pass
-        except (WireError, BrokenPipeError) as error:
-            raise self._lost("it broke its protocol") from error
+        except (WireError, BrokenPipeError, EOFError) as error:
+            link.check()
+            raise self._lost(
+                "it ended by itself" if isinstance(error, EOFError) else "it broke its protocol"
+            ) from error
+        finally:
+            link.on_lost(None)
 
     def close(self) -> None:
         """End the process and all that it started."""
@@ -161,7 +172,9 @@ class Stage:
         """Do what one frame asks for; return whether the app has come to its end."""
         match frame.WhichOneof("frame"):
             case "push":
-                link.push([self._task(task, frame.push.content, nodes) for task in frame.push.tasks])
+                content = frame.push.content
+                shapes, size = shapes_of(content), content.ByteSize()
+                link.push([self._task(task, content, shapes, size, nodes) for task in frame.push.tasks])
             case "wait":
                 self._hand_over(frame.wait, link, watch)
             case "end":
@@ -173,7 +186,12 @@ class Stage:
         return False
 
     def _task(
-        self, said: federation_pb2.Task, content: records_pb2.RecordDict, nodes: Sequence[str]
+        self,
+        said: federation_pb2.Task,
+        content: records_pb2.RecordDict,
+        shapes: Shapes,
+        size: int,
+        nodes: Sequence[str],
     ) -> federation_pb2.Task:
         """Return a task as it goes to its node: of what the process said, only what it may choose."""
         self._count += 1
@@ -189,9 +207,13 @@ class Stage:
             content=content,
             ttl=said.ttl,
         )
+        number = checked_round(content, group)
+        if self._sent_bytes + size > MAX_UNANSWERED_BYTES or len(self._sent) >= MAX_UNANSWERED_TASKS:
+            raise RunFailedError("The app has more messages without a reply than may wait.")
         if len(self._sent) >= MAX_UNANSWERED * len(nodes):
             raise RunFailedError(f"The app has more than {MAX_UNANSWERED} messages for each node without a reply.")
-        self._sent[said.task_id] = Sent(message_type, round_of(content) or group, content)
+        self._sent[said.task_id] = Sent(message_type, number, shapes, size)
+        self._sent_bytes += size
         return task
 
     def _hand_over(self, asked: pb.Await, link: Link, watch: Watch) -> None:
@@ -202,11 +224,11 @@ class Stage:
             raise WireError("The ServerApp's process asked for replies that there cannot be.")
         if asked.poll:
             found = link.pull(asked.task_ids)
-            self._send_replies(_checked(found, {one: self._sent.pop(one) for one in found}, link))
+            self._send_replies(_checked(found, {one: self._answered(one) for one in found}, link))
             return
         limited = asked.HasField("timeout") and asked.timeout < MAX_WAIT
         found = link.wait(asked.task_ids, asked.timeout if limited else None)
-        sent = {one: self._sent.pop(one) for one in asked.task_ids}
+        sent = {one: self._answered(one) for one in asked.task_ids}
         replies = _checked(found, sent, link)
         reasons = {f"{one.node}: {one.error.message}" for one in replies if one.WhichOneof("result") == "error"}
         lost = bool(replies) and all(one.WhichOneof("result") == "error" for one in replies)
@@ -218,6 +240,11 @@ class Stage:
             watch.batch(message_type=first.message_type, number=first.round, replies=replies, seconds=seconds)
         if lost:
             raise RunFailedError("Every node answered with an error.", where="; ".join(sorted(reasons))[:2000])
+
+    def _answered(self, task_id: str) -> Sent:
+        sent = self._sent.pop(task_id)
+        self._sent_bytes -= sent.size
+        return sent
 
     def _send_replies(self, replies: Sequence[federation_pb2.Reply]) -> None:
         for reply in replies:
@@ -242,7 +269,7 @@ class Stage:
         assert self._process.stdout is not None
         frame = read_frame(self._process.stdout, pb.ServerAppResponse)
         if frame is None:
-            raise self._lost("it ended by itself")
+            raise EOFError
         return frame
 
     def _lost(self, why: str) -> RunFailedError:
@@ -261,6 +288,19 @@ class Stage:
         )
 
 
+def checked_round(content: records_pb2.RecordDict, group: str) -> str:
+    """Return the round that a task belongs to, or its group.
+
+    Raises:
+        WireError: it looks like a number and is none, or one that is too long.
+    """
+    number = round_of(content) or group
+    plain = number.isascii() and len(number) <= MAX_ROUND_DIGITS
+    if len(number) > MAX_SAID or (number.isdigit() and not plain):
+        raise WireError("The ServerApp's process sent a task whose round is not a number.")
+    return number
+
+
 def _checked(
     found: Mapping[str, federation_pb2.Reply], sent: Mapping[str, Sent], link: Link
 ) -> list[federation_pb2.Reply]:
@@ -270,7 +310,7 @@ def _checked(
         if reply.WhichOneof("result") != "content":
             continue
         try:
-            check_reply(sent[reply.task_id].content, reply.content, link.received)
+            check_reply(sent[reply.task_id].shapes, reply.content, link.received)
         except WireError as error:
             link.refuse(reply, error.what)
             refused = federation_pb2.TaskError(code=federation_pb2.TASK_ERROR_CODE_BAD_REPLY, message=error.what)

@@ -1,12 +1,16 @@
 """Watches a sandbox from outside: what its processes use together, which limits of each leave open.
 
 A thread looks ten times a second and ends the sandbox beyond a limit. It also keeps the first part of what the sandbox
-says on its stderr, in a log that stays here.
+says on its stderr, in a log that stays here. What cannot be measured is ended as well: nothing runs unwatched.
+
+What it cannot see: the time of children that their parent never waits for, once they have ended; and deleted files that
+are only mapped, or on their way through a local socket.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -15,14 +19,30 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
 
 from federation.sandbox.limits import Limits
+
+if TYPE_CHECKING:
+    from os import _ScandirIterator as Scan
+
+log = structlog.get_logger()
 
 INTERVAL, LONGEST_INTERVAL = 0.1, 2.0
 KILL_SECONDS = 5.0
 LOG_BYTES = 4 << 20
 """What is kept of a sandbox's stderr."""
+MAX_DEPTH = 32
+"""Folders within each other, each of which is held open while it is looked through."""
 _TICKS = os.sysconf("SC_CLK_TCK")
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+"""What opening a folder says that has just been removed, or has become another thing."""
+
+
+class _TooDeepError(Exception):
+    """Folders lie too deep within each other."""
 
 
 class Guard:
@@ -47,6 +67,7 @@ class Guard:
         self._folder = folder
         self._limits = limits
         self._cpu: dict[int, float] = {}
+        self._most_cpu = 0.0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="sandbox-guard", daemon=True)
         self._thread.start()
@@ -56,15 +77,18 @@ class Guard:
 
         The kernel ends all of a namespace with its first process, and calls that one ended only when all others have.
         """
-        found = []
-        for pid in _tree(self._pid):
-            try:
-                found.append(os.pidfd_open(pid))
-            except ProcessLookupError:
-                continue
+        found: list[int] = []
         try:
+            try:
+                for pid in _tree(self._pid):
+                    with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                        found.append(os.pidfd_open(pid))
+            except OSError as error:  # this process has no descriptor left: the first one takes the others along
+                log.error("not every process of a sandbox could be looked up", pid=self._pid, exc_info=error)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self._pid, signal.SIGKILL)
             for process in found:
-                with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(process, signal.SIGKILL)
             deadline = time.monotonic() + KILL_SECONDS
             for process in found:
@@ -81,32 +105,39 @@ class Guard:
         self._thread.join()
 
     def _watch(self) -> None:
+        try:
+            self._look_until_closed()
+        except Exception as error:
+            log.error("a sandbox could not be watched, so it is ended", pid=self._pid, exc_info=error)
+            self.reason = self.reason or "it could not be measured"
+            self.kill()
+        finally:
+            os.close(self._errors)
+
+    def _look_until_closed(self) -> None:
         poller = select.poll()
         poller.register(self._errors, select.POLLIN)
         due, room, opened = time.monotonic() + INTERVAL, LOG_BYTES, True
-        try:
-            with self._log.open("ab", buffering=0) as log:
-                while opened or not self._ended.is_set():
-                    wait = max(0.0, due - time.monotonic())
-                    if opened and poller.poll(0 if self._ended.is_set() else wait * 1000):
-                        said = os.read(self._errors, 1 << 16)
-                        opened = bool(said)
-                        log.write(said[:room])
-                        room = max(0, room - len(said))
-                    elif self._ended.is_set():
-                        return
-                    elif not opened:
-                        self._ended.wait(wait)
-                    if time.monotonic() >= due and self.reason is None and not self._ended.is_set():
-                        began = time.thread_time()
-                        self.reason = self._look()
-                        if self.reason is not None:
-                            self.kill()
-                        # a look that foreign code has made costly does not come as often
-                        pause = min(max(INTERVAL, 10 * (time.thread_time() - began)), LONGEST_INTERVAL)
-                        due = time.monotonic() + pause
-        finally:
-            os.close(self._errors)
+        with self._log.open("ab", buffering=0) as said_file:
+            while opened or not self._ended.is_set():
+                wait = max(0.0, due - time.monotonic())
+                if opened and poller.poll(0 if self._ended.is_set() else wait * 1000):
+                    said = os.read(self._errors, 1 << 16)
+                    opened = bool(said)
+                    said_file.write(said[:room])
+                    room = max(0, room - len(said))
+                elif self._ended.is_set():
+                    return
+                elif not opened:
+                    self._ended.wait(wait)
+                if time.monotonic() >= due and self.reason is None and not self._ended.is_set():
+                    began = time.thread_time()
+                    self.reason = self._look()
+                    if self.reason is not None:
+                        self.kill()
+                    # a look that foreign code has made costly does not come as often
+                    pause = min(max(INTERVAL, 10 * (time.thread_time() - began)), LONGEST_INTERVAL)
+                    due = time.monotonic() + pause
 
     def _look(self) -> str | None:
         """Return which limit is exceeded, or None."""
@@ -114,21 +145,34 @@ class Guard:
         scratch_files, memory = _scratch(processes)
         if memory + sum(_memory(pid) for pid in processes) > self._limits.memory_bytes:
             memory += sum(_share_of_memory(pid) for pid in processes)  # what several share is no longer counted twice
-        for pid in processes:
-            self._cpu[pid] = max(self._cpu.get(pid, 0.0), _cpu_seconds(pid))
         if memory > self._limits.memory_bytes:
             return "it used more memory than it may"
-        if sum(self._cpu.values()) > self._limits.cpu_seconds:
+        if self._cpu_seconds(processes) > self._limits.cpu_seconds:
             return "it used more processor time than it may"
         try:
             files, size = self._written(processes)
-        except PermissionError:
-            return "it hid what it wrote"
+        except (PermissionError, _TooDeepError) as error:
+            deep = isinstance(error, _TooDeepError)
+            return f"it put more than {MAX_DEPTH} folders within each other" if deep else "it hid what it wrote"
         if size > self._limits.disk_bytes:
             return "it wrote more than it may"
         if max(files, scratch_files) > self._limits.files:
             return "it made more files than it may"
         return None
+
+    def _cpu_seconds(self, processes: list[int]) -> float:
+        """Return the processor time of all that has ever run, as far as it has been seen; nothing is counted twice.
+
+        Of two sums the larger one: what was ever seen of each process, and what the living ones have used together with
+        the children that they have waited for. Parents are read first: a child that ends meanwhile is missed once.
+        """
+        living = 0.0
+        for pid in processes:
+            own, children = _cpu_seconds(pid)
+            self._cpu[pid] = max(self._cpu.get(pid, 0.0), own)
+            living += own + children
+        self._most_cpu = max(self._most_cpu, living)
+        return max(self._most_cpu, sum(self._cpu.values()))
 
     def _written(self, processes: list[int]) -> tuple[int, int]:
         """Return how many files are in the writable folder, and their bytes, deleted but open ones included."""
@@ -147,30 +191,57 @@ class Guard:
         return files + len(deleted), size + sum(deleted.values())
 
 
-def _entries(folder: int) -> Iterator[os.stat_result]:
-    """Yield what is below an open folder, which is closed; links are not followed, whatever changes meanwhile."""
+def _entries(top: int) -> Iterator[os.stat_result]:
+    """Yield what is below an open folder, which is closed; links are not followed, whatever changes meanwhile.
+
+    Raises:
+        PermissionError: a folder cannot be read.
+        _TooDeepError: there are more than ``MAX_DEPTH`` folders within each other.
+    """
+    folders = [_opened(top)]
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                try:
-                    found = entry.stat(follow_symlinks=False)
-                    yield found
-                    if stat.S_ISDIR(found.st_mode):
-                        yield from _entries(
-                            os.open(entry.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
-                        )
-                except PermissionError:
-                    raise
-                except OSError:  # it has gone, or is another thing by now; the next look sees that
+        while folders:
+            folder, entries = folders[-1]
+            try:
+                entry = next(entries, None)
+                if entry is None:
+                    _close(*folders.pop())
                     continue
+                found = entry.stat(follow_symlinks=False)
+                yield found
+                if stat.S_ISDIR(found.st_mode):
+                    if len(folders) > MAX_DEPTH:
+                        raise _TooDeepError
+                    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+                    folders.append(_opened(os.open(entry.name, flags, dir_fd=folder)))
+            except OSError as error:
+                if error.errno not in _GONE:
+                    raise
     finally:
+        for one in folders:
+            _close(*one)
+
+
+def _opened(folder: int) -> tuple[int, Scan[str]]:
+    try:
+        return folder, os.scandir(folder)
+    except BaseException:
         os.close(folder)
+        raise
+
+
+def _close(folder: int, entries: Scan[str]) -> None:
+    entries.close()
+    os.close(folder)
 
 
 def _tree(pid: int) -> Iterator[int]:
-    yield pid
-    for child in _children(pid):
-        yield from _tree(child)
+    """Yield a process and all below it, parents first."""
+    waiting = [pid]
+    while waiting:
+        parent = waiting.pop()
+        yield parent
+        waiting += _children(parent)
 
 
 def _children(pid: int) -> Iterator[int]:
@@ -185,39 +256,51 @@ def _children(pid: int) -> Iterator[int]:
 def _memory(pid: int) -> int:
     """Return the bytes of memory of a process that are not a file's: its own, shared and swapped out ones."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+        status = Path(f"/proc/{pid}/status").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "RssShmem:", "VmSwap:"))) << 10
+    return _sum_of(status, b"RssAnon:", b"RssShmem:", b"VmSwap:")
 
 
 def _share_of_memory(pid: int) -> int:
     """As ``_memory``, but a page that several processes share is divided among them (slower: all mappings are read)."""
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return 0
     except PermissionError:  # an agent without CAP_SYS_PTRACE
         return _memory(pid)
-    return sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:", "SwapPss:"))) << 10
+    return _sum_of(rollup, b"Pss_Anon:", b"Pss_Shmem:", b"SwapPss:")
 
 
-def _cpu_seconds(pid: int) -> float:
+def _sum_of(text: bytes, *names: bytes) -> int:
+    """Return the sum of some lines ``name: number kB`` in bytes.
+
+    The kernel ends lines with a line feed and escapes it in a process's name; to ``str.splitlines``, other characters
+    that a process may choose for its name end a line as well.
+    """
+    return sum(int(line.split()[1]) for line in text.split(b"\n") if line.startswith(names)) << 10
+
+
+def _cpu_seconds(pid: int) -> tuple[float, float]:
+    """Return the processor time of a process, and that of the children that it has waited for."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        text = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    fields = text.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+        return 0.0, 0.0
+    fields = text.rpartition(b")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS, (int(fields[13]) + int(fields[14])) / _TICKS
 
 
 def _open_files(pid: int) -> Iterator[os.stat_result]:
     """Yield the open files of a process; none where this process may not look (an agent without CAP_SYS_PTRACE)."""
     try:
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            yield descriptor.stat()
+        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return
+    for descriptor in descriptors:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):  # closed meanwhile
+            yield descriptor.stat()
 
 
 def _scratch(processes: list[int]) -> tuple[int, int]:
@@ -226,6 +309,8 @@ def _scratch(processes: list[int]) -> tuple[int, int]:
     for pid in processes[1:2]:  # the first one inside
         for name in ("tmp", "dev/shm"):
             try:
+                if Path(f"/proc/{pid}/root").samefile("/"):  # without a sandbox they are everybody's
+                    continue
                 found = os.statvfs(f"/proc/{pid}/root/{name}")
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue

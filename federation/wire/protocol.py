@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from collections.abc import AsyncIterator
@@ -167,3 +168,32 @@ def check_version(major: int, minor: int, *, peer: str = "node") -> None:
             f"The {peer} speaks protocol {major}.{minor} and the {here} {PROTOCOL_MAJOR}.{PROTOCOL_MINOR}.",
             next_step=f"Upgrade the {peer if major < PROTOCOL_MAJOR else here}.",
         )
+
+
+MAX_NAME = 500
+"""Characters of a name that a peer gives to something: a dataset, a purpose, a task, a kind of message."""
+MAX_TASKS_AT_NODE = 1_000
+"""Tasks of one run that may wait at a node; more are answered with an error."""
+MAX_REFUSED = 20
+"""Replies of one node in one run that may be refused; its stream ends with the next."""
+HELLO_SECONDS = 30.0
+"""How long a stream may last without its first frame."""
+
+
+def check_offset(offset: int) -> None:
+    """Raise WireError if ``offset`` lies beyond the largest buffer."""
+    if offset > MAX_BUFFER_BYTES:
+        raise WireError(f"A piece of a buffer begins beyond its largest size, {MAX_BUFFER_BYTES} bytes.")
+
+
+async def first_of(frames: AsyncIterator[M]) -> M:
+    """Return the first frame of a stream.
+
+    Raises:
+        WireError: it does not come in time.
+    """
+    try:
+        async with asyncio.timeout(HELLO_SECONDS):
+            return await anext(frames)
+    except TimeoutError:
+        raise WireError(f"The stream had no first frame for {HELLO_SECONDS:.0f} seconds.") from None

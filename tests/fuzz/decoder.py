@@ -14,7 +14,7 @@ import atheris
 with atheris.instrument_imports(include=["federation"]):
     from federation.errors import WireError
     from federation.flower.records import decode_records
-    from federation.runner.replies import check_reply
+    from federation.runner.replies import check_reply, shapes_of
     from federation.wire.pieces import piece_of
     from federation.wire.protocol import check_run_id, check_version, referenced
     from federation.wire.values import decode_config
@@ -22,9 +22,6 @@ with atheris.instrument_imports(include=["federation"]):
 from google.protobuf.message import DecodeError
 
 from federation.pb import federation_pb2 as pb
-from federation.pb import records_pb2
-
-EMPTY = records_pb2.RecordDict()
 
 
 def _no_file(sha256: bytes) -> Path:
@@ -56,7 +53,7 @@ def _hello(frame: object) -> None:
 def _records(frame: object) -> None:
     if isinstance(frame, pb.Task | pb.Reply):
         list(referenced(frame.content))
-        check_reply(EMPTY, frame.content, _no_file)
+        check_reply(shapes_of(frame.content), frame.content, _no_file)
         decode_records(frame.content, _no_buffer)
 
 

@@ -57,6 +57,14 @@ def test_tricks_with_paths_are_refused(tmp_path: Path, entry: tuple[str | zipfil
     assert not (tmp_path / "deep" / "escaped.py").exists()
 
 
+@pytest.mark.parametrize("name", ["echo/__pycache__/x.cpython-312.pyc", "echo/x.pyc", "x.pyo", "__pycache__/x.py"])
+def test_compiled_python_is_refused(tmp_path: Path, name: str) -> None:
+    bundle = write_bundle(tmp_path / "bundle.zip", (name, "x"))
+    with pytest.raises(BundleError, match="compiled Python"):
+        unpack(bundle, tmp_path / "app")
+    assert not (tmp_path / "app" / name).exists()
+
+
 def test_what_is_not_a_zip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bundle.zip").write_bytes(b"PK but not a zip")
     with pytest.raises(BundleError, match="cannot be unpacked"):

@@ -11,7 +11,7 @@ import pytest
 
 from federation.errors import WireError
 from federation.pb import records_pb2 as pb
-from federation.runner.replies import check_reply
+from federation.runner.replies import check_reply, shapes_of
 
 
 def content(values: np.ndarray[Any, Any], folder: Path | None = None, **changes: Any) -> pb.RecordDict:
@@ -40,7 +40,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
 
 
 def check(sent: pb.RecordDict, reply: pb.RecordDict, folder: Path | None) -> None:
-    check_reply(sent, reply, lambda sha256: (folder or Path("/nowhere")) / sha256.hex())
+    check_reply(shapes_of(sent), reply, lambda sha256: (folder or Path("/nowhere")) / sha256.hex())
 
 
 SENT = np.arange(6, dtype=np.float32).reshape(2, 3)

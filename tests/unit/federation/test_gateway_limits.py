@@ -1,0 +1,78 @@
+"""What a peer cannot make the gateway do: write without end, wait without end, or take numbers that are none."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from datalab.audit.chain import Head
+from federation.errors import WireError
+from federation.gateway.hub import Hub
+from federation.gateway.run import Run
+from federation.gateway.session import Session
+from federation.pb import federation_pb2 as pb
+from federation.pki.identity import Holder, Identity, Role
+from federation.wire import protocol
+from federation.wire.protocol import MAX_BUFFER_BYTES, MAX_REFUSED, check_offset, first_of
+
+UNUSED = cast("Any", None)
+
+
+def holder(role: Role, name: str) -> Holder:
+    now = datetime.now(UTC)
+    return Holder(Identity("datalab.test", role, name), "00", now, now, "")
+
+
+def opened(folder: Path) -> Run:
+    place = pb.RunOpen.Place(node="oslo", offer=pb.Offer(run_id="r", app_sha256=bytes(32)))
+    return Run(pb.RunOpen(run_id="r", places=[place]), Session(holder(Role.RUNNER, "r")), folder)
+
+
+def test_refused_replies_are_written_down_so_often_and_then_the_stream_is_cut(tmp_path: Path) -> None:
+    written: list[str] = []
+
+    def record(event: str, **_: Any) -> Head:
+        written.append(event)
+        return Head(len(written), "0" * 64)
+
+    async def flood() -> bool:
+        hub, run = Hub(tmp_path, UNUSED, record, UNUSED), opened(tmp_path)
+        hub.runs["r"], hub.nodes["oslo"] = run, Session(holder(Role.NODE, "oslo"))
+        for number in range(5 * MAX_REFUSED):
+            hub._accept_reply(run, pb.Reply(run_id="r", task_id=str(number)), "oslo")
+        return hub.nodes["oslo"]._cut.done()
+
+    assert asyncio.run(flood())
+    assert written == ["reply refused"] * MAX_REFUSED
+
+
+@pytest.mark.parametrize("ttl", [math.nan, math.inf, 0.0, -1.0])
+def test_a_task_must_say_how_long_it_counts(tmp_path: Path, ttl: float) -> None:
+    async def give() -> None:
+        opened(tmp_path).accept_task(pb.Task(run_id="r", node="oslo", task_id="1", ttl=ttl))
+
+    with pytest.raises(WireError, match="seconds"):
+        asyncio.run(give())
+
+
+def test_no_piece_begins_beyond_the_largest_buffer() -> None:
+    check_offset(MAX_BUFFER_BYTES)
+    with pytest.raises(WireError, match="beyond"):
+        check_offset(1 << 63)
+
+
+def test_a_stream_without_a_hello_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HELLO_SECONDS", 0.05)
+
+    async def silent() -> AsyncIterator[pb.ConnectRequest]:
+        await asyncio.Event().wait()
+        yield pb.ConnectRequest()
+
+    with pytest.raises(WireError, match="no first frame"):
+        asyncio.run(first_of(silent()))
