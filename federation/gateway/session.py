@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 DRAIN_SECONDS = 10.0
 """How long a stream whose peer has closed its side is kept for what still waits to be sent."""
+WRITTEN_SECONDS = 0.3
+"""How long a stream that is cut waits for the frame that is being written."""
 STALLED_SECONDS = 120.0
 """How long a peer may take for one frame before its stream is ended."""
 
@@ -49,6 +51,7 @@ class Session(Generic[Incoming, Outgoing]):
         self._queue: asyncio.Queue[Outgoing | Callable[[], bytes]] = asyncio.Queue()
         self.waiting_bytes = 0
         self.strays = 0
+        self._writing = asyncio.Lock()
         self.takes_more = False
         self._cut: asyncio.Future[DatalabError] = asyncio.get_running_loop().create_future()
         self._answers: set[asyncio.Task[None]] = set()
@@ -100,6 +103,7 @@ class Session(Generic[Incoming, Outgoing]):
             waiting: set[asyncio.Future[Any]] = {reader, writer, self._cut}
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if self._cut.done():
+                await self._written()
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(self._cut.result()))
             for task in (reader, writer):
                 if task.done() and (error := task.exception()) is not None:
@@ -109,6 +113,11 @@ class Session(Generic[Incoming, Outgoing]):
         finally:
             for task in (reader, writer, *self._answers):
                 task.cancel()
+
+    async def _written(self) -> None:
+        """Wait a moment for the frame that is being written: a stream cannot be ended with a reason before."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._writing.acquire(), WRITTEN_SECONDS)
 
     async def _drain(self) -> None:
         """Send what still waits for a peer that has closed its own side."""
@@ -124,7 +133,7 @@ class Session(Generic[Incoming, Outgoing]):
                 waiting.append(self._queue.get_nowait())
             for frame in packed(waiting):
                 try:
-                    async with asyncio.timeout(STALLED_SECONDS):
+                    async with asyncio.timeout(STALLED_SECONDS), self._writing:
                         await context.write(frame() if callable(frame) else frame)
                 except TimeoutError:
                     raise WireError(f"The peer has taken nothing for {STALLED_SECONDS:.0f} seconds.") from None

@@ -56,9 +56,12 @@ def people(lab: Home) -> dict[Role, Person]:
     return {role: settle(lab, name, role) for role, name in named.items()}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Chromium as the system has it; nothing is downloaded."""
+    """Chromium as the system has it; nothing is downloaded.
+
+    For one module at a time: while playwright runs, this thread has an event loop, and no other test can make one.
+    """
     path = shutil.which("chromium")
     assert path is not None, "the browser tests need chromium: apt-get install chromium"
     with sync_playwright() as playwright:

@@ -19,6 +19,8 @@ from tests.integration.federation.conftest import HOSTILE
 from tests.integration.sandbox.conftest import MEMORY, NODE, PROCESSES
 from tests.support.federation import Federation
 
+pytestmark = pytest.mark.slow
+
 
 def attempt(federation: Federation, what: str, *targets: str, **more: Any) -> list[str]:
     """Return what came of an attempt on each target."""

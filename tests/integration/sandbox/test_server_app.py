@@ -22,6 +22,8 @@ from tests.integration.federation.test_faults import eventually
 from tests.integration.sandbox.conftest import DISK, MEMORY, NODE, PROCESSES
 from tests.support.federation import Federation
 
+pytestmark = pytest.mark.slow
+
 LIMITS = Limits(memory_bytes=MEMORY, processes=PROCESSES, cpu_seconds=8, disk_bytes=DISK, files=10_000)
 
 
