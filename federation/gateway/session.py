@@ -107,6 +107,7 @@ class Session(Generic[Incoming, Outgoing]):
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(self._cut.result()))
             for task in (reader, writer):
                 if task.done() and (error := task.exception()) is not None:
+                    await self._written()
                     raise error
             if reader.done() and not writer.done():
                 await self._drain()
