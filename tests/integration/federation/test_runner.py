@@ -37,6 +37,7 @@ def of_run(log: Path, run: str, name: str) -> list[dict[str, Any]]:
     return [one for one in events(log) if one["event"] == name and one["details"].get("run") == run]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alone", [0.005], indirect=True)
 def test_a_run_that_outlives_its_runners_certificate_loses_nothing(alone: Federation) -> None:
     """Certificates last 18 seconds; transfers that a slow line stretches beyond that go on all the time.
