@@ -63,13 +63,13 @@ def test_a_run_that_outlives_its_runners_certificate_loses_nothing(alone: Federa
                 cuts.append(event)
                 proxy.cut()
 
-        config: dict[str, ConfigValue] = {"bytes": LARGE, "num-server-rounds": 20, "noise": True}
+        config: dict[str, ConfigValue] = {"bytes": LARGE, "num-server-rounds": 26, "noise": True}
         run = alone.run(["oslo", "bergen"], config=config, run_id="long", while_running=cut)
     assert cuts
     assert all("loss" in node for node in batches[-1]["nodes"].values()), "the node was back in the end"
     model = np.load(run.artifacts / "model.npy")
     noise = np.random.default_rng(0).standard_normal(LARGE // 4, dtype=np.float32)
-    np.testing.assert_allclose(model, noise + 20, atol=1e-4)
+    np.testing.assert_allclose(model, noise + 26, atol=1e-4)
     renewals = [one["details"]["serial"] for one in of_run(log, "long", "runner renewed")]
     (opened,), (closed,) = of_run(log, "long", "run opened"), of_run(log, "long", "run closed")
     assert (when(closed) - when(opened)).total_seconds() > 18, "it did outlive the first certificate"
