@@ -23,7 +23,7 @@ demo: env
 	@$(BIN)/datalab demo $(DEMO_ARGS)
 
 test: env
-	$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(TEST_ARGS)
 
 # What takes minutes: a machine with systemd and a node from its bundle, sandboxes as an ordinary user, axe on every page.
 test-slow: env
