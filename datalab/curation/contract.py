@@ -1,8 +1,9 @@
 """A data contract as Datalab uses it: the export that a holder makes, and the harmonised table that comes out of it.
 
 A contract is an Open Data Contract Standard v3 file with two schema objects, ``export`` and ``harmonised``. From the
-standard come names, types (``integer``, ``number``, ``string``), ``required``, code lists (``enum``), ranges
-(``logicalTypeOptions`` with ``minimum`` and ``maximum``), ``transformLogic`` (an SQL expression over the columns of the
+standard come names, types (``integer``, ``number``, ``string`` and, in the export, ``date``), ``required``, code lists
+(``enum``), ranges (``logicalTypeOptions`` with ``minimum`` and ``maximum``), how dates are written (``format`` there,
+``yyyy-MM-dd`` unless it is said), ``transformLogic`` (an SQL expression over the columns of the
 export) and ``quality`` rules (type ``library``, metrics ``nullValues`` and ``rowCount``). What the standard has no word
 for is said in custom properties:
 
@@ -13,6 +14,8 @@ Custom property                 Stands at              Meaning
 ``datalab.onReject``            contract               ``continue`` (default): the other rows go on; ``stop``: none does
 ``datalab.delimiter``           export                 ``,`` (default), ``;``, ``|`` or a tab
 ``datalab.header``              export                 whether the first record names the columns; default true
+``datalab.encoding``            export                 ``utf-8`` (default), ``iso-8859-1`` or ``windows-1252``
+``datalab.decimal``             export                 ``.`` (default) or ``,``; thousands are never set apart
 ``datalab.missing``             export                 texts that mean "no value", besides an empty field
 ``datalab.kAnonymity``          export                 ``k`` and ``quasiIdentifiers`` (columns of the export)
 ``datalab.unit``                any column             unit of the values
@@ -25,6 +28,7 @@ Custom property                 Stands at              Meaning
 =============================== ====================== ================================================================
 
 Spaces around a value do not count. An ``integer`` may be written with zero decimals (``63.0``), as table programs do.
+A file may be packed with gzip. One date less another is a number of days.
 
 Any other ``datalab.*`` property is an error. So is a key of the standard that Datalab would not carry out.
 """
@@ -32,24 +36,41 @@ Any other ``datalab.*`` property is an error. So is a key of the standard that D
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
 from datalab.curation.expressions import Expression
+from datalab.curation.source import Encoding
 
-Type = Literal["integer", "number", "string"]
+Type = Literal["integer", "number", "string", "date"]
 Code = str | int | float
+Bound = float | date
+DATE_FORMATS = {
+    "yyyy-MM-dd": "%Y-%m-%d",
+    "yyyyMMdd": "%Y%m%d",
+    "dd.MM.yyyy": "%d.%m.%Y",
+    "dd/MM/yyyy": "%d/%m/%Y",
+    "dd-MM-yyyy": "%d-%m-%Y",
+    "MM/dd/yyyy": "%m/%d/%Y",
+}
+"""How exports write dates: the standard's pattern, and DuckDB's. Years of two digits are not among them."""
 
 
 @dataclass(frozen=True)
 class Domain:
-    """The values that a column may take; None or an empty list where the contract sets no bound."""
+    """The values that a column may take; None or an empty list where the contract sets no bound.
+
+    Attributes:
+        format: how a date is written, one of ``DATE_FORMATS``.
+    """
 
     type: Type
     required: bool = False
     codes: tuple[Code, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: Bound | None = None
+    maximum: Bound | None = None
+    format: str = "yyyy-MM-dd"
 
 
 @dataclass(frozen=True)
@@ -79,6 +100,8 @@ class Export:
     columns: tuple[ExportColumn, ...]
     delimiter: str = ","
     header: bool = True
+    encoding: Encoding = "utf-8"
+    decimal: str = "."
     missing: tuple[str, ...] = ()
     k: int = 1
     quasi_identifiers: tuple[str, ...] = ()

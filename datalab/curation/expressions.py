@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 FUNCTIONS = frozenset({
     "+", "-", "*", "/", "%",
-    "abs", "ceil", "exp", "floor", "greatest", "least", "ln", "nullif", "round", "sqrt",
+    "abs", "ceil", "exp", "floor", "greatest", "least", "ln", "nullif", "round", "sqrt", "year",
 })  # fmt: skip
-TYPES = frozenset({"BIGINT", "BOOLEAN", "DOUBLE", "INTEGER", "VARCHAR"})
+TYPES = frozenset({"BIGINT", "BOOLEAN", "DATE", "DOUBLE", "INTEGER", "VARCHAR"})
 CONSTANTS = TYPES | {"DECIMAL", "HUGEINT", "NULL"}
 OPERATORS = frozenset({
     "COMPARE_IN", "COMPARE_NOT_IN", "OPERATOR_COALESCE", "OPERATOR_IS_NOT_NULL", "OPERATOR_IS_NULL", "OPERATOR_NOT",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from datalab.curation.odcs import PREFIX, Document, Key
+from datalab.curation.source import Encoding
 from datalab.errors import BadInputError
 
 
@@ -39,6 +40,8 @@ class OfExport(Extensions):
 
     delimiter: Annotated[str, Field(pattern=r"^[,;|\t]$")] = ","
     header: bool = True
+    encoding: Encoding = "utf-8"
+    decimal: Literal[".", ","] = "."
     missing: list[str] = []
     k_anonymity: KAnonymity | None = None
 

@@ -39,7 +39,7 @@ def read_layout(contract: Contract, raw: Path, *, prepared: bool) -> Layout:
     delimiter = "," if prepared else export.delimiter
     if not (export.header or prepared):
         return Layout(delimiter, export.columns, skip=0, lines=0)
-    names, skip, lines = read_header(raw, delimiter)
+    names, skip, lines = read_header(raw, delimiter, "utf-8" if prepared else export.encoding)
     by_header = {column.header: column for column in export.columns}
     if not by_header.keys() & set(names):  # most likely data, which must not be told as names of columns
         return Layout(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any, cast, get_args
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from datalab.curation.contract import (
+    DATE_FORMATS,
+    Bound,
     Code,
     Contract,
     Domain,
@@ -37,6 +40,12 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TYPES = get_args(Type)
+_OPTIONS: dict[Type, set[str]] = {
+    "integer": {"minimum", "maximum"},
+    "number": {"minimum", "maximum"},
+    "string": set(),
+    "date": {"minimum", "maximum", "format"},
+}
 _TOLD = {  # keys of a property that Datalab either uses or may leave to the reader
     "name", "businessName", "description", "tags", "classification", "physicalType", "logicalType", "required",
     "logicalTypeOptions", "enum", "customProperties", "transformDescription",
@@ -92,6 +101,12 @@ def _export(document: Document, at: int) -> Export:
         for index, entry in _properties(document, at)
     )
     _unique(document, at, (column.header for column in columns), "physicalName")
+    if own.decimal == own.delimiter:
+        raise BadInputError(
+            "The decimal comma and the delimiter are the same.",
+            where=document.where("schema", at, "customProperties"),
+            next_step="Files with decimal commas have another datalab.delimiter, most often ;.",
+        )
     k = 1
     quasi_identifiers: tuple[str, ...] = ()
     if own.k_anonymity is not None:
@@ -102,6 +117,8 @@ def _export(document: Document, at: int) -> Export:
         columns=columns,
         delimiter=own.delimiter,
         header=own.header,
+        encoding=own.encoding,
+        decimal=own.decimal,
         missing=tuple(own.missing),
         k=k,
         quasi_identifiers=quasi_identifiers,
@@ -113,7 +130,8 @@ def _export_column(document: Document, keys: tuple[Key, ...], entry: dict[str, A
     own = read_extensions(document, OfExportColumn, *keys)
     domain = _domain(document, keys, entry)
     band = own.deidentify.band if isinstance(own.deidentify, Band) else None
-    if band is not None and (domain.type != "integer" or domain.minimum is None or domain.minimum < 0 or domain.codes):
+    from_zero = isinstance(domain.minimum, int | float) and domain.minimum >= 0
+    if band is not None and (domain.type != "integer" or domain.codes or not from_zero):
         raise BadInputError(
             f"The column {entry['name']} cannot be prepared in bands.",
             where=document.where(*keys),
@@ -144,7 +162,7 @@ def _harmonised(document: Document, at: int, export: Export, parser: DuckDBPyCon
             name=entry["name"],
             unit=extensions.unit,
             description=_text(entry, "description"),
-            domain=_domain(document, keys, entry),
+            domain=_harmonised_domain(document, keys, entry),
             expression=_transform(document, keys, entry, readable, parser),
         )
         columns.append(column)
@@ -188,6 +206,17 @@ def _transform(
     return parse_expression(parser, entry["transformLogic"], readable, where=where)
 
 
+def _harmonised_domain(document: Document, keys: tuple[Key, ...], entry: dict[str, Any]) -> Domain:
+    domain = _domain(document, keys, entry)
+    if domain.type == "date":
+        raise BadInputError(
+            f"The harmonised column {entry['name']} is a date, which no model trains on.",
+            where=document.where(*keys, "logicalType"),
+            next_step="Compute a number from it: one date less another is a number of days.",
+        )
+    return domain
+
+
 def _domain(document: Document, keys: tuple[Key, ...], entry: dict[str, Any]) -> Domain:
     kind: str = entry.get("logicalType", "")
     if kind not in _TYPES:
@@ -197,15 +226,22 @@ def _domain(document: Document, keys: tuple[Key, ...], entry: dict[str, Any]) ->
             next_step=f"Use one of {', '.join(_TYPES)}.",
         )
     options = entry.get("logicalTypeOptions", {})
-    unknown = sorted(set(options) - ({"minimum", "maximum"} if kind != "string" else set()))
+    unknown = sorted(set(options) - _OPTIONS[cast("Type", kind)])
     if unknown:
         raise BadInputError(
             f"The option {unknown[0]} of {entry['name']} is not one that Datalab checks.",
             where=document.where(*keys, "logicalTypeOptions"),
-            next_step="Numbers may have minimum and maximum; texts a code list (enum).",
+            next_step="Numbers and dates may have minimum and maximum; dates a format; texts a code list (enum).",
+        )
+    written = options.get("format", "yyyy-MM-dd")
+    if written not in DATE_FORMATS:
+        raise BadInputError(
+            f"The dates of {entry['name']} are in a format that Datalab does not read.",
+            where=document.where(*keys, "logicalTypeOptions", "format"),
+            next_step=f"Use one of {', '.join(DATE_FORMATS)}.",
         )
     codes: tuple[Code, ...] = tuple(code["value"] for code in entry.get("enum", []))
-    right = {"integer": (int,), "number": (int, float), "string": (str,)}[kind]
+    right = {"integer": (int,), "number": (int, float), "string": (str,), "date": ()}[kind]
     if any(isinstance(code, bool) or not isinstance(code, right) for code in codes):
         raise BadInputError(
             f"A code of {entry['name']} is not of its type, {kind}.",
@@ -216,9 +252,26 @@ def _domain(document: Document, keys: tuple[Key, ...], entry: dict[str, Any]) ->
         type=cast("Type", kind),
         required=entry.get("required", False),
         codes=codes,
-        minimum=options.get("minimum"),
-        maximum=options.get("maximum"),
+        minimum=_bound(document, keys, kind, options, "minimum"),
+        maximum=_bound(document, keys, kind, options, "maximum"),
+        format=written,
     )
+
+
+def _bound(
+    document: Document, keys: tuple[Key, ...], kind: str, options: dict[str, Any], which: Literal["minimum", "maximum"]
+) -> Bound | None:
+    value = options.get(which)
+    if value is None or kind != "date":
+        return value
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise BadInputError(
+            f"The {which} is not a date.",
+            where=document.where(*keys, "logicalTypeOptions", which),
+            next_step='Write it in quotes as "2026-12-31".',
+        ) from None
 
 
 def _quality(document: Document, keys: tuple[Key, ...], part: dict[str, Any], column: str | None) -> list[QualityRule]:

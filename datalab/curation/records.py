@@ -2,20 +2,20 @@
 
 One pass over the raw file counts its records, notes the physical line that each starts on, digests the file, and sets
 apart the records that no reader could take: a wrong number of fields, a stray or unclosed quote, a lone carriage
-return, bytes that are not UTF-8. All others go to a clean copy (UTF-8, LF, no header) that DuckDB then reads strictly.
-A stray quote costs its own line only: the search goes on at the next one, where a reader would swallow rows up to the
-next quote.
+return, bytes that the encoding does not know. All others go to a clean copy (UTF-8, LF, no header) that DuckDB then
+reads strictly. A stray quote costs its own line only: the search goes on at the next one, where a reader would swallow
+rows up to the next quote.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from datalab.curation.source import Encoding, Source, open_source
 from datalab.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ WINDOW = 256 * 1024
 
 _AFTER_STRAY = 4096
 """Bytes looked at after a stray quote: few, as where there is one there are often many."""
-
-_NOT_CSV = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"PAR1": "Parquet", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
-_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -64,60 +61,62 @@ class Records:
     sha256: str = ""
 
 
-def read_header(raw: Path, delimiter: str) -> tuple[list[str], int, int]:
-    """Return the fields of the first record, its length in bytes, and the physical lines it takes.
+def read_header(raw: Path, delimiter: str, encoding: Encoding = "utf-8") -> tuple[list[str], int, int]:
+    """Return the fields of the first record, its length in bytes of UTF-8, and the physical lines it takes.
 
     Raises:
-        BadInputError: the file is compressed or not text, or its first record has no end.
+        BadInputError: the file is not text, or its first record has no end.
     """
-    with raw.open("rb") as file:
-        head = file.read(WINDOW)
-    _check_kind(head, raw)
-    text = head.decode("utf-8-sig", errors="replace")
+    with open_source(raw, encoding) as source:
+        head = _read(source)
+    text = head.decode(errors="replace")
     lines = io.StringIO(text, newline="").readlines()
     reader = csv.reader(lines, delimiter=delimiter)
     try:
         names = next(reader, [])
     except csv.Error:
         names = ["\ufffd"]
-    length = len("".join(lines[: reader.line_num]).encode()) + (len(_BOM) if head.startswith(_BOM) else 0)
-    if "\ufffd" in "".join(names) or (length >= WINDOW and len(head) == WINDOW):
+    length = len("".join(lines[: reader.line_num]).encode())
+    if {"\ufffd", "\0"} & set("".join(names)) or (length >= WINDOW and len(head) == WINDOW):
         raise BadInputError(
-            "The first record does not name columns in UTF-8.",
+            f"The first record does not name columns in {encoding.upper()}.",
             where=f"{raw.name}, line 1",
-            next_step="Export the file as UTF-8 text, with the column names in the first line.",
+            next_step="Set the contract's datalab.encoding to that of the file, or export it as UTF-8 text, with the "
+            "column names in the first line.",
         )
     return [name.strip() for name in names], length, reader.line_num
 
 
-def scan(raw: Path, clean: Path, *, delimiter: str, fields: int, skip: int = 0, lines_before: int = 0) -> Records:
+def scan(
+    raw: Path,
+    clean: Path,
+    *,
+    delimiter: str,
+    fields: int,
+    skip: int = 0,
+    lines_before: int = 0,
+    encoding: Encoding = "utf-8",
+) -> Records:
     """Write the readable records of ``raw`` to ``clean`` and say where all of them are.
 
     Args:
-        raw: a plain CSV file.
+        raw: a CSV file, plain or gzip.
         clean: the copy to write.
         delimiter: one ASCII character.
         fields: how many fields a record has.
-        skip: bytes of the header record, and
+        skip: bytes of UTF-8 of the header record, and
         lines_before: the physical lines it takes.
+        encoding: of the raw file.
 
     Raises:
-        BadInputError: the file is compressed or not text, or has a record longer than 256 KiB.
+        BadInputError: the file is not text, its gzip is cut off or damaged, or it has a record longer than 256 KiB.
     """
-    digest = hashlib.sha256()
     found = Records()
     pass_ = _Pass(found, ord(delimiter), fields, lines_before + 1)
-    with raw.open("rb") as source, clean.open("wb") as target:
-        head = source.read(skip)
-        digest.update(head)
-        rest = source.read(WINDOW)
-        digest.update(rest)
-        _check_kind(head + rest, raw)
-        if not skip:
-            rest = rest.removeprefix(_BOM)
+    with open_source(raw, encoding) as source, clean.open("wb") as target:
+        rest = _read(source, skip + WINDOW)[skip:]
         while True:
             chunk = source.read(WINDOW)
-            digest.update(chunk)
             rest = pass_.take(rest, target, last=not chunk)
             if not chunk:
                 break
@@ -128,18 +127,17 @@ def scan(raw: Path, clean: Path, *, delimiter: str, fields: int, skip: int = 0, 
                     next_step="Look at that line: most often a quote is not closed, or line ends are missing.",
                 )
             rest += chunk
-    found.sha256 = digest.hexdigest()
+        found.sha256 = source.sha256
     return found
 
 
-def _check_kind(head: bytes, raw: Path) -> None:
-    for magic, kind in _NOT_CSV.items():
-        if head.startswith(magic):
-            raise BadInputError(
-                f"The file is {kind}; only plain CSV text in UTF-8 is taken.",
-                where=raw.name,
-                next_step="Unpack or convert it first, and compare its checksum with the sender's.",
-            )
+def _read(source: Source, size: int = WINDOW) -> bytes:
+    """Read ``size`` bytes, or all that there are."""
+    parts = []
+    while size and (part := source.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
 
 
 class _Pass:

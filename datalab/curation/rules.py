@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
-from datalab.curation.contract import Contract, Domain, ExportColumn
+from datalab.curation.contract import DATE_FORMATS, Bound, Contract, Domain, ExportColumn
 from datalab.curation.database import identifier, literal
 from datalab.curation.layout import Layout
 
-SQL_TYPES = {"integer": "BIGINT", "number": "DOUBLE", "string": "VARCHAR"}
+SQL_TYPES = {"integer": "BIGINT", "number": "DOUBLE", "string": "VARCHAR", "date": "DATE"}
 
 _INTEGER = r"[+-]?[0-9]+([.]0*)?"
 _NUMBER = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
@@ -23,6 +24,7 @@ class _Field:
     index: int
     column: ExportColumn
     prepared: bool
+    decimal: str
 
     @property
     def raw(self) -> str:
@@ -35,6 +37,11 @@ class _Field:
     @property
     def value(self) -> str:
         return f"v{self.index}"
+
+    @property
+    def number(self) -> str:
+        """The text with a decimal point; where the contract says a comma, a point is no part of a number."""
+        return self.text if self.decimal == "." or self.prepared else f"translate({self.text}, ',.', '.,')"
 
     @property
     def width(self) -> int | None:
@@ -55,7 +62,7 @@ def checked_rows(contract: Contract, clean: Path, layout: Layout, *, prepared: b
     """
     source = {column.name: f"c{index}" for index, column in enumerate(layout.fields) if column is not None}
     columns = contract.export.arriving(prepared=prepared)
-    fields = [_Field(index, column, prepared) for index, column in enumerate(columns)]
+    fields = [_Field(index, column, prepared, contract.export.decimal) for index, column in enumerate(columns)]
     raws = [f"{_raw(source.get(field.column.name))} AS {field.raw}" for field in fields]
     markers = ", ".join(literal(marker) for marker in contract.export.missing)
     texts = [
@@ -109,10 +116,14 @@ def outside(value: str, domain: Domain, *, reach: float = 0) -> list[tuple[str, 
         codes = ", ".join(literal(code) if isinstance(code, str) else repr(code) for code in domain.codes)
         found.append((f"{value} NOT IN ({codes})", "code list"))
     if domain.minimum is not None:
-        found.append((f"{value} < {domain.minimum - reach!r}", "range"))
+        found.append((f"{value} < {_bound(domain.minimum, -reach)}", "range"))
     if domain.maximum is not None:
-        found.append((f"{value} > {domain.maximum + reach!r}", "range"))
+        found.append((f"{value} > {_bound(domain.maximum, reach)}", "range"))
     return found
+
+
+def _bound(bound: Bound, reach: float) -> str:
+    return f"DATE '{bound}'" if isinstance(bound, date) else repr(bound + reach)
 
 
 def _raw(source: str | None) -> str:
@@ -126,11 +137,21 @@ def _typed(field: _Field) -> str:
         return _middle_of_band(text, field.width)
     if kind == "string":
         return text
+    if kind == "date":
+        return _date(text, "yyyy-MM-dd" if field.prepared else field.column.domain.format)
+    text = field.number
     cast = f"TRY_CAST({text} AS {SQL_TYPES[kind]})"
     if kind == "number":
         return f"CASE WHEN isfinite({cast}) AND NOT contains({text}, '_') THEN {cast} END"
     # The comparison spares most values the regular expression.
     return f"CASE WHEN {cast}::VARCHAR = {text} OR regexp_full_match({text}, '{_INTEGER}') THEN {cast} END"
+
+
+def _date(text: str, written: str) -> str:
+    """Read a date that is written just so: with its zeros, and none that the calendar does not have."""
+    pattern = literal(DATE_FORMATS[written])
+    day = f"try_strptime({text}, {pattern})"
+    return f"CASE WHEN strftime({day}, {pattern}) = {text} THEN {day}::DATE END"
 
 
 def _middle_of_band(text: str, width: int) -> str:
@@ -154,7 +175,7 @@ def _fault(field: _Field, rules: list[tuple[str, str]]) -> str:
     rule = " ".join(f"WHEN {condition} THEN '{name}'" for condition, name in rules)
     kind = (
         f"CASE WHEN {field.raw} IS NULL THEN 'empty' WHEN {field.text} IS NULL THEN 'missing marker' "
-        f"WHEN regexp_full_match({field.text}, '{_NUMBER}') THEN 'number' ELSE 'text' END"
+        f"WHEN regexp_full_match({field.number}, '{_NUMBER}') THEN 'number' ELSE 'text' END"
     )
     broken = " OR ".join(f"({condition})" for condition, _ in rules)
     return f"CASE WHEN {broken} THEN '{field.index}|' || CASE {rule} END || '|' || {kind} END"

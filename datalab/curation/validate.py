@@ -57,14 +57,14 @@ def validate(
 
     Args:
         contract: what a record must be.
-        raw: a plain CSV file, as the holder exports it, or as ``prepare`` writes it.
+        raw: a CSV file, plain or gzip, as the holder exports it, or as ``prepare`` writes it.
         work: an existing folder.
         prepared: whether it comes from ``prepare``; then banded columns hold bands and dropped ones are refused.
         limits: memory and threads.
 
     Raises:
         NotFoundError: there is no such raw file.
-        BadInputError: it is not plain text.
+        BadInputError: it is not text, or not whole.
         NotWritableError: the work folder cannot be written to.
     """
     if not raw.is_file():
@@ -79,6 +79,7 @@ def validate(
             fields=len(layout.fields),
             skip=layout.skip,
             lines_before=layout.lines,
+            encoding="utf-8" if prepared else contract.export.encoding,
         )
         with connect(work, limits) as database:
             _check_rows(database, contract, clean, layout, records, prepared=prepared)

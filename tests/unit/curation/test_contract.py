@@ -73,7 +73,7 @@ def line_of(piece: str, text: str) -> int:
         ("expression: ill = 9", "expression: ill = (SELECT 9)", "uses subquery"),
         (
             "logicalType: string, required: true, enum: [{value: f}, {value: m}]",
-            "logicalType: date",
+            "logicalType: boolean",
             "no type that Datalab curates",
         ),
         ("{minimum: 1, maximum: 500}", "{multipleOf: 5}", "multipleOf of weight is not one that Datalab checks"),

@@ -1,0 +1,147 @@
+"""The text of a raw file as UTF-8 bytes, whatever its encoding, packed or not; and the digest of the file as it lies.
+
+Windows-1252 and Latin-1 are recoded while reading; a byte that the encoding does not know becomes NUL, which no CSV
+text may have, so the record that holds it is set apart. A gzip file is unpacked while reading. Its trailer (length and
+CRC-32, RFC 1952) is the only thing that tells a whole file from one that was cut off: reading to the end checks it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import hashlib
+import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+from datalab.errors import BadInputError
+
+Encoding = Literal["utf-8", "iso-8859-1", "windows-1252"]
+
+_GZIP = b"\x1f\x8b"
+_NOT_TEXT = {b"PK\x03\x04": "zip", b"PAR1": "Parquet", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_BOM = codecs.BOM_UTF8
+_HEAD = 4
+_FREE = 64 * 1024 * 1024
+_RATIO = 250
+"""Clinical tables pack to a tenth or a fiftieth; beyond this and the first 64 MiB, a file was made to fill the disk."""
+
+codecs.register_error("datalab.nul", lambda error: ("\0", cast("UnicodeDecodeError", error).end))
+
+
+class Source:
+    """An open raw file; see ``open_source``."""
+
+    def __init__(self, file: BinaryIO, raw: Path, encoding: Encoding) -> None:
+        self._raw = _Hashing(file)
+        self._name = raw.name
+        self._unpacked = 0
+        head = file.read(_HEAD)
+        file.seek(0)
+        self._check_kind(head)
+        self._packed = head.startswith(_GZIP)
+        whole = cast("BinaryIO", self._raw)
+        self._stream = cast("BinaryIO", gzip.GzipFile(fileobj=whole, mode="rb")) if self._packed else whole
+        self._decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)("datalab.nul")
+        self._encoding = encoding
+        self._pending = self._first()
+
+    def read(self, size: int) -> bytes:
+        """Return up to ``size`` bytes of the file's text in UTF-8, or none at its end.
+
+        Raises:
+            BadInputError: a gzip file is cut off, does not match its checksum, or unpacks to far more than it is.
+        """
+        if not self._pending:
+            self._pending = self._take(size)
+        part, self._pending = self._pending[:size], self._pending[size:]
+        return part
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the file as it lies, up to where it was read."""
+        return self._raw.digest.hexdigest()
+
+    def _first(self) -> bytes:
+        """Return the first bytes of the text, without a byte-order mark."""
+        head = self._unpack(64 * 1024)
+        if head.startswith(_BOM):
+            if self._decoder is not None:
+                raise BadInputError(
+                    f"The file is UTF-8, but the contract says {self._encoding}.",
+                    where=self._name,
+                    next_step="Set datalab.encoding to utf-8, or leave it out.",
+                )
+            head = head.removeprefix(_BOM) or self._unpack(64 * 1024)
+        if self._packed:
+            self._check_kind(head)
+        return self._recode(head)
+
+    def _take(self, size: int) -> bytes:
+        return self._recode(self._unpack(size))
+
+    def _recode(self, data: bytes) -> bytes:
+        return data if self._decoder is None else self._decoder.decode(data).encode()
+
+    def _unpack(self, size: int) -> bytes:
+        try:
+            data = self._stream.read(size)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            cut = isinstance(error, EOFError)
+            raise BadInputError(
+                "The gzip file is cut off: its end is missing."
+                if cut
+                else "The gzip file is damaged: it does not match its own checksum.",
+                where=self._name,
+                next_step="Nothing of it was used. Send it again, and compare its checksum with the sender's.",
+            ) from None
+        if self._packed:
+            self._unpacked += len(data)
+            if self._unpacked > max(_FREE, _RATIO * self._raw.taken):
+                raise BadInputError(
+                    f"The gzip file unpacks to more than {_RATIO} times its size, as no table does.",
+                    where=self._name,
+                    next_step="Look at what it holds before you unpack it anywhere.",
+                )
+        return data
+
+    def _check_kind(self, head: bytes) -> None:
+        for magic, kind in _NOT_TEXT.items():
+            if head.startswith(magic):
+                raise BadInputError(
+                    f"The file is {kind}; only CSV text is taken, plain or as gzip.",
+                    where=self._name,
+                    next_step="Convert it to CSV first, and compare its checksum with the sender's.",
+                )
+
+
+class _Hashing:
+    """A file whose bytes are digested as they are read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+        self.taken = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.digest.update(data)
+        self.taken += len(data)
+        return data
+
+
+@contextmanager
+def open_source(raw: Path, encoding: Encoding = "utf-8") -> Generator[Source]:
+    """Open a raw file, plain or gzip, to be read from its start to its end.
+
+    Args:
+        raw: the file.
+        encoding: of its text, as the contract says.
+
+    Raises:
+        BadInputError: it is no text, or not in this encoding.
+    """
+    with raw.open("rb") as file:
+        yield Source(file, raw, encoding)
