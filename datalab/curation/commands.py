@@ -1,4 +1,4 @@
-"""``datalab dataset prepare`` and ``datalab dataset curate``."""
+"""``datalab dataset prepare`` and ``curate``; ``datalab contract check`` and ``diff``."""
 
 from __future__ import annotations
 
@@ -67,6 +67,49 @@ def curate(contract: Path, file: Path, out: Path, *, prepared: bool) -> None:
             where=str(out / "report.json"),
             next_step="Do not use the data before this is understood.",
         )
+
+
+@click.command()
+@click.argument("contract", type=_FILE)
+def check(contract: Path) -> None:
+    """Check that CONTRACT is a data contract that Datalab can carry out, and say in short what it promises."""
+    from datalab.curation.contract import load_contract
+
+    found = load_contract(contract)
+    dropped = [column.name for column in found.export.columns if column.drop]
+    rows = [
+        ("Columns of the export", f"{len(found.export.columns):,}"),
+        ("Stay with the holder", ", ".join(dropped) or "none"),
+        ("Alike in " + (", ".join(found.export.quasi_identifiers) or "nothing"), f"{found.export.k:,} or more"),
+        ("Columns of the harmonised table", f"{len(found.harmonised.columns):,}"),
+        ("Outcome", found.harmonised.outcome or "none"),
+        ("Rows left out", ", ".join(one.name for one in found.harmonised.exclusions) or "none"),
+        ("Rules on quality", f"{len(found.harmonised.quality):,}"),
+        ("Smallest count told", f"{found.disclosure_threshold:,}"),
+    ]
+    _table(f"{found.id} {found.version} is a contract that can be carried out", rows)
+
+
+@click.command()
+@click.argument("old", type=_FILE)
+@click.argument("new", type=_FILE)
+def diff(old: Path, new: Path) -> None:
+    """Say what changes from contract OLD to NEW, and for whom that breaks something.
+
+    It breaks something for consumers if the harmonised table no longer keeps what it promised, and for holders if a
+    file that kept OLD breaks NEW, or if more would leave the house. Such changes need a new major version; without one
+    the command ends with an error.
+    """
+    from datalab.curation.contract import load_contract
+    from datalab.curation.difference import check_version, compare
+
+    before, after = load_contract(old), load_contract(new)
+    changes = compare(before, after)
+    if not changes:
+        click.echo(f"{after.id} {after.version}: no change that matters to anyone.")
+    for change in changes:
+        click.echo(f"{f'breaks {change.breaks}' if change.breaks else 'compatible':<18}{change.where}: {change.what}")
+    check_version(before, after, changes)
 
 
 def _show_preparation(report: PreparationReport, out: Path) -> None:
