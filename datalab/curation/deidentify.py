@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from datalab.canonical import sha256_file
 from datalab.curation.contract import Contract, ExportColumn
 from datalab.curation.database import Limits, connect, identifier, literal
-from datalab.curation.engine import REJECTS, VALIDATED, check_usable, validate, work_folder
+from datalab.curation.engine import REJECTS, check_usable, validate, work_folder
 from datalab.curation.report import PreparationReport
+from datalab.curation.validate import valid_rows
 from datalab.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _write(database: DuckDBPyConnection, contract: Contract, work: Path) -> tupl
     database.execute(
         f"""
         CREATE TEMP TABLE kept AS
-        WITH general AS (SELECT {values} FROM read_parquet({literal(str(work / VALIDATED))}))
+        WITH general AS (SELECT {values} FROM {valid_rows(work)})
         SELECT *, {_class_size(contract)} AS class_size FROM general QUALIFY class_size >= {contract.export.k}
         """
     )

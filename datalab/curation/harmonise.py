@@ -15,7 +15,7 @@ from datalab.curation.contract import Contract, HarmonisedColumn, QualityRule
 from datalab.curation.database import Limits, connect, identifier, literal
 from datalab.curation.report import Check, Column
 from datalab.curation.rules import SQL_TYPES, outside
-from datalab.curation.validate import VALIDATED
+from datalab.curation.validate import valid_rows
 from datalab.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def check_deidentified(contract: Contract, work: Path, *, limits: Limits | None 
     with connect(work, limits) as database:
         small = _number(
             database,
-            f"SELECT coalesce(sum(size), 0) FROM (SELECT count(*) AS size FROM {_parquet(work / VALIDATED)} "
+            f"SELECT coalesce(sum(size), 0) FROM (SELECT count(*) AS size FROM {valid_rows(work)} "
             f"GROUP BY {names}) WHERE size < {export.k}",
         )
     return (
@@ -91,7 +91,7 @@ def harmonise(contract: Contract, work: Path, *, limits: Limits | None = None) -
     excluded = f"CASE {cases} END" if cases else "NULL::INTEGER"
     columns = ", ".join(f"{_transform(column)} AS {identifier(column.name)}" for column in table.columns)
     order = ", ".join(f"{identifier(name)} ASC NULLS LAST" for name in table.order)
-    source = _parquet(work / VALIDATED)
+    source = valid_rows(work)
     path = work / DATA
     with connect(work, limits) as database:
         try:

@@ -1,8 +1,9 @@
 """The first stage: every record of the raw file either keeps the contract or is a finding in the rejects file.
 
-Reads the raw CSV, writes ``validated.parquet`` (typed, without the columns that stay with the holder) and
-``rejects.csv``. A finding names file, physical line, record, column, rule and the class of the value (``empty``,
-``missing marker``, ``number``, ``text``), never the value.
+Reads the raw CSV, writes ``validated.parquet`` (typed, without the columns that stay with the holder; all rows in the
+order of the file, of which ``valid_rows`` are those to go on with) and ``rejects.csv``. A finding names file, physical
+line, record, column, rule and the class of the value (``empty``, ``missing marker``, ``number``, ``text``), never the
+value.
 """
 
 from __future__ import annotations
@@ -50,6 +51,11 @@ class Validation(BaseModel):
     unusable: str | None = None
 
 
+def valid_rows(work: Path) -> str:
+    """Return the SQL of the rows that keep the contract, as ``validate`` left them in ``work``."""
+    return f"(SELECT * EXCLUDE _faults FROM {_checked(work)} WHERE _faults IS NULL)"
+
+
 def validate(
     contract: Contract, raw: Path, work: Path, *, prepared: bool = False, limits: Limits | None = None
 ) -> Validation:
@@ -82,7 +88,7 @@ def validate(
             encoding="utf-8" if prepared else contract.export.encoding,
         )
         with connect(work, limits) as database:
-            _check_rows(database, contract, clean, layout, records, prepared=prepared)
+            _check_rows(database, contract, clean, work, layout, records, prepared=prepared)
             _write_rejects(database, contract, raw.name, work, layout, records, prepared=prepared)
             return _conclude(database, contract, work, layout, records, prepared=prepared)
     except OSError as error:
@@ -93,27 +99,42 @@ def validate(
         clean.unlink(missing_ok=True)
 
 
+def _checked(work: Path) -> str:
+    return f"read_parquet({literal(str(work / VALIDATED))})"
+
+
 def _check_rows(
-    database: DuckDBPyConnection, contract: Contract, clean: Path, layout: Layout, records: Records, *, prepared: bool
+    database: DuckDBPyConnection,
+    contract: Contract,
+    clean: Path,
+    work: Path,
+    layout: Layout,
+    records: Records,
+    *,
+    prepared: bool,
 ) -> None:
-    """Make the table ``checked`` (row, columns, faults); empty where the header says that no row can be used."""
+    """Write all rows with their faults to ``validated.parquet``; none where the header says that none can be used."""
     if layout.unusable is not None:
-        columns = contract.export.arriving(prepared=prepared)
-        nothing = ", ".join(
-            f"NULL::{stored_type(column, prepared=prepared)} AS {identifier(column.name)}" for column in columns
-        )
-        database.execute(
-            f"CREATE TEMP TABLE checked AS SELECT 0 AS row, {nothing}, NULL::VARCHAR AS faults WHERE false"
-        )
+        _write_nothing(database, contract, work, prepared=prepared)
         return
-    rows = checked_rows(contract, clean, layout, prepared=prepared)
-    database.execute(f"CREATE TEMP TABLE checked AS {rows}")
-    read = _count(database, "SELECT count(*) FROM checked")
+    _write(database, work, checked_rows(contract, clean, layout, prepared=prepared))
+    read = _count(database, f"SELECT count(*) FROM {_checked(work)}")
     if read != records.clean:
         raise DatalabError(
             f"The file has {records.clean} readable records by its bytes, but the CSV reader found {read}.",
             next_step="Nothing was curated: the two must agree. Look for unusual quotes or line ends.",
         )
+
+
+def _write_nothing(database: DuckDBPyConnection, contract: Contract, work: Path, *, prepared: bool) -> None:
+    columns = [column for column in contract.export.arriving(prepared=prepared) if not column.drop]
+    kinds = [f"NULL::{stored_type(column, prepared=prepared)} AS {identifier(column.name)}" for column in columns]
+    _write(database, work, f"SELECT {', '.join([*kinds, 'NULL::VARCHAR AS _faults'])} WHERE false")
+
+
+def _write(database: DuckDBPyConnection, work: Path, rows: str) -> None:
+    """Write rows in their order; they are read again at once, so cheap compression does."""
+    database.execute(f"COPY ({rows}) TO {literal(str(work / VALIDATED))} (FORMAT parquet, COMPRESSION lz4_raw)")
 
 
 def _write_rejects(
@@ -138,7 +159,7 @@ def _write_rejects(
     database.execute(
         f"""
         CREATE TEMP TABLE rejects AS
-        WITH broken AS ({told_faults(contract, prepared=prepared)})
+        WITH broken AS ({told_faults(contract, work / VALIDATED, prepared=prepared)})
         SELECT line, record, position, field, rule, '' AS class FROM found
         UNION ALL
         SELECT broken.row + lines, broken.row + records, position, field, rule, class
@@ -158,21 +179,16 @@ def _write_rejects(
 def _conclude(
     database: DuckDBPyConnection, contract: Contract, work: Path, layout: Layout, records: Records, *, prepared: bool
 ) -> Validation:
-    """Decide which rows go on, write them, and count."""
+    """Decide whether any row goes on, and count."""
     unusable = layout.unusable
     rejected = records.total
     if unusable is None:
-        rejected = len(records.faults) + _count(database, "SELECT count(*) FROM checked WHERE faults IS NOT NULL")
+        broken = _count(database, f"SELECT count(*) FROM {_checked(work)} WHERE _faults IS NOT NULL")
+        rejected = len(records.faults) + broken
         if rejected and contract.stop_on_reject:
             unusable = f"{rejected} of {records.total} records break the contract, which says to stop then."
             rejected = records.total
-    kept = ", ".join(
-        identifier(column.name) for column in contract.export.arriving(prepared=prepared) if not column.drop
-    )
-    condition = "faults IS NULL" if unusable is None else "false"
-    database.execute(
-        f"COPY (SELECT {kept} FROM checked WHERE {condition}) TO {literal(str(work / VALIDATED))} (FORMAT parquet)"
-    )
+            _write_nothing(database, contract, work, prepared=prepared)
     by_rule = database.execute("SELECT rule, count(*) FROM rejects GROUP BY rule ORDER BY rule").fetchall()
     return Validation(
         raw_sha256=records.sha256,
