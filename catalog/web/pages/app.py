@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import Depends, FastAPI
 
 from catalog.lab import Lab
+from catalog.web.live import Streams
 from catalog.web.pages import about, accounts, audit, datasets, errors, permits, register, runs, sign_in
 from catalog.web.pages.page import same_origin
 from catalog.web.pages.templates import STATIC, Assets, static_version
@@ -12,11 +13,12 @@ from catalog.web.pages.templates import STATIC, Assets, static_version
 ROUTERS = tuple(module.router for module in (sign_in, register, datasets, permits, runs, audit, accounts, about))
 
 
-def create_pages(lab: Lab, public_url: str | None) -> FastAPI:
+def create_pages(lab: Lab, public_url: str | None, streams: Streams) -> FastAPI:
     """Return the pages over an open lab; nothing that changes something is taken from other sites' pages."""
     app = FastAPI(openapi_url=None, dependencies=[Depends(same_origin)], redirect_slashes=False)
     app.state.lab = lab
     app.state.public_url = public_url
+    app.state.streams = streams
     for router in ROUTERS:
         app.include_router(router)
     app.mount(f"/static/{static_version()}", Assets(directory=STATIC))
