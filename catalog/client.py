@@ -16,6 +16,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from catalog.compare import Comparison
 from catalog.errors import CatalogError, ConflictError, DataMismatchError, NotPermittedError, TooLargeError
 from catalog.records import (
     AccountDraft,
@@ -23,6 +24,7 @@ from catalog.records import (
     Dataset,
     DatasetDraft,
     DatasetPatch,
+    DatasetState,
     Event,
     EventsVerification,
     Invitation,
@@ -30,9 +32,11 @@ from catalog.records import (
     PermitDraft,
     PermitRecord,
     PublishRequest,
+    Reason,
     RunDraft,
     RunPatch,
     RunRecord,
+    StateChange,
     StoredFile,
     Upload,
     Version,
@@ -96,9 +100,9 @@ class LabClient:
 
     # Datasets
 
-    def register_dataset(self, draft: DatasetDraft) -> Dataset:
-        """Register a dataset; ConflictError if the id is taken."""
-        return self._call(Dataset, "POST", "/datasets", body=draft)
+    def register_dataset(self, draft: DatasetDraft, *, state: DatasetState = DatasetState.PUBLISHED) -> Dataset:
+        """Register a dataset, published or as a draft; ConflictError if the id is taken."""
+        return self._call(Dataset, "POST", "/datasets", body=draft, params={"state": state.value})
 
     def datasets(self) -> list[Dataset]:
         """Return all datasets, by id."""
@@ -117,6 +121,10 @@ class LabClient:
     def update_dataset(self, dataset: str, patch: DatasetPatch, *, revision: int) -> Dataset:
         """Change a dataset that is still at ``revision``; ConflictError if somebody was faster."""
         return self._call(Dataset, "PATCH", f"/datasets/{_part(dataset)}", body=patch, revision=revision)
+
+    def move_dataset(self, dataset: str, wanted: StateChange, *, revision: int) -> Dataset:
+        """Publish, withdraw, delete or restore a dataset that is still at ``revision``."""
+        return self._call(Dataset, "POST", f"/datasets/{_part(dataset)}/state", body=wanted, revision=revision)
 
     def standards(self, dataset: str) -> list[Readiness]:
         """Return per standard what a dataset still lacks."""
@@ -180,6 +188,16 @@ class LabClient:
     def version(self, dataset: str, number: int) -> Version:
         """Return one version of a dataset."""
         return self._call(Version, "GET", f"/datasets/{_part(dataset)}/versions/{number}")
+
+    def compare(self, dataset: str, before: int, after: int) -> Comparison:
+        """Return two versions beside each other: columns, rows, checks."""
+        asked = {"before": before, "after": after}
+        return self._call(Comparison, "GET", f"/datasets/{_part(dataset)}/comparison", params=asked)
+
+    def withdraw_version(self, dataset: str, number: int, reason: str) -> Version:
+        """Withdraw a version for good; nobody may use it afterwards."""
+        path = f"/datasets/{_part(dataset)}/versions/{number}/withdrawal"
+        return self._call(Version, "POST", path, body=Reason(reason=reason))
 
     def files(self, dataset: str, number: int) -> list[StoredFile]:
         """Return where the files of a version lie in the bucket (for the lab's own compute and pipelines)."""

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from catalog.client import lab_client
-from catalog.records import AccountDraft, Dataset, DatasetDraft, Role, Version
+from catalog.records import AccountDraft, Dataset, DatasetDraft, DatasetState, Role, Version
 from catalog.search.model import MAX_PAGE, SearchQuery, Sort
 from catalog.standards.requirements import FORMS, missing_lines
 from datalab.boundary import bad_field, read_toml
@@ -30,8 +30,9 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead
 
 @click.command("register")
 @click.argument("draft", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--draft", "as_draft", is_flag=True, help="Keep it from others until it is published.")
 @_HOME
-def register(*, draft: Path, home: Path) -> None:
+def register(*, draft: Path, as_draft: bool, home: Path) -> None:
     """Register the dataset that the TOML file DRAFT describes.
 
     Its fields are those of a dataset in the catalog: id, title, holder, country, access, data_class, kept_at, the data
@@ -42,9 +43,10 @@ def register(*, draft: Path, home: Path) -> None:
     except ValidationError as error:
         raise bad_field("The dataset", error, where=str(draft)) from error
     with lab_client(Home(home), "operator") as client:
-        dataset = client.register_dataset(described)
+        state = DatasetState.DRAFT if as_draft else DatasetState.PUBLISHED
+        dataset = client.register_dataset(described, state=state)
         standards = client.standards(dataset.id)
-    click.echo(f"Registered {dataset.id}.")
+    click.echo(f"Registered {dataset.id}{' as a draft' if as_draft else ''}.")
     for line in missing_lines(standards):
         click.echo(line)
 
@@ -246,6 +248,7 @@ def _terms(dataset: Dataset) -> Table:
         "legal basis": dataset.legal_basis or "none stated",
         "purposes": ", ".join(dataset.purposes) + " of EHDS Art. 53(1)" if dataset.purposes else "none stated",
         "contract": f"{dataset.contract_id} {dataset.contract_version}",
+        "state": f"{dataset.state}: {dataset.state_reason}" if dataset.state_reason else dataset.state,
         "revision": str(dataset.revision),
     }
     for name, value in facts.items():
@@ -255,7 +258,8 @@ def _terms(dataset: Dataset) -> Table:
 
 def _quality(version: Version) -> Table:
     report = version.report
-    table = Table(title=f"Version {version.number}, {version.state} {version.created:%Y-%m-%d %H:%M} UTC")
+    state = "withdrawn" if version.withdrawn else version.state
+    table = Table(title=f"Version {version.number}, {state} {version.created:%Y-%m-%d %H:%M} UTC")
     for heading in ("check", "passed", "detail"):
         table.add_column(heading)
     for check in report.checks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from catalog import lifecycle
 from catalog.errors import ConflictError, NotPermittedError
 from catalog.permissions import Action, check_holder, may
 from catalog.records import (
@@ -12,22 +13,31 @@ from catalog.records import (
     Dataset,
     DatasetDraft,
     DatasetPatch,
+    DatasetState,
     Role,
     Version,
 )
-from catalog.store import Change, Store, check_revision, now
+from catalog.store import Change, Store, now
 from datalab.curation.report import CurationReport
 from datalab.errors import BadInputError, NotFoundError
 
 
-def register(store: Store, draft: DatasetDraft, account: AccountDraft) -> Dataset:
-    """Add a dataset to the catalog; ConflictError if its id is taken."""
+def register(
+    store: Store, draft: DatasetDraft, account: AccountDraft, *, state: DatasetState = DatasetState.PUBLISHED
+) -> Dataset:
+    """Add a dataset to the catalog, published or as a draft; ConflictError if its id is taken."""
     check_holder(account, draft.holder)
     moment = now()
-    dataset = Dataset(**draft.model_dump(), created=moment, updated=moment, revision=1)
+    dataset = Dataset(**draft.model_dump(), state=state, created=moment, updated=moment, revision=1)
     with store.change(account.name) as change:
         change.insert("datasets", dataset.id, dataset)
-        change.event("dataset.registered", f"dataset/{dataset.id}", holder=dataset.holder, kept_at=dataset.kept_at)
+        change.event(
+            "dataset.registered",
+            f"dataset/{dataset.id}",
+            holder=dataset.holder,
+            kept_at=dataset.kept_at,
+            state=dataset.state,
+        )
     return dataset
 
 
@@ -35,14 +45,15 @@ def update(store: Store, key: str, patch: DatasetPatch, *, revision: int, accoun
     """Change a dataset that is still at ``revision``.
 
     Raises:
-        ConflictError: it has changed meanwhile.
+        ConflictError: it has changed meanwhile (the error says who has changed what), or is deleted.
         BadInputError: the dataset would contradict itself afterwards.
     """
     fields = {name: getattr(patch, name) for name in patch.model_fields_set}
     with store.change(account.name) as change:
         dataset = change.get(Dataset, "datasets", key)
         check_holder(account, dataset.holder)
-        check_revision("datasets", key, expected=revision, actual=dataset.revision)
+        lifecycle.check_unchanged(change, dataset, revision)
+        lifecycle.check_open(dataset)
         try:
             changed = Dataset.model_validate(
                 {**dataset.model_dump(), **fields, "updated": now(), "revision": revision + 1}
@@ -101,6 +112,7 @@ def announce(store: Store, key: str, announcement: Announcement, account: Accoun
                 where=key,
                 next_step="Register the dataset with the node that keeps it.",
             )
+        lifecycle.check_open(dataset)
         check_contract(dataset, report)
         number = announcement.version
         for one in _versions(change, key):

@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 from catalog.errors import NotPermittedError
+from catalog.lifecycle import check_usable
 from catalog.permissions import check_holder
 from catalog.records import AccountDraft, Dataset, Role, Version
 from catalog.store import Store
 from datalab.errors import NotFoundError
 from datalab.storage.store import ObjectStore
 
-LIFETIME = timedelta(minutes=5)
+LIFETIME = timedelta(seconds=60)
+"""How long an address is good for; a download that has begun goes on."""
 
 
 def download_address(store: Store, objects: ObjectStore, version: Version, file: int, account: AccountDraft) -> str:
@@ -21,7 +23,9 @@ def download_address(store: Store, objects: ObjectStore, version: Version, file:
         NotPermittedError: the data may not be downloaded by this account.
         NotFoundError: the version has no such file.
     """
-    check_download(store.get(Dataset, "datasets", version.dataset), account)
+    dataset = store.get(Dataset, "datasets", version.dataset)
+    check_download(dataset, account)
+    check_usable(dataset, version)
     if file >= len(version.files):
         raise NotFoundError(
             f"The version has no file number {file}.",

@@ -18,6 +18,7 @@ class Action(StrEnum):
     DATASET_READ = "dataset:read"
     DATASET_REGISTER = "dataset:register"
     DATASET_UPDATE = "dataset:update"
+    DATASET_UNPUBLISHED = "dataset:unpublished"
     UPLOAD_CREATE = "upload:create"
     UPLOAD_READ = "upload:read"
     VERSION_READ = "version:read"
@@ -26,6 +27,7 @@ class Action(StrEnum):
     VERSION_ANNOUNCE = "version:announce"
     VERSION_FILES = "version:files"
     VERSION_DOWNLOAD = "version:download"
+    VERSION_WITHDRAW = "version:withdraw"
     PERMIT_RECORD = "permit:record"
     PERMIT_READ = "permit:read"
     PERMIT_REVOKE = "permit:revoke"
@@ -44,6 +46,7 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.DATASET_READ: _EVERYONE,
     Action.DATASET_REGISTER: frozenset({Role.OPERATOR, Role.STEWARD}),
     Action.DATASET_UPDATE: frozenset({Role.OPERATOR, Role.STEWARD}),
+    Action.DATASET_UNPUBLISHED: frozenset({Role.OPERATOR, Role.STEWARD, Role.AUDITOR, Role.PIPELINE}),
     Action.UPLOAD_CREATE: frozenset({Role.OPERATOR, Role.STEWARD}),
     Action.UPLOAD_READ: frozenset({Role.OPERATOR, Role.STEWARD, Role.PIPELINE, Role.AUDITOR}),
     Action.VERSION_READ: _EVERYONE,
@@ -52,6 +55,7 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.VERSION_ANNOUNCE: frozenset({Role.GATEWAY}),
     Action.VERSION_FILES: frozenset({Role.PIPELINE, Role.COMPUTE}),
     Action.VERSION_DOWNLOAD: frozenset({Role.OPERATOR, Role.STEWARD, Role.RESEARCHER}),
+    Action.VERSION_WITHDRAW: frozenset({Role.OPERATOR, Role.STEWARD}),
     Action.PERMIT_RECORD: frozenset({Role.ACCESS_BODY, Role.STEWARD, Role.OPERATOR, Role.GATEWAY}),
     Action.PERMIT_READ: frozenset({Role.ACCESS_BODY, Role.STEWARD, Role.OPERATOR, Role.GATEWAY, Role.AUDITOR}),
     Action.PERMIT_REVOKE: frozenset({Role.ACCESS_BODY, Role.OPERATOR}),

@@ -18,6 +18,7 @@ from enum import StrEnum
 from catalog.datasets import check_contract, insert_version, next_number, version
 from catalog.errors import ConflictError, DataMismatchError, NotPermittedError
 from catalog.lake import Lake
+from catalog.lifecycle import check_open
 from catalog.records import Dataset, PublishRequest, StoredFile, Version
 from catalog.store import Store, now
 from datalab.errors import BadInputError, DatalabError
@@ -236,4 +237,5 @@ def _check_dataset(dataset: Dataset, request: PublishRequest) -> None:
             where=dataset.id,
             next_step=f"Let the node {dataset.node} announce its versions.",
         )
+    check_open(dataset)
     check_contract(dataset, request.report)

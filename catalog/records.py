@@ -236,9 +236,36 @@ class DatasetDraft(Particulars):
         return self
 
 
+class DatasetState(StrEnum):
+    """Where a dataset stands. Everybody knows of published and withdrawn ones; withdrawn ones may not be used."""
+
+    DRAFT = "draft"
+    PUBLISHED = "published"
+    WITHDRAWN = "withdrawn"
+    DELETED = "deleted"
+
+
+DATASET_TRANSITIONS: dict[DatasetState, frozenset[DatasetState]] = {
+    DatasetState.DRAFT: frozenset({DatasetState.PUBLISHED, DatasetState.DELETED}),
+    DatasetState.PUBLISHED: frozenset({DatasetState.WITHDRAWN}),
+    DatasetState.WITHDRAWN: frozenset({DatasetState.PUBLISHED, DatasetState.DELETED}),
+    DatasetState.DELETED: frozenset({DatasetState.DRAFT}),
+}
+"""The one table of valid transitions of a dataset; one that is restored is a draft first."""
+
+
+class StateChange(Record):
+    """That a dataset is to be in another state, and why; whoever knows of the dataset can read the reason."""
+
+    state: DatasetState
+    reason: Line | None = None
+
+
 class Dataset(DatasetDraft):
     """A registered dataset; ``revision`` counts its changes, for optimistic locking."""
 
+    state: DatasetState = DatasetState.PUBLISHED
+    state_reason: Line | None = None
     created: AwareDatetime
     updated: AwareDatetime
     revision: Number
@@ -303,6 +330,20 @@ class Announcement(Record):
     report: Report
 
 
+class Withdrawal(Record):
+    """That a version may not be used any more: since when, by whom, and why."""
+
+    at: AwareDatetime
+    by: Line
+    reason: Line
+
+
+class Reason(Record):
+    """Why something is done."""
+
+    reason: Line
+
+
 class Version(Record):
     """One immutable version of a dataset.
 
@@ -312,6 +353,7 @@ class Version(Record):
         files: empty where the version was announced.
         pipeline_run: the pipeline run that made it, or None.
         announced_by: the node that announced it, or None.
+        withdrawn: why it may not be used any more, or None.
     """
 
     dataset: Slug
@@ -322,6 +364,7 @@ class Version(Record):
     created: AwareDatetime
     pipeline_run: Line | None = None
     announced_by: Slug | None = None
+    withdrawn: Withdrawal | None = None
 
     @property
     def checks_passed(self) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from catalog import datasets, permits
+from catalog import datasets, lifecycle, permits
 from catalog.errors import ConflictError
-from catalog.records import RUN_TRANSITIONS, AccountDraft, RunDraft, RunPatch, RunRecord, RunState
+from catalog.records import RUN_TRANSITIONS, AccountDraft, Dataset, RunDraft, RunPatch, RunRecord, RunState
 from catalog.store import Store, check_revision, now
 
 
@@ -14,10 +14,11 @@ def create(store: Store, draft: RunDraft, account: AccountDraft) -> RunRecord:
     Raises:
         ConflictError: its id is taken.
         NotFoundError: it names a version or a permit that the catalog does not have.
-        NotPermittedError: it names a permit that is revoked.
+        NotPermittedError: it names a permit that is revoked, or a dataset or version that is withdrawn.
     """
     for one in draft.datasets:
-        datasets.version(store, one.dataset, one.version)
+        version = datasets.version(store, one.dataset, one.version)
+        lifecycle.check_usable(store.get(Dataset, "datasets", one.dataset), version)
     for permit in draft.permits:
         permits.check_not_revoked(store, permit)
     run = RunRecord(

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 import duckdb
 
 from catalog.errors import CatalogError, CatalogInUseError, ConflictError
-from catalog.records import Event, EventsVerification, Record
+from catalog.records import Event, EventsVerification, Record, Version
 from datalab.audit.chain import GENESIS, entry_hash
 from datalab.canonical import canonical_json
 from datalab.errors import NotFoundError
@@ -209,6 +209,22 @@ class Change:
         """Replace a record that is there."""
         self.execute(f"UPDATE {table} SET record = ? WHERE id = ?", [record.model_dump_json(), key])
 
+    def version(self, dataset: str, number: int) -> Version:
+        """Return a version as it stands inside the transaction; NotFoundError if there is none."""
+        found = self.execute("SELECT record FROM versions WHERE dataset = ? AND number = ?", [dataset, number])
+        if not found:
+            raise NotFoundError(
+                f"There is no version {number} of {dataset}.", next_step="See the list of its versions."
+            )
+        return Version.model_validate_json(found[0][0])
+
+    def replace_version(self, version: Version) -> None:
+        """Replace the record of a version that is there."""
+        self.execute(
+            "UPDATE versions SET record = ? WHERE dataset = ? AND number = ?",
+            [version.model_dump_json(), version.dataset, version.number],
+        )
+
     def event(self, action: str, subject: str, **details: Any) -> None:
         """Record in the audit chain what this transaction does to ``subject``, such as ``dataset/ID/v1``."""
         kind, _, key = subject.partition("/")
@@ -238,11 +254,20 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def check_revision(table: Table, key: str, *, expected: int, actual: int) -> None:
-    """Raise ConflictError unless a record is still at the revision that its editor saw."""
+def check_revision(table: Table, key: str, *, expected: int, actual: int, done: Sequence[str] = ()) -> None:
+    """Raise ConflictError unless a record is still at the revision that its editor saw.
+
+    Args:
+        table: of the record.
+        key: its id.
+        expected: the revision that the editor saw.
+        actual: the one that it has.
+        done: who has changed what meanwhile, a sentence each, where that is known.
+    """
     if expected != actual:
+        changed = f"The {_noun(table)} has changed meanwhile: it is at revision {actual}, not {expected}."
         raise ConflictError(
-            f"The {_noun(table)} has changed meanwhile: it is at revision {actual}, not {expected}.",
+            " ".join((changed, *done)),
             where=key,
             next_step="Read it again and repeat the change.",
         )

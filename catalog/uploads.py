@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable
 
 from catalog.errors import NotPermittedError
+from catalog.lifecycle import check_open
 from catalog.permissions import check_holder
 from catalog.records import AccountDraft, Dataset, Upload
 from catalog.store import Store, now
@@ -23,9 +24,11 @@ def open_upload(store: Store, dataset: str, account: AccountDraft) -> Dataset:
     Raises:
         NotFoundError: there is no such dataset.
         NotPermittedError: it is another holder's, or its data stays at its site.
+        ConflictError: it is deleted.
     """
     found = store.get(Dataset, "datasets", dataset)
     check_holder(account, found.holder)
+    check_open(found)
     if found.kept_at != "lab":
         raise NotPermittedError(
             "This dataset is kept at its site; nothing of it is uploaded.",

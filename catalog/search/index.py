@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 import tantivy
 
-from catalog.records import Dataset, Version
+from catalog.records import Dataset, DatasetState, Version
 from catalog.search import query
 from catalog.search.model import FACETS, MAX_PAGE, Facet, FacetCount, Hit, SearchPage, SearchQuery
 from catalog.search.text import LANGUAGES, analyzers
@@ -154,7 +154,7 @@ class SearchIndex:
         datasets, latest = _read(self._store, ids)
         for one in ids:
             self._writer.delete_documents_by_term("id", one)
-            if one in datasets:
+            if one in datasets and datasets[one].state is DatasetState.PUBLISHED:
                 self._writer.add_document(_document(datasets[one], latest.get(one)))
 
     def _commit(self, seen: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from catalog.lifecycle import STATE
 from catalog.records import Dataset, Version
 from catalog.standards.requirements import REQUIRED, Standard
 from catalog.store import Store
@@ -42,6 +43,7 @@ def _ready(standard: Standard) -> str:
     conditions = [_stated(name) for name in REQUIRED[standard]]
     if standard == "healthdcat-ap":
         conditions.append(_NON_PUBLIC_HEALTH)
+    conditions.append(f"{STATE} = 'published'")
     where = " AND ".join(f"({one})" for one in conditions) or "true"
     return f"SELECT id, record FROM (SELECT id, record, {columns} FROM ({read})) WHERE {where}"
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import ValidationError
 
-from catalog import datasets
+from catalog import datasets, lifecycle
+from catalog.compare import Comparison, compare
 from catalog.permissions import Action, may
-from catalog.records import AccountDraft, Dataset, PermitRecord, Role, Version
+from catalog.records import AccountDraft, Dataset, Number, PermitRecord, Role, Version
 from catalog.search.model import FACETS, MAX_PAGE, SearchPage, SearchQuery
 from catalog.web.access import DatasetId
 from catalog.web.pages.language import mark
 from catalog.web.pages.page import Page, Shown
 from datalab.boundary import bad_field
+from datalab.errors import NotFoundError
 
 router = APIRouter(prefix="/datasets")
 Reader = Annotated[Page, Depends(Shown(Action.DATASET_READ))]
@@ -26,6 +27,7 @@ TABS = {
     "schema": mark("Schema"),
     "quality": mark("Quality"),
     "versions": mark("Versions"),
+    "compare": mark("Compare"),
     "access": mark("Access"),
     "activity": mark("Activity"),
 }
@@ -45,17 +47,6 @@ FACET = {
     "licence": mark("Licence"),
 }
 """The facets, in the order in which they are shown."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What a version changed against the one before: columns, rows, and checks that pass no more or again."""
-
-    added: Sequence[str]
-    removed: Sequence[str]
-    rows: int | None
-    newly_failed: Sequence[str]
-    newly_passed: Sequence[str]
 
 
 @router.get("")
@@ -109,6 +100,17 @@ def versions(page: Reader, dataset: DatasetId) -> Response:
     return _tab(page, dataset, "versions")
 
 
+@router.get("/{dataset}/compare")
+def comparison(
+    page: Reader,
+    dataset: DatasetId,
+    before: Annotated[Number | None, Query()] = None,
+    after: Annotated[Number | None, Query()] = None,
+) -> Response:
+    """Show two versions beside each other: the last two, unless others are asked for."""
+    return _tab(page, dataset, "compare", compared=(before, after))
+
+
 @router.get("/{dataset}/access")
 def access(page: Reader, dataset: DatasetId) -> Response:
     """Show on what terms a dataset may be used, and under which permits it is."""
@@ -135,16 +137,25 @@ def _search(page: Page, asked: Mapping[str, object]) -> SearchPage:
     return page.lab.search.search(query, lambda version, dataset: datasets.shown(version, dataset, page.account))
 
 
-def _tab(page: Page, key: str, tab: str) -> Response:
-    dataset = page.lab.store.get(Dataset, "datasets", key)
+def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | None] = (None, None)) -> Response:
+    dataset = lifecycle.read(page.lab.store, key, page.account)
     made = [datasets.shown(one, dataset, page.account) for one in datasets.versions(page.lab.store, key)]
-    tabs = {name: title for name, title in TABS.items() if name != "activity" or page.may(Action.EVENT_READ)}
+    comparison = None
+    if tab == "compare":
+        last = made[-1].number if made else 1
+        after = compared[1] or last
+        comparison = compare(_one(made, compared[0] or max(1, after - 1)), _one(made, after))
+    hidden = {
+        name for name, shown in {"activity": page.may(Action.EVENT_READ), "compare": len(made) > 1}.items() if not shown
+    }
+    tabs = {name: title for name, title in TABS.items() if name not in hidden or name == tab}
     return page.show(
         "dataset.html",
         dataset=dataset,
         changed=max([dataset.updated, *(one.created for one in made)]),
         versions=made,
-        differences=_differences(made),
+        changes=_changes(made) if tab == "versions" else {},
+        comparison=comparison,
         permits=_permits(page, key) if tab == "access" else (),
         events=page.lab.store.find_events(subject=f"dataset/{key}", limit=100) if tab == "activity" else (),
         tab=tab,
@@ -161,19 +172,13 @@ def _permits(page: Page, dataset: str) -> list[PermitRecord]:
     return [one for one in every if any(named.id == dataset for named in one.claims.datasets)]
 
 
-def _differences(made: Sequence[Version]) -> dict[int, Difference]:
-    """Return, by number, what each version but the first changed."""
-    return {after.number: _difference(before, after) for before, after in pairwise(made)}
+def _changes(made: Sequence[Version]) -> dict[int, Comparison]:
+    """Return, by number, what each version but the first changed against the one before."""
+    return {after.number: compare(before, after) for before, after in pairwise(made)}
 
 
-def _difference(before: Version, after: Version) -> Difference:
-    columns = [{one.name for one in version.report.columns} for version in (before, after)]
-    passed = [{one.name: one.passed for one in version.report.checks} for version in (before, after)]
-    rows = (before.report.rows, after.report.rows)
-    return Difference(
-        added=sorted(columns[1] - columns[0]),
-        removed=sorted(columns[0] - columns[1]),
-        rows=None if rows[0] is None or rows[1] is None else rows[1] - rows[0],
-        newly_failed=sorted(name for name, good in passed[1].items() if not good and passed[0].get(name, True)),
-        newly_passed=sorted(name for name, good in passed[1].items() if good and not passed[0].get(name, True)),
-    )
+def _one(made: Sequence[Version], number: int) -> Version:
+    for version in made:
+        if version.number == number:
+            return version
+    raise NotFoundError(f"There is no version {number}.", next_step="See the list of versions.")

@@ -86,6 +86,7 @@ def edit(page: Editor, dataset: DatasetId, form: Form) -> Response:
     fields = _fields(form, _CHANGEABLE)
     revision = int(text) if (text := form.get("revision", "")).isdecimal() and len(text) < 8 else 0
     newer: list[str] = []
+    told = ""
     problems: dict[str, str] = {}
     try:
         whole = {**found.model_dump(), **dict.fromkeys(_CHANGEABLE)}
@@ -95,9 +96,10 @@ def edit(page: Editor, dataset: DatasetId, form: Form) -> Response:
         datasets.update(page.lab.store, dataset, patch, revision=revision, account=page.account)
     except ValidationError as error:
         problems = problems_of(error)
-    except ConflictError:
+    except ConflictError as error:
+        told = error.what
         found = page.lab.store.get(Dataset, "datasets", dataset)
-        newer, revision = _differing(found, form), found.revision
+        newer, revision = _differing(found, form) or ["title"], found.revision
     if problems or newer:
         return page.show(
             "edit.html",
@@ -106,6 +108,7 @@ def edit(page: Editor, dataset: DatasetId, form: Form) -> Response:
             values=form,
             revision=revision,
             problems=problems,
+            told=told,
             newer=[(name, _values(found)[name]) for name in newer],
         )
     return page.go(f"/datasets/{dataset}?notice=changed")

@@ -83,10 +83,42 @@ RUN_STATE = {
     RunState.FAILED: mark("Failed"),
     RunState.STOPPED: mark("Stopped"),
 }
+DATASET_STATE = {
+    "draft": mark("Draft"),
+    "published": mark("Published"),
+    "withdrawn": mark("Withdrawn"),
+    "deleted": mark("Deleted"),
+}
+DATASET_STATE_MEANS = {
+    "draft": mark("A draft: only the data holder and the lab see it."),
+    "withdrawn": mark("Withdrawn: nobody may use it at present."),
+    "deleted": mark("Deleted: only the data holder and the lab see it, and can restore it."),
+}
+DATASET_MOVE = {
+    "draft": mark("Restore"),
+    "published": mark("Publish"),
+    "withdrawn": mark("Take out of use"),
+    "deleted": mark("Delete"),
+}
+DATASET_MOVE_MEANS = {
+    "draft": mark("as a draft that only the data holder and the lab see."),
+    "published": mark("everybody finds it, and it may be used on its terms."),
+    "withdrawn": mark("its page stays and says so, and no new run may use it."),
+    "deleted": mark("only the data holder and the lab see it, and can restore it."),
+}
+CHANGE = {"same": mark("Unchanged"), "added": mark("New"), "removed": mark("Gone"), "changed": mark("Changed")}
+COUNT = {
+    "records": mark("Records that came in"),
+    "rows": mark("Rows in the dataset"),
+    "rejected": mark("Rejected by the contract"),
+    "events": mark("Rows whose outcome is an event"),
+}
 VERSION_STATE = {"published": mark("Published"), "announced": mark("Announced by the node")}
 NOTICE = {
     "registered": mark("The dataset is registered."),
     "changed": mark("The dataset is changed."),
+    "moved": mark("The state of the dataset is changed."),
+    "version-withdrawn": mark("The version is withdrawn. Nobody may use it any more."),
     "revoked": mark("The permit is revoked. No new run may name it."),
     "needed": mark("Decisions need a second factor. Set it up or give its code, then decide."),
     "second-factor": mark("The second factor is set up."),
@@ -100,7 +132,8 @@ TONE = {
     "public": "good", "restricted": "warn", "federated-only": "info",
     "anonymous": "plain", "personal": "warn",
     "submitted": "info", "running": "info", "finished": "good", "failed": "bad", "stopped": "warn",
-    "published": "good", "announced": "info",
+    "published": "good", "announced": "info", "draft": "info", "withdrawn": "bad", "deleted": "bad",
+    "same": "plain", "added": "good", "removed": "bad", "changed": "warn",
 }  # fmt: skip
 """The badge's colour; the badge's words always say the same."""
 FIELD = {

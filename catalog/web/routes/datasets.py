@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import RedirectResponse
 
-from catalog import datasets
+from catalog import datasets, lifecycle
 from catalog.permissions import Action
-from catalog.records import AccountDraft, Dataset, DatasetDraft, DatasetPatch
+from catalog.records import AccountDraft, Dataset, DatasetDraft, DatasetPatch, DatasetState, StateChange
 from catalog.standards.export import prefers_rdf
 from catalog.web.access import Accept, After, Allowed, DatasetId, Limit, Revision, TheLab
 from catalog.web.guard import API
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
-_Reader = Depends(Allowed(Action.DATASET_READ))
+_Reader = Annotated[AccountDraft, Depends(Allowed(Action.DATASET_READ))]
+_Editor = Annotated[AccountDraft, Depends(Allowed(Action.DATASET_UPDATE))]
 
 
 @router.post("", status_code=201)
@@ -23,28 +24,29 @@ def register(
     draft: DatasetDraft,
     lab: TheLab,
     account: Annotated[AccountDraft, Depends(Allowed(Action.DATASET_REGISTER))],
+    state: Literal[DatasetState.DRAFT, DatasetState.PUBLISHED] = DatasetState.PUBLISHED,
 ) -> Dataset:
-    """Register a dataset."""
-    return datasets.register(lab.store, draft, account)
+    """Register a dataset, published or as a draft that only its holder and the lab know of."""
+    return datasets.register(lab.store, draft, account, state=state)
 
 
-@router.get("", dependencies=[_Reader])
-def read_all(lab: TheLab, after: After = "", limit: Limit = 100) -> list[Dataset]:
+@router.get("")
+def read_all(account: _Reader, lab: TheLab, after: After = "", limit: Limit = 100) -> list[Dataset]:
     """Return datasets by id, those after ``after``."""
-    return lab.store.page(Dataset, "datasets", after=after, limit=limit)
+    return lifecycle.page(lab.store, account, after=after, limit=limit)
 
 
-@router.get("/{dataset}", dependencies=[_Reader], response_model=Dataset)
-def read(dataset: DatasetId, lab: TheLab, accept: Accept = "") -> Dataset | RedirectResponse:
+@router.get("/{dataset}", response_model=Dataset)
+def read(account: _Reader, dataset: DatasetId, lab: TheLab, accept: Accept = "") -> Dataset | RedirectResponse:
     """Return one dataset; who would rather have RDF is led to its export, since this address is its name there."""
     if prefers_rdf(accept):
         return RedirectResponse(f"{API}/datasets/{dataset}/exports/dcat-ap", 303)
-    return lab.store.get(Dataset, "datasets", dataset)
+    return lifecycle.read(lab.store, dataset, account)
 
 
 @router.patch("/{dataset}")
 def update(
-    account: Annotated[AccountDraft, Depends(Allowed(Action.DATASET_UPDATE))],
+    account: _Editor,
     dataset: DatasetId,
     patch: DatasetPatch,
     revision: Revision,
@@ -52,3 +54,9 @@ def update(
 ) -> Dataset:
     """Change a dataset that is still at the revision in If-Match."""
     return datasets.update(lab.store, dataset, patch, revision=revision, account=account)
+
+
+@router.post("/{dataset}/state")
+def move(account: _Editor, dataset: DatasetId, wanted: StateChange, revision: Revision, lab: TheLab) -> Dataset:
+    """Publish, withdraw, delete or restore a dataset that is still at the revision in If-Match."""
+    return lifecycle.move(lab.store, dataset, wanted, revision=revision, account=account)

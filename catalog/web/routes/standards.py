@@ -6,9 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from catalog import datasets
+from catalog import datasets, lifecycle
 from catalog.permissions import Action
-from catalog.records import Dataset, Number
+from catalog.records import AccountDraft, Number
 from catalog.standards.address import Address
 from catalog.standards.catalogue import latest
 from catalog.standards.export import Exported, export_catalogue, export_dataset
@@ -16,7 +16,8 @@ from catalog.standards.requirements import CatalogueForm, Form, Readiness, readi
 from catalog.web.access import Accept, Allowed, DatasetId, TheLab
 from catalog.web.guard import API
 
-router = APIRouter(tags=["standards"], dependencies=[Depends(Allowed(Action.DATASET_READ))])
+router = APIRouter(tags=["standards"])
+_Reader = Annotated[AccountDraft, Depends(Allowed(Action.DATASET_READ))]
 
 
 def the_address(request: Request) -> Address:
@@ -28,13 +29,14 @@ TheAddress = Annotated[Address, Depends(the_address)]
 
 
 @router.get("/datasets/{dataset}/standards")
-def standards(dataset: DatasetId, lab: TheLab) -> list[Readiness]:
+def standards(account: _Reader, dataset: DatasetId, lab: TheLab) -> list[Readiness]:
     """Say for each standard whether it is meant for the dataset, and field by field what is missing for it."""
-    return readiness(lab.store.get(Dataset, "datasets", dataset), latest(lab.store, dataset))
+    return readiness(lifecycle.read(lab.store, dataset, account), latest(lab.store, dataset))
 
 
 @router.get("/datasets/{dataset}/exports/{form}", response_class=Response)
 def export(
+    account: _Reader,
     dataset: DatasetId,
     form: Form,
     lab: TheLab,
@@ -43,12 +45,12 @@ def export(
     accept: Accept = "",
 ) -> Response:
     """Return a dataset, with its latest version unless another is asked for; without an ending, Accept decides."""
-    found = lab.store.get(Dataset, "datasets", dataset)
+    found = lifecycle.read(lab.store, dataset, account)
     one = datasets.version(lab.store, dataset, version) if version else latest(lab.store, dataset)
     return _answer(export_dataset(found, one, form, address, accept=accept))
 
 
-@router.get("/catalog/{form}", response_class=Response)
+@router.get("/catalog/{form}", response_class=Response, dependencies=[Depends(Allowed(Action.DATASET_READ))])
 def catalogue(
     form: CatalogueForm,
     lab: TheLab,

@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import RedirectResponse
 
-from catalog import datasets, downloads
+from catalog import datasets, downloads, lifecycle
+from catalog.compare import Comparison, compare
 from catalog.permissions import Action
-from catalog.records import AccountDraft, Announcement, Dataset, PublishRequest, StoredFile, Version
+from catalog.records import AccountDraft, Announcement, Dataset, Number, PublishRequest, Reason, StoredFile, Version
 from catalog.web.access import Allowed, DatasetId, TheLab, VersionNumber
 
 router = APIRouter(prefix="/datasets/{dataset}", tags=["versions"])
@@ -41,21 +42,43 @@ def announce(
 @router.get("/versions")
 def read_all(account: _Reader, dataset: DatasetId, lab: TheLab) -> list[Version]:
     """Return the versions of a dataset, the oldest first."""
-    found = lab.store.get(Dataset, "datasets", dataset)
+    found = lifecycle.read(lab.store, dataset, account)
     return [datasets.shown(one, found, account) for one in datasets.versions(lab.store, dataset)]
+
+
+@router.get("/comparison")
+def comparison(account: _Reader, dataset: DatasetId, before: Number, after: Number, lab: TheLab) -> Comparison:
+    """Compare two versions: columns, rows, checks."""
+    found = lifecycle.read(lab.store, dataset, account)
+    two = [datasets.version(lab.store, dataset, number) for number in (before, after)]
+    return compare(*(datasets.shown(one, found, account) for one in two))
 
 
 @router.get("/versions/{number}")
 def read(account: _Reader, dataset: DatasetId, number: VersionNumber, lab: TheLab) -> Version:
     """Return one version."""
-    found = lab.store.get(Dataset, "datasets", dataset)
+    found = lifecycle.read(lab.store, dataset, account)
     return datasets.shown(datasets.version(lab.store, dataset, number), found, account)
 
 
 @router.get("/versions/{number}/files", dependencies=[Depends(Allowed(Action.VERSION_FILES))])
 def files(dataset: DatasetId, number: VersionNumber, lab: TheLab) -> tuple[StoredFile, ...]:
-    """Return where the files of a version lie in the bucket."""
-    return datasets.version(lab.store, dataset, number).files
+    """Return where the files of a version that may be used lie in the bucket."""
+    version = datasets.version(lab.store, dataset, number)
+    lifecycle.check_usable(lab.store.get(Dataset, "datasets", dataset), version)
+    return version.files
+
+
+@router.post("/versions/{number}/withdrawal")
+def withdraw(
+    account: Annotated[AccountDraft, Depends(Allowed(Action.VERSION_WITHDRAW))],
+    dataset: DatasetId,
+    number: VersionNumber,
+    why: Reason,
+    lab: TheLab,
+) -> Version:
+    """Withdraw a version: its record stays and says why, and nobody may use it any more."""
+    return lifecycle.withdraw(lab.store, dataset, number, reason=why.reason, account=account)
 
 
 @router.get("/versions/{number}/download", status_code=307)
@@ -67,5 +90,6 @@ def download(
     file: Annotated[int, Query(ge=0)] = 0,
 ) -> RedirectResponse:
     """Redirect to a short-lived address of one file of anonymous data."""
+    lifecycle.read(lab.store, dataset, account)
     version = datasets.version(lab.store, dataset, number)
     return RedirectResponse(downloads.download_address(lab.store, lab.objects, version, file, account))
