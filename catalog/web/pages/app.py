@@ -5,11 +5,26 @@ from __future__ import annotations
 from fastapi import Depends, FastAPI
 
 from catalog.lab import Lab
-from catalog.web.pages import about, accounts, audit, datasets, errors, permits, register, runs, sign_in
+from catalog.web.pages import (
+    about,
+    accounts,
+    audit,
+    curation,
+    datasets,
+    edit,
+    errors,
+    file,
+    permits,
+    runs,
+    sign_in,
+    wizard,
+)
 from catalog.web.pages.page import same_origin
 from catalog.web.pages.templates import STATIC, Assets, static_version
 
-ROUTERS = tuple(module.router for module in (sign_in, register, datasets, permits, runs, audit, accounts, about))
+ROUTERS = tuple(
+    module.router for module in (sign_in, file, wizard, edit, curation, datasets, permits, runs, audit, accounts, about)
+)
 
 
 def create_pages(lab: Lab, public_url: str | None) -> FastAPI:

@@ -86,6 +86,7 @@ RUN_STATE = {
 VERSION_STATE = {"published": mark("Published"), "announced": mark("Announced by the node")}
 NOTICE = {
     "registered": mark("The dataset is registered."),
+    "discarded": mark("The draft is discarded."),
     "changed": mark("The dataset is changed."),
     "revoked": mark("The permit is revoked. No new run may name it."),
     "needed": mark("Decisions need a second factor. Set it up or give its code, then decide."),
