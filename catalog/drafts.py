@@ -76,6 +76,11 @@ class Draft(Record):
     upload: Slug | None = None
     run: Slug | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was said yet."""
+        return not (self.fields or self.file or self.found)
+
 
 class Drafts:
     """The drafts of one lab."""
@@ -85,15 +90,19 @@ class Drafts:
         self._objects = objects
         self._swept = datetime.min.replace(tzinfo=UTC)
 
-    def begin(self, account: AccountDraft, kept_at: Literal["lab", "site"], fields: Mapping[str, str]) -> Draft:
-        """Make a draft.
+    def begin(self, account: AccountDraft, kept_at: Literal["lab", "site"]) -> Draft:
+        """Make a draft, or return one in which nothing was said yet.
 
         Raises:
             ConflictError: the account has too many.
         """
         if now() - self._swept > _SWEEP_EVERY:
             self.sweep()
-        if len(self.of(account)) >= MAX_DRAFTS:
+        others = self.of(account)
+        for one in others:
+            if one.is_empty and one.kept_at == kept_at:
+                return one
+        if len(others) >= MAX_DRAFTS:
             raise ConflictError(f"You have {MAX_DRAFTS} drafts.", next_step="Discard those that you no longer need.")
         moment = now()
         draft = Draft(
@@ -102,7 +111,7 @@ class Drafts:
             kept_at=kept_at,
             created=moment,
             updated=moment,
-            fields=dict(fields),
+            fields={},
         )
         with self._store.change(account.name) as change:
             change.insert("drafts", draft.id, draft)
@@ -157,7 +166,7 @@ class Drafts:
         if draft.file == file:
             return draft
         self.remove_parts(draft)
-        return self.save(draft, file=file, found=None, confirmed=False, upload=None)
+        return self.save(draft, file=file, upload=None, confirmed=False)
 
     def received(self, draft: Draft) -> int:
         """Return how many bytes of the file have arrived, from its beginning without a gap."""
@@ -200,6 +209,11 @@ class Drafts:
         """Remove what has arrived of a draft's file."""
         for stored in list(self._objects.list(_folder(draft))):
             self._objects.delete(stored.key)
+
+    def remove_file(self, draft: Draft, **changes: object) -> None:
+        """Remove a draft's file, and change what else is to change with it."""
+        self.remove_parts(draft)
+        self.save(draft, file=None, upload=None, confirmed=False, **changes)
 
     def sweep(self, moment: datetime | None = None) -> int:
         """Remove the parts of files whose draft is gone, or was not touched for a week; return of how many drafts."""

@@ -67,8 +67,7 @@ def end(page: Uploader, draft: DraftId) -> Response:
         inferred = _keep_corrections(_infer(page, found), found.found)
     except DatalabError as error:
         if isinstance(error, BadInputError):
-            page.lab.drafts.remove_parts(found)
-            page.lab.drafts.save(found, file=None)
+            page.lab.drafts.remove_file(found)
         return _problem(page, error)
     page.lab.drafts.save(found, found=inferred, confirmed=False)
     return JSONResponse({"next": f"/register/{draft}/columns"})
@@ -79,7 +78,7 @@ def _announced(page: Page, form: Form, draft: Draft | None) -> Response:
     try:
         if not name.isprintable() or not all(text.isdecimal() and len(text) < 16 for text in (size, modified)):
             raise BadInputError("The announcement of the file is not valid.")
-        draft = draft or page.lab.drafts.begin(page.account, "lab", {})
+        draft = draft or page.lab.drafts.begin(page.account, "lab")
         draft = page.lab.drafts.announce_file(draft, name, int(size), int(modified))
     except DatalabError as error:
         return _problem(page, error)
@@ -92,6 +91,8 @@ def _take(page: Page, key: str, offset: int, data: bytes) -> Response:
     try:
         return JSONResponse({"received": page.lab.drafts.receive(draft, offset, data)})
     except DatalabError as error:
+        if isinstance(error, BadInputError):
+            page.lab.drafts.remove_file(draft)
         return _problem(page, error, received=page.lab.drafts.received(draft))
 
 

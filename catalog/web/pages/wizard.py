@@ -44,14 +44,14 @@ _OTHER_HOLDER = mark("You may register datasets of your own organisation only.")
 @router.get("")
 def start(page: Registrar) -> Response:
     """Show how to begin, and the drafts that there are."""
-    return page.show("register.html", drafts=page.lab.drafts.of(page.account))
+    return page.show("register.html", drafts=[one for one in page.lab.drafts.of(page.account) if not one.is_empty])
 
 
 @router.post("")
 def begin(page: Registrar, form: Form) -> Response:
     """Begin a draft of a dataset that stays at its holder's node, or of one whose file comes next."""
     stays = form.get("kept_at") == "site"
-    draft = page.lab.drafts.begin(page.account, "site" if stays else "lab", {})
+    draft = page.lab.drafts.begin(page.account, "site" if stays else "lab")
     return page.go(f"/register/{draft.id}/{DESCRIPTION if stays else FILE}")
 
 
@@ -88,8 +88,7 @@ def columns(page: Registrar, draft: DraftId, form: Form) -> Response:
     if problems:
         return _step(page, found.model_copy(update={"found": inferred}), COLUMNS, status=422, problems=problems)
     if any(column.identifier for column in inferred.columns):
-        page.lab.drafts.remove_parts(found)
-        page.lab.drafts.save(found, found=inferred, file=None, upload=None, confirmed=False)
+        page.lab.drafts.remove_file(found, found=inferred)
         return page.go(f"/register/{draft}/{FILE}?notice=identifiers")
     page.lab.drafts.save(found, found=inferred, confirmed=True)
     return page.go(f"/register/{draft}/{DESCRIPTION}")

@@ -91,7 +91,7 @@ def validated(run: CurationRun) -> Result:
         raise BadInputError(
             f"None of the {result.rows_in} records keeps the contract, so there is nothing to publish.",
             where=run.raw.name,
-            next_step=f"Correct the file at its source, or the contract; what was found is in {run.out / engine.REJECTS}.",
+            next_step=f"Correct the file at its source, or the contract; see {run.out / engine.REJECTS}.",
         )
     return Result(
         metadata={
