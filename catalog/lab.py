@@ -9,6 +9,8 @@ from pathlib import Path
 
 from catalog.accounts import Accounts
 from catalog.credentials import Credentials
+from catalog.curations import Curations
+from catalog.drafts import Drafts
 from catalog.lake import Lake
 from catalog.publish import Publisher
 from catalog.search.index import SearchIndex
@@ -32,6 +34,9 @@ class Lab:
         sessions: who is signed in with a browser.
         publisher: makes versions.
         search: finds datasets.
+        drafts: datasets in the making.
+        curations: runs of the pipeline over uploaded files.
+        home: where the lab keeps its files.
         permit_keys: folder of the public keys that the lab pins for permits, ``HOME/permit-keys/*.jwk``.
     """
 
@@ -43,6 +48,9 @@ class Lab:
     sessions: Sessions
     publisher: Publisher
     search: SearchIndex
+    drafts: Drafts
+    curations: Curations
+    home: Home
     permit_keys: Path
 
 
@@ -65,6 +73,10 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
         publisher.reconcile()
         search = SearchIndex(folder / "search", store)
         stack.callback(search.close)
+        drafts = Drafts(store, objects)
+        drafts.sweep()
+        curations = Curations(home, store)
+        stack.callback(curations.close)
         yield Lab(
             store=store,
             objects=objects,
@@ -74,5 +86,8 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
             sessions=Sessions(store),
             publisher=publisher,
             search=search,
+            drafts=drafts,
+            curations=curations,
+            home=home,
             permit_keys=home.folder("permit-keys"),
         )

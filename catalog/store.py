@@ -23,7 +23,7 @@ from datalab.canonical import canonical_json
 from datalab.errors import NotFoundError
 
 _R = TypeVar("_R", bound=Record)
-Table = Literal["datasets", "uploads", "permits", "runs"]
+Table = Literal["datasets", "uploads", "permits", "runs", "drafts"]
 """Tables of records that have an id: ``id`` and the record itself, as JSON."""
 
 _SCHEMA = """
@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS datasets (id VARCHAR PRIMARY KEY, record JSON NOT NUL
 CREATE TABLE IF NOT EXISTS uploads (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
 CREATE TABLE IF NOT EXISTS permits (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
 CREATE TABLE IF NOT EXISTS runs (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
+CREATE TABLE IF NOT EXISTS drafts (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
 CREATE TABLE IF NOT EXISTS versions (
     dataset VARCHAR, number INTEGER, record JSON NOT NULL, PRIMARY KEY (dataset, number));
 CREATE TABLE IF NOT EXISTS intents (

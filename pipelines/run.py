@@ -18,6 +18,7 @@ from pathlib import Path
 from catalog.client import lab_client
 from catalog.records import Dataset, Upload, Version
 from datalab.canonical import sha256_file
+from datalab.curation import progress
 from datalab.curation.engine import REJECTS, REPORT
 from datalab.errors import BadInputError, DatalabError
 from datalab.home import Home
@@ -26,15 +27,21 @@ from pipelines.outcome import Checks, Outcome
 from pipelines.sources import find_contract
 
 
-def curate_upload(home: Home, upload_id: str) -> Outcome:
+def curate_upload(home: Home, upload_id: str, run_id: str | None = None) -> Outcome:
     """Curate an uploaded raw file and publish it as the next version of its dataset.
 
     A file that an earlier run has published by the same contract is not published again: the outcome is that
     version. Nothing derived from the data stays behind in the run's folder, whatever happens.
 
+    Args:
+        home: of the lab, which is running.
+        upload_id: the raw file in the catalog.
+        run_id: name of the run, a UUID; made if it is not given. How far it is can be read in its folder.
+
     Raises:
         DatalabError: the lab is not running, the contract refuses the file, or a check that blocks has failed.
     """
+    run_id = run_id or str(uuid.uuid4())
     with lab_client(home, "pipeline") as lab:
         upload = lab.get_upload(upload_id)
         dataset = lab.dataset(upload.dataset)
@@ -42,8 +49,9 @@ def curate_upload(home: Home, upload_id: str) -> Outcome:
     contract = find_contract(home, dataset)
     for version in versions:
         if (version.report.raw_sha256, version.report.contract_digest) == (upload.sha256, sha256_file(contract)):
+            told = {"version": version.number, "dagster/row_count": version.report.rows}
+            progress.tell(_folder(home, dataset.id, run_id), "published", "done", told)
             return _outcome(home, version)
-    run_id = str(uuid.uuid4())
     with _run_folder(home, dataset.id, run_id) as folder:
         return _execute(home, dataset, upload, contract, run_id=run_id, folder=folder, number=len(versions) + 1)
 
@@ -115,6 +123,9 @@ def _run_folder(home: Home, dataset: str, run_id: str) -> Iterator[Path]:
     work.mkdir(mode=0o700)
     try:
         yield folder
+    except DatalabError as error:
+        progress.tell_failure(folder, error)
+        raise
     finally:
         shutil.rmtree(work)
 
@@ -128,11 +139,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Curate one uploaded file and publish it.")
     parser.add_argument("--home", type=Path, required=True, help="the lab's home folder")
     parser.add_argument("--upload", required=True, help="id of the upload in the catalog")
+    parser.add_argument("--run", help="name of the run, a UUID")
     arguments = parser.parse_args()
     die_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the run's folder is cleared
     try:
-        outcome = curate_upload(Home(arguments.home.absolute()), arguments.upload)
+        outcome = curate_upload(Home(arguments.home.absolute()), arguments.upload, arguments.run)
     except DatalabError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)

@@ -106,6 +106,11 @@ class Export:
     k: int = 1
     quasi_identifiers: tuple[str, ...] = ()
 
+    @property
+    def needs_preparing(self) -> bool:
+        """Whether something is to be done to the file at its holder before it may be handed in."""
+        return self.k > 1 or any(column.drop or column.band is not None for column in self.columns)
+
     def arriving(self, *, prepared: bool) -> tuple[ExportColumn, ...]:
         """Return the columns of the raw file, or of the file that ``prepare`` makes of it."""
         return tuple(column for column in self.columns if not (prepared and column.drop))

@@ -12,8 +12,8 @@ from datalab.curation.layout import Layout
 
 SQL_TYPES = {"integer": "BIGINT", "number": "DOUBLE", "string": "VARCHAR", "date": "DATE"}
 
-_INTEGER = r"[+-]?[0-9]+([.]0*)?"
-_NUMBER = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
+INTEGER = r"[+-]?[0-9]+([.]0*)?"
+NUMBER = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
 _BAND = r"[0-9]+-[0-9]+"
 
 
@@ -148,7 +148,7 @@ def _typed(field: _Field) -> str:
     if kind == "number":
         return f"CASE WHEN isfinite({cast}) AND NOT contains({text}, '_') THEN {cast} END"
     # The comparison spares most values the regular expression.
-    return f"CASE WHEN {cast}::VARCHAR = {text} OR regexp_full_match({text}, '{_INTEGER}') THEN {cast} END"
+    return f"CASE WHEN {cast}::VARCHAR = {text} OR regexp_full_match({text}, '{INTEGER}') THEN {cast} END"
 
 
 def _date(text: str, written: str) -> str:
@@ -181,7 +181,7 @@ def _fault(field: _Field, rules: list[tuple[str, str]]) -> str:
     rule = " ".join(f"WHEN {condition} THEN '{name}'" for condition, name in rules)
     kind = (
         f"CASE WHEN {field.raw} IS NULL THEN 'empty' WHEN {field.text} IS NULL THEN 'missing marker' "
-        f"WHEN regexp_full_match({field.number}, '{_NUMBER}') THEN 'number' ELSE 'text' END"
+        f"WHEN regexp_full_match({field.number}, '{NUMBER}') THEN 'number' ELSE 'text' END"
     )
     broken = " OR ".join(f"({condition})" for condition, _ in rules)
     return f"CASE WHEN {broken} THEN '{field.index}|' || CASE {rule} END || '|' || {kind} END"

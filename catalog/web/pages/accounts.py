@@ -13,9 +13,9 @@ from catalog.permissions import Action
 from catalog.records import AccountDraft, Slug
 from catalog.tokens import LONGEST_DAYS
 from catalog.web.errors import status_of
+from catalog.web.pages.edit import problems_of
 from catalog.web.pages.language import mark
 from catalog.web.pages.page import Form, Page, Shown
-from catalog.web.pages.register import problems_of
 from catalog.web.pages.sign_in import address_of, problem_of
 from datalab.errors import IdentityError
 

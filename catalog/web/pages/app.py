@@ -6,12 +6,40 @@ from fastapi import Depends, FastAPI
 
 from catalog.lab import Lab
 from catalog.web.live import Streams
-from catalog.web.pages import about, accounts, audit, datasets, errors, lifecycle, permits, register, runs, sign_in
+from catalog.web.pages import (
+    about,
+    accounts,
+    audit,
+    curation,
+    datasets,
+    edit,
+    errors,
+    file,
+    lifecycle,
+    permits,
+    runs,
+    sign_in,
+    wizard,
+)
 from catalog.web.pages.page import same_origin
 from catalog.web.pages.templates import STATIC, Assets, static_version
 
 ROUTERS = tuple(
-    module.router for module in (sign_in, register, lifecycle, datasets, permits, runs, audit, accounts, about)
+    module.router
+    for module in (
+        sign_in,
+        file,
+        wizard,
+        edit,
+        curation,
+        lifecycle,
+        datasets,
+        permits,
+        runs,
+        audit,
+        accounts,
+        about,
+    )
 )
 
 

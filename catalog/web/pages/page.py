@@ -20,7 +20,7 @@ from catalog.web.pages.language import COOKIE, Language, negotiate
 from catalog.web.pages.templates import environment
 from datalab.errors import BadInputError
 
-MAX_FORM = 100_000
+MAX_FORM = 200_000
 """Bytes of a form; files do not come in forms."""
 _SAFE = frozenset({"GET", "HEAD"})
 
@@ -152,7 +152,7 @@ async def form_of(request: Request) -> Mapping[str, str]:
     if int(request.headers.get("Content-Length", "0")) > MAX_FORM:
         raise TooLargeError("The form is too large.", next_step="Shorten what you have written.")
     try:
-        pairs = parse_qsl((await request.body()).decode(), keep_blank_values=True, max_num_fields=200, errors="strict")
+        pairs = parse_qsl((await request.body()).decode(), keep_blank_values=True, max_num_fields=4000, errors="strict")
     except ValueError as error:
         raise BadInputError("The form cannot be read.", next_step="Send the form from its page.") from error
     fields: dict[str, str] = {}

@@ -116,6 +116,7 @@ COUNT = {
 VERSION_STATE = {"published": mark("Published"), "announced": mark("Announced by the node")}
 NOTICE = {
     "registered": mark("The dataset is registered."),
+    "discarded": mark("The draft is discarded."),
     "changed": mark("The dataset is changed."),
     "moved": mark("The state of the dataset is changed."),
     "version-withdrawn": mark("The version is withdrawn. Nobody may use it any more."),

@@ -7,14 +7,16 @@ that folder before ``published``, which can be repeated: a run publishes one ver
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, cast
 
 import dagster as dg
 from pydantic import BaseModel
 
 from catalog.errors import ConflictError
 from catalog.records import PublishRequest, StoredFile
-from datalab.curation import engine
+from datalab.curation import engine, progress
 from datalab.curation.database import connect, literal
 from datalab.curation.report import Check, CurationReport
 from datalab.errors import BadInputError
@@ -42,7 +44,22 @@ class Deidentification(BaseModel):
     checks: tuple[Check, ...]
 
 
+def told(stage: Callable[[CurationRun], Result]) -> Callable[[CurationRun], Result]:
+    """Have a stage write down in the run's folder when it begins, and what came of it."""
+    name = cast("progress.Stage", stage.__name__)
+
+    @wraps(stage)
+    def telling(run: CurationRun) -> Result:
+        progress.tell(run.out, name, "running")
+        result = stage(run)
+        progress.tell(run.out, name, "done", dict(result.metadata or {}))
+        return result
+
+    return telling
+
+
 @dg.asset(partitions_def=dataset_versions, group_name=GROUP, kinds={"s3"})
+@told
 def landing(run: CurationRun) -> Result:
     """The raw file as its holder handed it in, with the digest that the catalog recorded."""
     partition = _partition()
@@ -62,12 +79,20 @@ def landing(run: CurationRun) -> Result:
 
 
 @dg.asset(partitions_def=dataset_versions, group_name=GROUP, deps=[landing], kinds={"duckdb", "parquet"})
+@told
 def validated(run: CurationRun) -> Result:
     """The records that keep the contract; the others are findings in the rejects file."""
-    result = engine.validate(run.load_contract(), run.raw, run.work, prepared=True)
+    contract = run.load_contract()
+    result = engine.validate(contract, run.raw, run.work, prepared=contract.export.needs_preparing)
     run.save(result)
     shutil.copyfile(run.work / engine.REJECTS, run.out / engine.REJECTS)
     engine.check_usable(result, run.raw, run.out / engine.REJECTS)
+    if not result.rows:
+        raise BadInputError(
+            f"None of the {result.rows_in} records keeps the contract, so there is nothing to publish.",
+            where=run.raw.name,
+            next_step=f"Correct the file at its source, or the contract; see {run.out / engine.REJECTS}.",
+        )
     return Result(
         metadata={
             "dagster/row_count": result.rows,
@@ -82,6 +107,7 @@ def validated(run: CurationRun) -> Result:
 @dg.asset(
     partitions_def=dataset_versions, group_name=GROUP, deps=[validated], check_specs=[K_ANONYMITY], kinds={"duckdb"}
 )
+@told
 def deidentified(run: CurationRun) -> Result:
     """That what arrived was de-identified at its holder, recomputed; nothing is changed here."""
     found = Deidentification(checks=engine.check_deidentified(run.load_contract(), run.work))
@@ -96,6 +122,7 @@ def deidentified(run: CurationRun) -> Result:
     check_specs=[PARQUET_READABLE],
     kinds={"duckdb", "parquet"},
 )
+@told
 def harmonised(run: CurationRun) -> Result:
     """The table that training sees: the contract's columns, types and units, sorted, as zstd Parquet."""
     result = engine.harmonise(run.load_contract(), run.work)
@@ -124,6 +151,7 @@ def harmonised(run: CurationRun) -> Result:
     check_specs=[ROW_ACCOUNTING, QUALITY_RULES],
     kinds={"duckdb"},
 )
+@told
 def profiled(run: CurationRun) -> Result:
     """The version's quality record: counts, missing values, the contract's rules."""
     contract = run.load_contract()
@@ -146,6 +174,7 @@ def profiled(run: CurationRun) -> Result:
 
 
 @dg.asset(partitions_def=dataset_versions, group_name=GROUP, deps=[profiled], kinds={"s3", "ducklake"})
+@told
 def published(run: CurationRun) -> Result:
     """The next version of the dataset in the catalog, through the lab's API."""
     partition, run_id = _partition(), dg.AssetExecutionContext.get().run.run_id

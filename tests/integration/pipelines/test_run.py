@@ -136,7 +136,7 @@ def test_what_was_published_is_sorted_zstd_parquet(lab: Lab, tmp_path: Path) -> 
 
 def test_rejects_say_where_and_nothing_of_the_data_stays_behind(lab: Lab) -> None:
     [folder] = (lab.home.path / "curation" / "breast-cancer").iterdir()
-    assert {path.name for path in folder.iterdir()} == {"rejects.csv", "report.json"}
+    assert {path.name for path in folder.iterdir()} == {"progress.jsonl", "rejects.csv", "report.json"}
     with (folder / "rejects.csv").open(encoding="utf-8", newline="") as file:
         rejects = list(csv.DictReader(file))
     assert {reject["file"] for reject in rejects} == {"export.csv"}

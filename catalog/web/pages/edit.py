@@ -1,4 +1,4 @@
-"""Registering a dataset and changing one: the form, and what is wrong with what was written into it."""
+"""Changing a dataset: the form, and what is wrong with what was written into a form about a dataset."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import ValidationError
 
 from catalog import datasets
-from catalog.errors import ConflictError, NotPermittedError
+from catalog.errors import ConflictError
 from catalog.permissions import Action, check_holder
-from catalog.records import Dataset, DatasetDraft, DatasetPatch, Particulars, Role
+from catalog.records import Dataset, DatasetPatch, Particulars
 from catalog.web.access import DatasetId
 from catalog.web.pages.language import mark
 from catalog.web.pages.page import Form, Page, Shown
 
 router = APIRouter()
-Registrar = Annotated[Page, Depends(Shown(Action.DATASET_REGISTER))]
 Editor = Annotated[Page, Depends(Shown(Action.DATASET_UPDATE))]
 _BY_API = {"translations", *Particulars.model_fields}
 _CHANGEABLE = tuple(name for name in DatasetPatch.model_fields if name not in _BY_API)
 """What the form can change; texts in further languages and what only standards ask for come by the API."""
-_TAKEN = mark("This identifier is taken. Choose another one.")
-_OTHER_HOLDER = mark("You may register datasets of your own organisation only.")
 _PROBLEMS = {
     "missing": mark("Fill this in."),
     "string_too_short": mark("Fill this in."),
@@ -41,41 +38,14 @@ _CONTRADICTIONS = {
 """What a dataset may not say of itself, and the field beside which the form says so."""
 
 
-@router.get("/register")
-def register_form(page: Registrar) -> Response:
-    """Show an empty form."""
-    own = page.account.organisation if page.account.role is Role.STEWARD else ""
-    return page.show(
-        "register.html",
-        values={"holder": own, "language": page.language.code, "contract_version": "1.0.0"},
-        problems={},
-    )
-
-
-@router.post("/register")
-def register(page: Registrar, form: Form) -> Response:
-    """Register the dataset that the form describes."""
-    problems: dict[str, str] = {}
-    try:
-        draft = DatasetDraft.model_validate(_fields(form, tuple(DatasetDraft.model_fields)))
-        made = datasets.register(page.lab.store, draft, page.account)
-    except ValidationError as error:
-        problems = problems_of(error)
-    except ConflictError:
-        problems = {"id": _TAKEN}
-    except NotPermittedError:
-        problems = {"holder": _OTHER_HOLDER}
-    if problems:
-        return page.show("register.html", status=422, values=form, problems=problems)
-    return page.go(f"/datasets/{made.id}?notice=registered")
-
-
 @router.get("/datasets/{dataset}/edit")
 def edit_form(page: Editor, dataset: DatasetId) -> Response:
     """Show a dataset in a form."""
     found = page.lab.store.get(Dataset, "datasets", dataset)
     check_holder(page.account, found.holder)
-    return page.show("edit.html", dataset=found, values=_values(found), revision=found.revision, problems={}, newer=())
+    return page.show(
+        "edit.html", dataset=found, values=values_of(found), revision=found.revision, problems={}, newer=()
+    )
 
 
 @router.post("/datasets/{dataset}/edit")
@@ -83,7 +53,7 @@ def edit(page: Editor, dataset: DatasetId, form: Form) -> Response:
     """Change a dataset, unless somebody else has meanwhile: then the form shows both, and nothing is lost."""
     found = page.lab.store.get(Dataset, "datasets", dataset)
     check_holder(page.account, found.holder)
-    fields = _fields(form, _CHANGEABLE)
+    fields = fields_of(form, _CHANGEABLE)
     revision = int(text) if (text := form.get("revision", "")).isdecimal() and len(text) < 8 else 0
     newer: list[str] = []
     told = ""
@@ -109,7 +79,7 @@ def edit(page: Editor, dataset: DatasetId, form: Form) -> Response:
             revision=revision,
             problems=problems,
             told=told,
-            newer=[(name, _values(found)[name]) for name in newer],
+            newer=[(name, values_of(found)[name]) for name in newer],
         )
     return page.go(f"/datasets/{dataset}?notice=changed")
 
@@ -124,7 +94,7 @@ def problems_of(error: ValidationError) -> dict[str, str]:
     return problems
 
 
-def _fields(form: Mapping[str, str], names: tuple[str, ...]) -> dict[str, Any]:
+def fields_of(form: Mapping[str, str], names: tuple[str, ...]) -> dict[str, Any]:
     """Return what a form says about some of a dataset's fields; what was left empty is left out."""
     said: dict[str, Any] = {name: text for name in names if (text := form.get(name, "").strip())}
     if "purposes" in said:
@@ -134,7 +104,7 @@ def _fields(form: Mapping[str, str], names: tuple[str, ...]) -> dict[str, Any]:
     return said
 
 
-def _values(dataset: Dataset) -> dict[str, str]:
+def values_of(dataset: Dataset) -> dict[str, str]:
     """Return a dataset's fields as a form has them."""
     fields = dataset.model_dump()
     lists = {"purposes": " ".join(dataset.purposes), "keywords": ", ".join(dataset.keywords)}
@@ -142,5 +112,5 @@ def _values(dataset: Dataset) -> dict[str, str]:
 
 
 def _differing(dataset: Dataset, form: Mapping[str, str]) -> list[str]:
-    now = _values(dataset)
+    now = values_of(dataset)
     return [name for name in _CHANGEABLE if form.get(name, "").strip() != now[name].strip()]

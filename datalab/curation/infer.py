@@ -1,0 +1,349 @@
+"""A first contract for a file: what its columns are, found by looking, for a data steward to confirm or correct."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from datalab.curation.contract import Code, Type
+from datalab.curation.database import connect, literal
+from datalab.curation.records import Records, read_header, scan
+from datalab.curation.rules import INTEGER, NUMBER
+from datalab.errors import BadInputError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+DELIMITERS = (",", ";", "\t", "|")
+MAX_COLUMNS = 500
+MARKERS = ("NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "?", "-", ".")
+"""Texts that are taken for "no value"; the last three only in a column that is numbers otherwise."""
+_AMBIGUOUS = frozenset(MARKERS[-3:])
+_MOST_CODES = 12
+_LONGEST_CODE = 60
+_MOST_MISFITS = 0.05
+"""Share of the values that may be no numbers in a column that is taken for one of numbers."""
+_FEWEST_UNIQUE = 20
+"""Rows from which on a column without repetitions is told."""
+_SHOWN_FAULTS = 20
+_UNITS = {
+    "mm": "mm", "cm": "cm", "kg": "kg", "g": "g", "mg": "mg", "ml": "mL", "mmhg": "mm[Hg]", "bpm": "/min",
+    "year": "a", "years": "a", "yrs": "a", "month": "mo", "months": "mo", "day": "d", "days": "d", "hour": "h",
+    "hours": "h", "min": "min", "percent": "%", "pct": "%", "celsius": "Cel", "km": "km", "kwh": "kW.h", "mw": "MW",
+}  # fmt: skip
+"""Words of a header and the UCUM unit that each stands for; ``age`` alone is in years."""
+_IDENTIFYING = re.compile(
+    r"id|name|nom|ip|key|"
+    r"(.*_)?(pid|uid|uuid|guid|mrn|ssn|surname|firstname|lastname|fullname|vorname|nachname|prenom|initials|email|e_mail|"
+    r"phone|telephone|telefon|tel|mobile|fax|address|adresse|street|strasse|rue|postcode|plz|zip|birthdate|birthday|dob|"
+    r"geburtsdatum|date_of_birth|birth_date|date_de_naissance|insurance_no|iban|passport|licence_plate)|"
+    r"(.*_)?(patient|person|subject|participant|case|study|record|first|last|family|given|full|middle)_?"
+    r"(id|nr|no|num|number|key|code|name)"
+)
+
+
+class ColumnDraft(BaseModel):
+    """A column as it was found, and as a steward has corrected it.
+
+    Attributes:
+        header: how the file calls it.
+        name: how the contract does.
+        type: what its values are, and ``found_type`` what they were seen to be.
+        unit: UCUM code.
+        required: whether each record must have a value.
+        codes: the only values that there are, if they are to be held to; empty for no bound.
+        found_codes: the values seen, where they are few.
+        identifier: whether it tells who a person is.
+        why: what made it look like an identifier: its ``name``, or that all ``values`` differ.
+        misfits: values that are not of the type, where nearly all others are.
+        missing: records without a value.
+        distinct: different values.
+        low: smallest number.
+        high: largest number.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    header: Annotated[str, Field(max_length=300)]
+    name: str
+    type: Type
+    found_type: Type
+    unit: Annotated[str, Field(max_length=40)] = ""
+    description: Annotated[str, Field(max_length=300)] = ""
+    required: bool = False
+    codes: tuple[Code, ...] = ()
+    found_codes: tuple[Code, ...] = ()
+    identifier: bool = False
+    why: Literal["", "name", "values"] = ""
+    misfits: int = 0
+    missing: int = 0
+    distinct: int = 0
+    low: float | None = None
+    high: float | None = None
+
+
+class UnreadableRecord(BaseModel):
+    """Where a record stands that cannot be read, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    line: int
+    rule: str
+
+
+class Inference(BaseModel):
+    """What was found in a file, or in its beginning.
+
+    Attributes:
+        records: records looked at.
+        whole: whether that was all of the file.
+        unreadable: records among them that no reader could take.
+        first_unreadable: where the first of those stand.
+        missing: texts that mean "no value".
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    delimiter: Literal[",", ";", "\t", "|"]
+    records: int
+    whole: bool
+    unreadable: int
+    first_unreadable: tuple[UnreadableRecord, ...]
+    missing: tuple[str, ...]
+    columns: tuple[ColumnDraft, ...]
+
+
+class _Seen(NamedTuple):
+    """What one column was seen to hold; ``values`` and all after it leave what may be a missing marker out."""
+
+    empty: int
+    markers: dict[str, int]
+    values: int
+    distinct: int
+    integers: int
+    numbers: int
+    low: float | None
+    high: float | None
+
+
+def infer(path: Path, work: Path, *, whole: bool = True) -> Inference:
+    """Look at a CSV file and say what its columns are.
+
+    Args:
+        path: the file, or its beginning.
+        work: an empty folder to work in.
+        whole: False if it is the beginning; a record that is cut off at its end is left out.
+
+    Raises:
+        BadInputError: it is no text, names no columns, has too many, or has no record that can be read.
+    """
+    delimiter, headers, skip, lines = _header(path)
+    clean = work / "clean.csv"
+    if not whole:
+        _cut_last_line(path)
+    records = scan(path, clean, delimiter=delimiter, fields=len(headers), skip=skip, lines_before=lines)
+    if not records.clean:
+        raise BadInputError(
+            "There is no record below the first line that has as many fields as it.",
+            where=f"line {records.faults[0].line}, {records.faults[0].rule}" if records.faults else "line 2",
+            next_step="Export it again, with the columns' names in the first line and a record in each other one.",
+        )
+    with connect(work) as database:
+        _load(database, clean, delimiter, len(headers))
+        seen = [_look(database, index) for index in range(len(headers))]
+        used = {marker for one in seen for marker in one.markers if marker not in _AMBIGUOUS or _is_numeric(one)}
+        columns = _columns(database, headers, seen, used)
+    return Inference(
+        delimiter=delimiter,
+        records=records.total,
+        whole=whole,
+        unreadable=len(records.faults),
+        first_unreadable=_first(records),
+        missing=tuple(marker for marker in MARKERS if marker in used),
+        columns=tuple(columns),
+    )
+
+
+def _header(path: Path) -> tuple[Literal[",", ";", "\t", "|"], list[str], int, int]:
+    """Return the delimiter that makes the most columns of the first record, and what ``read_header`` returns."""
+    found = [(delimiter, *read_header(path, delimiter)) for delimiter in DELIMITERS]
+    delimiter, headers, skip, lines = max(found, key=lambda one: len(one[1]))
+    problem = None
+    if not any(headers):
+        problem = "The first line of the file names no columns."
+    elif "" in headers:
+        problem = f"Column {headers.index('') + 1} has no name in the first line."
+    elif len(set(headers)) < len(headers):
+        repeated = next(name for name in headers if headers.count(name) > 1)
+        problem = f"The column {repeated[:80]} is there more than once."
+    elif len(headers) > MAX_COLUMNS:
+        problem = f"The file has {len(headers)} columns; {MAX_COLUMNS} are the most that can be registered."
+    elif all(re.fullmatch(NUMBER, name) for name in headers):
+        problem = "The first line has numbers in place of the columns' names."
+    if problem is not None:
+        raise BadInputError(
+            problem, where="line 1", next_step="Give each column one name of its own in the first line."
+        )
+    return delimiter, [name[:300] for name in headers], skip, lines  # type: ignore[return-value]  # one of DELIMITERS
+
+
+def _cut_last_line(path: Path) -> None:
+    """Shorten a file to its last line end, looking backwards from its end."""
+    with path.open("r+b") as file:
+        end = file.seek(0, 2)
+        start = max(end - (1 << 20), 0)
+        file.seek(start)
+        last = file.read().rfind(b"\n")
+        if last >= 0:
+            file.truncate(start + last + 1)
+
+
+def _load(database: DuckDBPyConnection, clean: Path, delimiter: str, count: int) -> None:
+    types = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(count))
+    texts = ", ".join(f"nullif(trim(c{index}, ' \t'), '') AS c{index}" for index in range(count))
+    database.execute(
+        f"CREATE TEMP TABLE texts AS SELECT {texts} FROM read_csv({literal(str(clean))}, columns = {{{types}}}, "
+        f"auto_detect = false, header = false, delim = {literal(delimiter)}, quote = '\"', escape = '\"', "
+        "new_line = '\\n', strict_mode = true)"
+    )
+
+
+def _look(database: DuckDBPyConnection, index: int) -> _Seen:
+    markers = ", ".join(literal(marker) for marker in MARKERS)
+    row = database.execute(
+        f"""
+        SELECT count(*) FILTER (t IS NULL), histogram(t) FILTER (t IN ({markers})), count(*) FILTER (v),
+            count(DISTINCT t) FILTER (v), count(*) FILTER (v AND regexp_full_match(t, ?)),
+            count(*) FILTER (v AND regexp_full_match(t, ?)), min(try_cast(t AS DOUBLE)) FILTER (v),
+            max(try_cast(t AS DOUBLE)) FILTER (v)
+        FROM (SELECT c{index} AS t, c{index} IS NOT NULL AND c{index} NOT IN ({markers}) AS v FROM texts)
+        """,
+        [INTEGER, NUMBER],
+    ).fetchone()
+    assert row is not None
+    return _Seen(row[0], dict(row[1] or {}), *row[2:])
+
+
+def _is_numeric(seen: _Seen) -> bool:
+    return seen.numbers > 0 and seen.values - seen.numbers <= _MOST_MISFITS * seen.values
+
+
+def _columns(
+    database: DuckDBPyConnection, headers: Sequence[str], seen: Sequence[_Seen], used: Collection[str]
+) -> list[ColumnDraft]:
+    made: list[ColumnDraft] = []
+    names: set[str] = set()
+    for index, (header, one) in enumerate(zip(headers, seen, strict=True)):
+        name = _name(header, index, names)
+        missing = one.empty + sum(count for marker, count in one.markers.items() if marker in used)
+        kind: Type = "string"
+        if _is_numeric(one):
+            kind = "integer" if one.integers == one.numbers else "number"
+        codes = _codes(database, index, kind, one)
+        why: Literal["", "name", "values"] = ""
+        if _IDENTIFYING.fullmatch(name):
+            why, codes = "name", ()
+        elif kind != "number" and one.distinct == one.values >= _FEWEST_UNIQUE and not missing:
+            why = "values"
+        made.append(
+            ColumnDraft(
+                header=header,
+                name=name,
+                type=kind,
+                found_type=kind,
+                unit=_unit(name) if kind != "string" else "",
+                required=not missing,
+                codes=codes,
+                found_codes=codes,
+                identifier=why == "name",
+                why=why,
+                misfits=one.values - one.numbers if kind != "string" else 0,
+                missing=missing,
+                distinct=one.distinct,
+                low=one.low if kind != "string" else None,
+                high=one.high if kind != "string" else None,
+            )
+        )
+        names.add(name)
+    return made
+
+
+def _codes(database: DuckDBPyConnection, index: int, kind: Type, seen: _Seen) -> tuple[Code, ...]:
+    """Return the values of a column in which a few stand again and again."""
+    few = 0 < seen.distinct <= _MOST_CODES and seen.values >= 5 * seen.distinct
+    if kind == "number" or not few or (kind == "string" and not _AMBIGUOUS.isdisjoint(seen.markers)):
+        return ()
+    markers = ", ".join(literal(marker) for marker in MARKERS)
+    found = database.execute(f"SELECT DISTINCT c{index} FROM texts WHERE c{index} NOT IN ({markers})").fetchall()
+    texts = [str(row[0]) for row in found]
+    if kind == "integer":
+        if seen.numbers < seen.values:
+            return ()
+        return tuple(sorted({int(float(text)) for text in texts}))
+    return tuple(sorted(texts)) if all(len(text) <= _LONGEST_CODE for text in texts) else ()
+
+
+def _name(header: str, index: int, taken: set[str]) -> str:
+    """Return a header as a column name of a contract: small letters, digits and _."""
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", header)
+    name = re.sub(r"[^a-z0-9]+", "_", split.lower()).strip("_")[:60] or f"column_{index + 1}"
+    name = name if name[0].isalpha() else f"c_{name}"
+    return name if name not in taken else f"{name}_{index + 1}"
+
+
+def _unit(name: str) -> str:
+    words = name.split("_")
+    return "a" if words[0] == "age" else _UNITS.get(words[-1], "") if len(words) > 1 else ""
+
+
+def _first(records: Records) -> tuple[UnreadableRecord, ...]:
+    return tuple(UnreadableRecord(line=one.line, rule=one.rule) for one in records.faults[:_SHOWN_FAULTS])
+
+
+def contract_text(found: Inference, *, contract_id: str, version: str, title: str, description: str = "") -> str:
+    """Return a contract (ODCS) by which a file of these columns is taken over column by column.
+
+    A column that identifies persons is dropped at its holder: a file that still has it is refused.
+    """
+    import yaml
+
+    export: list[dict[str, Any]] = []
+    harmonised: list[dict[str, Any]] = []
+    for column in found.columns:
+        said: dict[str, Any] = {"name": column.name, "logicalType": column.type, "required": column.required}
+        if column.description:
+            said["description"] = column.description
+        if column.codes:
+            said["enum"] = [{"value": code} for code in column.codes]
+        unit = [{"property": "datalab.unit", "value": column.unit}] if column.unit else []
+        drop = [{"property": "datalab.deidentify", "value": "drop"}] if column.identifier else []
+        export.append({**said, "physicalName": column.header, **_properties([*unit, *drop])})
+        if not column.identifier:
+            harmonised.append({**said, "transformLogic": f'"{column.name}"', **_properties(unit)})
+    own: list[dict[str, Any]] = [{"property": "datalab.delimiter", "value": found.delimiter}]
+    if found.missing:
+        own.append({"property": "datalab.missing", "value": list(found.missing)})
+    document = {
+        "apiVersion": "v3.2.0",
+        "kind": "DataContract",
+        "id": contract_id,
+        "name": title,
+        "version": version,
+        "status": "active",
+        **({"description": {"purpose": description}} if description else {}),
+        "schema": [
+            {"name": "export", "logicalType": "object", "customProperties": own, "properties": export},
+            {"name": "harmonised", "logicalType": "object", "properties": harmonised},
+        ],
+    }  # fmt: skip
+    plain = json.loads(json.dumps(document))  # parts that are used twice would become aliases
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120))
+
+
+def _properties(found: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"customProperties": found} if found else {}
