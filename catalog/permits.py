@@ -1,19 +1,43 @@
-"""Data permits on record: what the lab has verified, and which are revoked.
+"""Data permits on record: what the lab has verified, who sees them, which are revoked, and what came of them.
 
 The record serves the people of the lab and its register. It is not what lets data be used: every node
-verifies the signed permit itself, against keys that it pins.
+verifies the signed permit itself, against keys that it pins. The keys that the lab pins are in the folder
+``permit-keys`` of its home: ``*.jwk`` of access bodies, ``stewards/HOLDER.jwk`` of data holders' stewards, which count
+for that holder's data only, and not where an access body decides.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from catalog.access.policy import deciding_holder
+from catalog.access.requests import datasets
+from catalog.access.transitions import PermitState, PermitStep, follow_permit
 from catalog.errors import ConflictError, NotPermittedError
-from catalog.records import AccountDraft, PermitRecord
-from catalog.store import Store, now
+from catalog.records import AccountDraft, PermitRecord, Result, Role
+from catalog.store import Change, Store, now
 from datalab.errors import NotFoundError
+from datalab.permits.claims import PermitClaims
+from datalab.permits.errors import PermitError, Reason
 from datalab.permits.keys import load_public_key
-from datalab.permits.permit import verify_permit
+from datalab.permits.permit import read_claims_unverified, verify_permit
+
+if TYPE_CHECKING:
+    from joserfc.jwk import OKPKey
+
+STEWARDS = "stewards"
+"""Folder of the keys of stewards, below that of the access bodies' keys."""
+_SEEN = """
+($role IN ('access-body', 'operator', 'auditor', 'gateway')
+    OR ($role = 'researcher' AND (record -> 'claims' ->> 'data_user') = $organisation
+        AND list_contains(record ->> '$.claims.people[*]', $name))
+    OR ($role = 'steward' AND EXISTS (
+        SELECT 1 FROM datasets AS d WHERE (d.record ->> 'holder') = $organisation
+        AND list_contains(permits.record ->> '$.claims.datasets[*].id', d.id))))
+"""
+"""Which permits an account sees: a researcher those that name them, a steward those for their holder's data."""
 
 
 def record(store: Store, token: str, keys: Path, account: AccountDraft) -> PermitRecord:
@@ -22,35 +46,35 @@ def record(store: Store, token: str, keys: Path, account: AccountDraft) -> Permi
     Args:
         store: the catalog's records.
         token: the permit, a compact JWS.
-        keys: folder with the public keys (``*.jwk``) of the access bodies and stewards that this lab pins.
+        keys: folder of the public keys that this lab pins.
         account: who hands it in.
 
     Raises:
-        RefusedError: the permit is not signed by one of ``keys``, or does not hold now.
+        RefusedError: the permit is not signed by one of ``keys`` that counts for its data, or does not hold now.
         ConflictError: another permit has the same id.
     """
-    pinned = [load_public_key(path) for path in sorted(keys.glob("*.jwk"))]
-    if not pinned:
-        raise NotPermittedError(
-            "This lab pins no key of an access body, so it can record no permit.",
-            where=str(keys),
-            next_step="Put the access body's public key (*.jwk) there.",
-        )
     moment = now()
-    claims = verify_permit(token, pinned, now=moment)
+    steward_of, claims = None, None
+    try:
+        claims = verified(token, keys, steward_of=None, moment=moment)
+    except PermitError as error:
+        steward_of = _steward(store, read_claims_unverified(token))
+        if error.reason is not Reason.UNKNOWN_KEY or steward_of is None:
+            raise
+        claims = verified(token, keys, steward_of=steward_of, moment=moment)
     try:
         known = store.get(PermitRecord, "permits", claims.id)
     except NotFoundError:
-        permit = PermitRecord(token=token, id=claims.id, claims=claims, recorded_by=account.name, created=moment)
+        known = PermitRecord(
+            token=token,
+            id=claims.id,
+            claims=claims,
+            recorded_by=account.name,
+            created=moment,
+            steward_of=steward_of,
+        )
         with store.change(account.name) as change:
-            change.insert("permits", permit.id, permit)
-            change.event(
-                "permit.recorded",
-                f"permit/{permit.id}",
-                issuer=claims.issuer,
-                datasets=[one.id for one in claims.datasets],
-            )
-        return permit
+            insert(change, known)
     if known.token != token:
         raise ConflictError(
             "Another permit with this id is on record.",
@@ -60,14 +84,119 @@ def record(store: Store, token: str, keys: Path, account: AccountDraft) -> Permi
     return known
 
 
+def insert(change: Change, permit: PermitRecord) -> None:
+    """Add a permit, within a change; ConflictError if its id is taken."""
+    change.insert("permits", permit.id, permit)
+    change.event(
+        "permit.recorded",
+        f"permit/{permit.id}",
+        issuer=permit.claims.issuer,
+        datasets=[one.id for one in permit.claims.datasets],
+    )
+
+
+def verified(token: str, keys: Path, *, steward_of: str | None, moment: datetime) -> PermitClaims:
+    """Return the claims of a permit that a pinned key of the steward of a data holder, or of an access body, signed.
+
+    Raises:
+        NotPermittedError: no such key is pinned.
+        PermitError: the permit is not signed by one of them, or does not hold at ``moment``.
+    """
+    return verify_permit(token, pinned(keys, steward_of), now=moment)
+
+
+def pinned(keys: Path, steward_of: str | None) -> list[OKPKey]:
+    """Return the keys that count where the steward of a data holder decides, or else an access body."""
+    files = [keys / STEWARDS / f"{steward_of}.jwk"] if steward_of is not None else sorted(keys.glob("*.jwk"))
+    found = [load_public_key(path) for path in files if path.exists()]
+    if not found:
+        whose = f"the steward of {steward_of}" if steward_of is not None else "an access body"
+        raise NotPermittedError(
+            f"This lab pins no key of {whose}, so it can record no such permit.",
+            where=str(files[0] if steward_of is not None else keys),
+            next_step="Put the public key (permit-key.public.jwk) there, named *.jwk.",
+        )
+    return found
+
+
+def state(permit: PermitRecord, moment: datetime) -> PermitState:
+    """Return where a permit stands; one that begins later is active."""
+    if permit.revoked is not None:
+        return PermitState.REVOKED
+    if permit.claims.expires <= moment:
+        return PermitState.EXPIRED
+    return PermitState.ACTIVE if permit.renewed_by is None else PermitState.RENEWED
+
+
+def read(store: Store, key: str, account: AccountDraft) -> PermitRecord:
+    """Return a permit; NotFoundError if there is none that the account sees."""
+    found = store.rows(f"SELECT record FROM permits WHERE id = $id AND {_SEEN}", {"id": key, **_who(account)})
+    if not found:
+        raise NotFoundError(f"There is no permit {key} that you can see.", next_step="See the list of permits.")
+    return PermitRecord.model_validate_json(found[0][0])
+
+
+def find(
+    store: Store, account: AccountDraft, *, after: str = "", dataset: str = "", project: str = "", limit: int
+) -> list[PermitRecord]:
+    """Return the permits that an account sees, by id: all of them, or those for a dataset or of a project."""
+    rows = store.rows(
+        f"SELECT record FROM permits WHERE id > $after AND {_SEEN} "
+        "AND ($project = '' OR (record ->> 'project') = $project) "
+        "AND ($dataset = '' OR list_contains(record ->> '$.claims.datasets[*].id', $dataset)) "
+        "ORDER BY id LIMIT $limit",
+        {"after": after, "limit": limit, "dataset": dataset, "project": project, **_who(account)},
+    )
+    return [PermitRecord.model_validate_json(row[0]) for row in rows]
+
+
+def may_revoke(permit: PermitRecord, account: AccountDraft) -> bool:
+    """Return whether a permit is one that this account, whose role may revoke, may revoke."""
+    return account.role is not Role.STEWARD or account.organisation == permit.steward_of
+
+
 def revoke(store: Store, key: str, account: AccountDraft) -> PermitRecord:
-    """Mark a permit as revoked, once and for all; NotFoundError if it is not on record."""
+    """Mark a permit as revoked, once and for all.
+
+    Raises:
+        NotFoundError: it is not on record.
+        NotPermittedError: a steward's, where an access body or another holder's steward decided.
+        ConflictError: it has expired.
+    """
     with store.change(account.name) as change:
         permit = change.get(PermitRecord, "permits", key)
+        if not may_revoke(permit, account):
+            raise NotPermittedError(
+                "Somebody else decided on this permit, and revokes it.",
+                where=f"permit {key}",
+                next_step=f"Write to {permit.claims.issuer}; your node's own policy can refuse it at once.",
+            )
+        if permit.revoked is None:
+            follow_permit(PermitStep.REVOKE, state(permit, now()), key)
         revoked = permit.model_copy(update={"revoked": permit.revoked or now()})
         change.update("permits", key, revoked)
         change.event("permit.revoked", f"permit/{key}")
     return revoked
+
+
+def add_result(store: Store, key: str, result: Result, account: AccountDraft) -> PermitRecord:
+    """Put on record what came of a permit; the public register shows it.
+
+    Raises:
+        NotPermittedError: the account is not one of the permit's people.
+    """
+    with store.change(account.name) as change:
+        permit = change.get(PermitRecord, "permits", key)
+        if account.organisation != permit.claims.data_user or account.name not in permit.claims.people:
+            raise NotPermittedError(
+                "Only the people of a permit may say what came of it.",
+                where=f"permit {key}",
+                next_step="Ask one of them.",
+            )
+        made = PermitRecord.model_validate({**dict(permit), "results": (*permit.results, result)})
+        change.update("permits", key, made)
+        change.event("permit.result", f"permit/{key}", results=len(made.results))
+    return made
 
 
 def check_not_revoked(store: Store, key: str) -> None:
@@ -78,3 +207,14 @@ def check_not_revoked(store: Store, key: str) -> None:
             where=f"permit {key}",
             next_step="Ask the access body for a new permit.",
         )
+
+
+def _steward(store: Store, claims: PermitClaims) -> str | None:
+    """Return whose steward decides on the data that claims name; None where an access body does, or it is not here."""
+    named = {one.id for one in claims.datasets}
+    known = datasets(store, sorted(named))
+    return deciding_holder(known.values()) if len(known) == len(named) else None
+
+
+def _who(account: AccountDraft) -> dict[str, str]:
+    return {"role": account.role, "organisation": account.organisation, "name": account.name}

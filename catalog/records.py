@@ -197,6 +197,7 @@ class DatasetDraft(Particulars):
         kept_at: ``lab``: files in the lab's object storage; ``site``: at the holder's ``node``.
         legal_basis: the GDPR basis the holder relies on (Art. 6 and 9).
         purposes: purposes of EHDS Art. 53(1) that the holder offers the data for.
+        two_people: whether two people have to approve a request for it.
     """
 
     id: Slug
@@ -220,6 +221,7 @@ class DatasetDraft(Particulars):
     contract_version: Line
     legal_basis: Line | None = None
     purposes: Annotated[tuple[Purpose, ...], Field(max_length=6)] = ()
+    two_people: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -287,6 +289,7 @@ class DatasetPatch(Particulars):
     contract_version: Line | None = None
     legal_basis: Line | None = None
     purposes: Annotated[tuple[Purpose, ...], Field(max_length=6)] | None = None
+    two_people: bool = False
 
 
 class StoredFile(Record):
@@ -383,14 +386,36 @@ class PermitDraft(Record):
     token: Annotated[str, Field(max_length=64_000, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
+class Result(Record):
+    """What came of a permit, in the data user's words, and where it is published."""
+
+    title: Line
+    url: Web | None = None
+    by: Slug
+    time: AwareDatetime
+
+
 class PermitRecord(PermitDraft):
-    """A permit whose signature the lab has verified against the keys of the access bodies that it pins."""
+    """A permit whose signature the lab has verified against the keys that it pins.
+
+    Attributes:
+        steward_of: the data holder whose steward signed it; None: an access body did.
+        request: the access request that it answers, where it was made in this lab.
+        project: that request's project.
+        renewed_by: the permit that follows it.
+        results: what was published under it.
+    """
 
     id: Line
     claims: PermitClaims
     recorded_by: Line
     created: AwareDatetime
     revoked: AwareDatetime | None = None
+    steward_of: Slug | None = None
+    request: Slug | None = None
+    project: Slug | None = None
+    renewed_by: Line | None = None
+    results: Annotated[tuple[Result, ...], Field(max_length=200)] = ()
 
 
 class DatasetVersion(Record):

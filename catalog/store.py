@@ -23,7 +23,7 @@ from datalab.canonical import canonical_json
 from datalab.errors import NotFoundError
 
 _R = TypeVar("_R", bound=Record)
-Table = Literal["datasets", "uploads", "permits", "runs", "drafts"]
+Table = Literal["datasets", "uploads", "permits", "runs", "drafts", "projects", "requests"]
 """Tables of records that have an id: ``id`` and the record itself, as JSON."""
 
 _SCHEMA = """
@@ -32,6 +32,9 @@ CREATE TABLE IF NOT EXISTS uploads (id VARCHAR PRIMARY KEY, record JSON NOT NULL
 CREATE TABLE IF NOT EXISTS permits (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
 CREATE TABLE IF NOT EXISTS runs (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
 CREATE TABLE IF NOT EXISTS drafts (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
+CREATE TABLE IF NOT EXISTS projects (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
+CREATE TABLE IF NOT EXISTS requests (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
+CREATE TABLE IF NOT EXISTS revocations (signer VARCHAR PRIMARY KEY, issued BIGINT NOT NULL, token VARCHAR NOT NULL);
 CREATE TABLE IF NOT EXISTS versions (
     dataset VARCHAR, number INTEGER, record JSON NOT NULL, PRIMARY KEY (dataset, number));
 CREATE TABLE IF NOT EXISTS intents (
@@ -189,7 +192,7 @@ class Change:
         self.recorded = False
         self.datasets: set[str] = set()
 
-    def execute(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def execute(self, statement: str, values: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Run one statement inside the transaction."""
         return self._connection.execute(statement, values).fetchall()
 

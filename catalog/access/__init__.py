@@ -1,0 +1,1 @@
+"""From the wish to use data to the permit: projects, access requests, decisions, and the public register."""
