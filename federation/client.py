@@ -39,6 +39,7 @@ def submit(
     config: Mapping[str, ConfigValue] | None = None,
     seed: int = 0,
     timeout: float = 60.0,
+    grace: float = 120.0,
     limits: Limits | None = None,
     record: bool = True,
 ) -> RunFolder:
@@ -55,6 +56,7 @@ def submit(
         config: run configuration over the app's defaults.
         seed: see ``RunSpec``.
         timeout: seconds to wait for the nodes.
+        grace: see ``RunSpec``.
         limits: see ``RunSpec``.
         record: whether the run is recorded in the lab's catalog.
 
@@ -77,6 +79,7 @@ def submit(
             config=dict(config or {}),
             seed=seed,
             timeout=timeout,
+            grace=grace,
             limits=limits,
             lab_home=str(home.path.resolve()) if record else None,
         )

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from datalab.errors import RefusedError
 from datalab.home import write_atomically
 from federation.app_signature import MAX_SIGNATURE
+from federation.errors import RunFailedError
 from federation.sandbox.limits import Limits
+from federation.sandbox.removal import remove_folder
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -21,6 +27,7 @@ ConfigValue = bool | int | float | str | list[bool] | list[int] | list[float] | 
 
 COMPLETED = "completed"
 """Outcome of a run whose ServerApp has come to its end."""
+FAILED = "failed"
 
 
 class RunPlace(BaseModel):
@@ -44,6 +51,8 @@ class RunSpec(BaseModel):
         config: the app's configuration for this run, over its own defaults.
         seed: every random number of the run derives from it, node by node and round by round.
         timeout: seconds to wait for the nodes' decisions.
+        grace: seconds for which whoever is away is waited for: a node, before the run goes on without it; the gateway,
+            before the run ends; the runner, before the nodes end their workers.
         limits: what the ServerApp may use at the lab; where they are left out, half of the machine's memory and so on.
         lab_home: where the runner finds the lab's catalog and storage; none records nothing there.
     """
@@ -59,6 +68,7 @@ class RunSpec(BaseModel):
     config: dict[str, ConfigValue] = Field(default_factory=dict)
     seed: int = Field(default=0, ge=0, lt=2**63)
     timeout: float = Field(default=60.0, gt=0)
+    grace: float = Field(default=120.0, gt=0, le=3600)
     limits: Limits | None = None
     lab_home: str | None = None
 
@@ -103,6 +113,53 @@ class RunFolder:
     def card(self) -> Path:
         """The run card, written at the end whatever the outcome."""
         return self.path / "run-card.json"
+
+    @property
+    def journal(self) -> Path:
+        """Every exchange of the ServerApp with its nodes so far; gone once the run's end is on record."""
+        return self.path / "journal"
+
+    @property
+    def buffers(self) -> Path:
+        """Large arrays that nodes have sent, by digest; part of the journal."""
+        return self.path / "buffers"
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is something left to do: the run has no card yet, or its end is not on record."""
+        return self.spec.exists() and (self.journal.exists() or not self.card.exists())
+
+    @contextmanager
+    def conducting(self) -> Iterator[None]:
+        """Be the one process that conducts the run; the kernel ends that with the process.
+
+        Raises:
+            RunFailedError: another one is.
+            RefusedError: the run has ended.
+        """
+        with (self.path / "lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunFailedError("The run is being conducted already.", where=str(self.path)) from None
+            if not self.unfinished:
+                raise RefusedError("The run has ended.", where=str(self.path), next_step="Start another run.")
+            yield
+
+    @property
+    def conducted(self) -> bool:
+        """Whether a process conducts the run now."""
+        with (self.path / "lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+
+    def forget_journal(self) -> None:
+        """Remove the journal of a run whose end is on record: nobody needs the nodes' single replies any more."""
+        remove_folder(self.buffers)
+        self.journal.unlink()
 
     def read_spec(self) -> RunSpec:
         """Return what was asked for."""

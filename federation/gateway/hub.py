@@ -41,6 +41,9 @@ log = structlog.get_logger()
 MAX_CLOSING = 10_000
 """Last words of nodes on runs that are waited for; the oldest are given up."""
 
+INTERRUPTED = "interrupted"
+"""Outcome of a run whose runner has not come back: it may yet, and nodes keep what they have recorded."""
+
 Announce = Callable[[str, pb.DatasetAnnouncement], Awaitable[None]]
 
 
@@ -87,9 +90,10 @@ class Hub:
             holder = session.holder
             if holder.serial in self._gateway.revoked:
                 revoked = {one.serial: one.revoked for one in self._gateway.revocations.certificates}
-                session.cut(revoked_error(holder.identity, revoked[holder.serial]))
+                reason = revoked_error(holder.identity, revoked[holder.serial])
+                session.cut(reason)
                 if self.nodes.get(holder.identity.name) is session:  # its stream may take a moment to end
-                    self._lose(holder.identity.name)
+                    self._lose(holder.identity.name, final=reason.what)
             elif holder.expires <= now:
                 session.cut(expired_error(holder))
 
@@ -193,11 +197,11 @@ class Hub:
             run.places[name].decided = False
             session.send(pb.ConnectResponse(offer=run.places[name].offer))
 
-    def _lose(self, name: str) -> None:
-        """Have the runs that a node takes part in go on without it: its waiting tasks are answered with an error."""
+    def _lose(self, name: str, final: str = "") -> None:
+        """Tell the runs that a node takes part in that it is gone, and why if it does not come back."""
         for run in self.runs.values():
             if name in run.places:
-                run.lose(name)
+                run.lose(name, final)
 
     async def _announce_all(self, name: str, announcements: list[pb.DatasetAnnouncement]) -> None:
         """Tell the catalog; it may be slow or away, and the node is not held up by it."""
@@ -210,7 +214,9 @@ class Hub:
         requests: AsyncIterator[pb.ConductRequest],
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> None:
-        """Serve a runner's stream: one run, or the rest of one that it continues with a new certificate.
+        """Serve a runner's stream: one run, or the rest of one that it continues or takes up again.
+
+        Where the stream ends without a word about the run's end, the run waits a while for its runner.
 
         Raises:
             WireError: the first frame does not open, or continue, a run of this runner's own name.
@@ -219,26 +225,49 @@ class Hub:
         first = await first_of(requests)
         opening, session.takes_more = first.open, first.takes_more
         run = self._continue(opening, session) if opening.continues else self._open(opening, session)
+        away = False
         try:
             await session.serve(requests, context, lambda frame: self._from_runner(run, frame))
-        except BaseException:
+            away = True
+        except BaseException as error:
+            away = isinstance(error, asyncio.CancelledError)  # its connection is gone
             if run.former is session:  # what waited there is lost, and somebody may wait for it
                 run.runner.cut(WireError("The stream that the run's runner had continued was cut."))
             raise
         finally:
             if run.former is session:
                 run.former = None
-            if run.runner is session:
+            if run.runner is session and away and not run.ended:
+                self._wait_for_runner(run)
+            elif run.runner is session:
                 del self.runs[run.id]
                 self._end(run)
 
+    def _wait_for_runner(self, run: Run) -> None:
+        """Keep a run whose runner has gone without a word, and give it up if the runner is not back in time."""
+
+        def give_up() -> None:
+            del self.runs[run.id]
+            run.end.outcome = INTERRUPTED
+            self._end(run)
+
+        self._record("runner away", run=run.id)
+        run.runner_away()
+        run.giving_up = asyncio.get_running_loop().call_later(run.grace, give_up)
+
     def _open(self, opening: pb.RunOpen, session: RunnerSession) -> Run:
-        """Open a run, and offer it to its nodes."""
-        run = Run(opening, session, self._folder)
-        if run.id != session.identity.name or run.id in self.runs:
-            raise WireError("A runner conducts the one run that its certificate names, once at a time.")
-        self.runs[run.id] = run
-        run.set_head(self._sign(self._record("run opened", run=run.id, nodes=sorted(run.places))))
+        """Open a run, or go on with one that its runner takes up again, and offer it to its nodes."""
+        if opening.run_id != session.identity.name:
+            raise WireError("A runner conducts the one run that its certificate names.")
+        if (run := self.runs.get(opening.run_id)) is not None:
+            before = [one for one in (run.former, run.runner) if one is not None]
+            run.take_up(opening, session)
+            for one in before:
+                one.cut(WireError("The run's runner has connected again."))
+            self._record("runner back", run=run.id, serial=session.holder.serial)
+        else:
+            run = self.runs[opening.run_id] = Run(opening, session, self._folder)
+            run.set_head(self._sign(self._record("run opened", run=run.id, nodes=sorted(run.places))))
         for name, place in run.places.items():
             if name in self.nodes:
                 self.nodes[name].send(pb.ConnectResponse(offer=place.offer))
@@ -252,7 +281,8 @@ class Hub:
         if run.former is not None:
             raise WireError("The stream that this run was on before has not ended yet.")
         self._record("runner renewed", run=run.id, serial=session.holder.serial)
-        run.former, run.runner = run.runner, session
+        run.former, run.runner = (run.runner if run.giving_up is None else None), session
+        run.runner_back()
         session.send(pb.ConductResponse(continued=pb.RunContinued()))
         for name, signed in ((place.node, place.offer) for place in opening.places if place.node in run.places):
             offer = run.places[name].offer
@@ -373,7 +403,7 @@ class Hub:
                 check_offset(chunk.offset)
                 run.inbox.accept(chunk)
             case pb.RunEnd() as end:
-                run.end = end
+                run.end, run.ended = end, True
             case pb.ReplyRefused() as refused:
                 self._refused(run, refused)
             case _:
@@ -393,7 +423,8 @@ class Hub:
     def _accept_reply(self, run: Run, reply: pb.Reply, node: str) -> None:
         """Pass a reply on; one that is refused is answered for at once, so that nobody waits for it."""
         try:
-            run.accept_reply(reply, node)
+            if not run.accept_reply(reply, node):
+                return
         except WireError as error:
             refused = pb.ReplyRefused(run_id=run.id, task_id=reply.task_id[:64], node=node, reason=error.what)
             self._refused(run, refused)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import shutil
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,13 +28,15 @@ from federation.wire.protocol import (
     known_code,
     referenced,
 )
+from federation.wire.sealed import same_offer
 
 NodeSession = Session[pb.ConnectRequest, pb.ConnectResponse]
 RunnerSession = Session[pb.ConductRequest, pb.ConductResponse]
 
+MAX_GRACE = 3600.0
+"""Seconds that a run may wait for its runner, at most."""
 RUNNER = ""
 """Stands for the run's runner among the names of nodes, which are never empty."""
-LOST = pb.TaskError(code=pb.TASK_ERROR_CODE_NODE_LOST, message="The node is not connected.")
 STALLED = pb.TaskError(code=pb.TASK_ERROR_CODE_NODE_LOST, message="The node does not take what it is sent.")
 
 
@@ -67,7 +70,14 @@ class Run:
         self.former: RunnerSession | None = None
         self.places: dict[str, Place] = {}
         self.pending: dict[str, str] = {}
+        # Tasks that wait no more, as their node or the runner went away: the runner sends them again, and a reply that
+        # comes meanwhile, or a second time, is dropped without a word.
+        self._set_aside: OrderedDict[str, str] = OrderedDict()
         self.end = pb.RunEnd(run_id=self.id, outcome="failed")
+        # Whether the runner has said how the run ended; and what gives the run up, should the runner not come back.
+        self.ended = False
+        self.giving_up: asyncio.TimerHandle | None = None
+        self.grace = min(max(opening.grace, 0.0), MAX_GRACE)
         self._folder = folder / self.id
         self.store = BufferStore(self._folder, CACHE_BYTES)
         self.inbox = Inbox(self.store, self.id)
@@ -81,6 +91,36 @@ class Run:
                 raise WireError("A run's opening names another run, or a node twice.")
             self.places[place.node] = Place(place.offer)
             self._sources[check_digest(place.offer.app_sha256)] = [RUNNER]
+
+    def take_up(self, opening: pb.RunOpen, runner: RunnerSession) -> None:
+        """Go on with the run on another stream of its runner, which sends anew what is not answered yet.
+
+        Raises:
+            WireError: the opening asks for something else than the first one.
+        """
+        offers = {place.node: place.offer for place in opening.places}
+        if offers.keys() != self.places.keys() or not all(
+            same_offer(self.places[one].offer, offers[one]) for one in offers
+        ):
+            raise WireError("A run that is taken up again must be the same in every word.")
+        self.runner_back()
+        self.runner, self.former, self.ended = runner, None, False
+        for name, place in self.places.items():
+            place.offer.runner_signature = offers[name].runner_signature
+            place.offer.runner_chain_pem = offers[name].runner_chain_pem
+            place.decided = False
+        self.runner_away()
+
+    def runner_away(self) -> None:
+        """Have nothing wait for a reply, or for a buffer of the runner's; its nodes are kept."""
+        self.inbox.cut(RUNNER)
+        self._put_aside(list(self.pending))
+
+    def runner_back(self) -> None:
+        """Give the run up no more."""
+        if self.giving_up is not None:
+            self.giving_up.cancel()
+            self.giving_up = None
 
     def set_head(self, head: pb.AuditHead) -> None:
         """Give every node the lab's audit head for its own log: neither side can then rewrite its past unseen."""
@@ -106,13 +146,15 @@ class Run:
         self.store.trim(keep=named)
         self.pending[task.task_id] = task.node
 
-    def accept_reply(self, reply: pb.Reply, node: str) -> None:
-        """Note a reply from ``node``, and that the buffers it names come from there.
+    def accept_reply(self, reply: pb.Reply, node: str) -> bool:
+        """Note a reply from ``node``, and that the buffers it names come from there; return whether it is waited for.
 
         Raises:
             WireError: no task of this run waits for a reply from that node under that id.
         """
         if self.pending.get(reply.task_id) != node:
+            if self._set_aside.get(reply.task_id) == node:
+                return False
             raise WireError("A reply answers a task that its sender was not given.")
         for sha256 in referenced(reply.content):
             self._add_source(sha256, node)
@@ -121,6 +163,7 @@ class Run:
             reply.error.code = known_code(reply.error.code)
         reply.node = node
         reply.traffic.CopyFrom(self.places[node].traffic)
+        return True
 
     def refuse(self, task_id: str, node: str, why: str) -> pb.Reply | None:
         """Return the error that stands for a refused reply, if that node's task is waited for; it no longer is."""
@@ -130,11 +173,16 @@ class Run:
         error = pb.TaskError(code=pb.TASK_ERROR_CODE_BAD_REPLY, message=why)
         return pb.Reply(run_id=self.id, task_id=task_id, node=node, error=error)
 
-    def lose(self, node: str) -> None:
-        """Answer the node's waiting tasks with a typed error, and end transfers from it: it is gone."""
+    def lose(self, node: str, final: str = "") -> None:
+        """Tell the runner that a node is gone, and end transfers from it; its tasks wait here no more.
+
+        Args:
+            node: its name.
+            final: why it does not come back, if it does not.
+        """
+        self.runner.send(pb.ConductResponse(away=pb.NodeAway(node=node, final=final)))
         self.inbox.cut(node)
-        for task_id in [one for one, at in self.pending.items() if at == node]:
-            self.answer_for(task_id, node, LOST)
+        self._put_aside([one for one, at in self.pending.items() if at == node])
 
     def answer_for(self, task_id: str, node: str, error: pb.TaskError) -> None:
         """Answer a waiting task with an error in its node's place."""
@@ -181,6 +229,12 @@ class Run:
         """Forget the run's buffers."""
         self.inbox.cut()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _put_aside(self, task_ids: Iterable[str]) -> None:
+        for one in task_ids:
+            self._set_aside[one] = self.pending.pop(one)
+        while len(self._set_aside) > MAX_PENDING_TASKS:
+            self._set_aside.popitem(last=False)
 
     def _add_source(self, sha256: bytes, source: str) -> None:
         """Note who has a buffer; the runner, which has it at hand, is asked first."""

@@ -34,7 +34,7 @@ from federation.pki.identity import Holder, Role
 from federation.pki.keys import Credentials
 from federation.pki.seal import OFFER, check_seal
 from federation.wire.protocol import MAX_NAME, MAX_REASON, MAX_TASKS_AT_NODE, check_run_id
-from federation.wire.sealed import offer_document
+from federation.wire.sealed import offer_document, same_offer
 
 log = structlog.get_logger()
 
@@ -114,7 +114,7 @@ class Runs:
             if known is None:
                 self._runs[offer.run_id] = known = self._approve(offer)
                 self._record_decision(decision, offer)
-            elif not _same(known.offer, offer):
+            elif not same_offer(known.offer, offer):
                 raise RefusedError("This run is known here with another offer; a run does not change.")
             else:
                 self._runners[offer.run_id] = self._check_runner(offer)  # it may have renewed its certificate
@@ -335,15 +335,6 @@ def announcement(dataset: HeldDataset) -> pb.DatasetAnnouncement:
         report_json=dataset.report_json,
         held_here=not dataset.entry.in_lab,
     )
-
-
-def _same(known: pb.Offer, offer: pb.Offer) -> bool:
-    """Whether two offers ask for the same; between them the lab's audit head moves on, and the runner renews."""
-    again = pb.Offer()
-    again.CopyFrom(offer)
-    again.audit_head.CopyFrom(known.audit_head)
-    again.runner_signature, again.runner_chain_pem = known.runner_signature, known.runner_chain_pem
-    return bool(again == known)
 
 
 def _check_names(*names: str) -> None:

@@ -95,12 +95,13 @@ class ConductRequest(_message.Message):
     def __init__(self, open: _Optional[_Union[RunOpen, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ..., reply_refused: _Optional[_Union[ReplyRefused, _Mapping]] = ..., more: _Optional[_Iterable[_Union[ConductRequest, _Mapping]]] = ..., takes_more: _Optional[bool] = ...) -> None: ...
 
 class ConductResponse(_message.Message):
-    __slots__ = ("decision", "reply", "fetch", "chunk", "continued", "more", "takes_more")
+    __slots__ = ("decision", "reply", "fetch", "chunk", "continued", "away", "more", "takes_more")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     REPLY_FIELD_NUMBER: _ClassVar[int]
     FETCH_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     CONTINUED_FIELD_NUMBER: _ClassVar[int]
+    AWAY_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
     TAKES_MORE_FIELD_NUMBER: _ClassVar[int]
     decision: Decision
@@ -108,9 +109,10 @@ class ConductResponse(_message.Message):
     fetch: Fetch
     chunk: Chunk
     continued: RunContinued
+    away: NodeAway
     more: _containers.RepeatedCompositeFieldContainer[ConductResponse]
     takes_more: bool
-    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., continued: _Optional[_Union[RunContinued, _Mapping]] = ..., more: _Optional[_Iterable[_Union[ConductResponse, _Mapping]]] = ..., takes_more: _Optional[bool] = ...) -> None: ...
+    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., continued: _Optional[_Union[RunContinued, _Mapping]] = ..., away: _Optional[_Union[NodeAway, _Mapping]] = ..., more: _Optional[_Iterable[_Union[ConductResponse, _Mapping]]] = ..., takes_more: _Optional[bool] = ...) -> None: ...
 
 class NodeHello(_message.Message):
     __slots__ = ("protocol_major", "protocol_minor", "software", "datasets", "nonce", "continues")
@@ -215,7 +217,7 @@ class Offer(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., app_sha256: _Optional[bytes] = ..., dataset: _Optional[str] = ..., dataset_version: _Optional[int] = ..., permit: _Optional[str] = ..., purpose: _Optional[str] = ..., seed: _Optional[int] = ..., config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ..., runner_signature: _Optional[bytes] = ..., runner_chain_pem: _Optional[bytes] = ..., app_signature: _Optional[str] = ...) -> None: ...
 
 class RunOpen(_message.Message):
-    __slots__ = ("run_id", "places", "timeout", "continues")
+    __slots__ = ("run_id", "places", "timeout", "continues", "grace")
     class Place(_message.Message):
         __slots__ = ("node", "offer")
         NODE_FIELD_NUMBER: _ClassVar[int]
@@ -227,15 +229,25 @@ class RunOpen(_message.Message):
     PLACES_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     CONTINUES_FIELD_NUMBER: _ClassVar[int]
+    GRACE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     places: _containers.RepeatedCompositeFieldContainer[RunOpen.Place]
     timeout: float
     continues: bool
-    def __init__(self, run_id: _Optional[str] = ..., places: _Optional[_Iterable[_Union[RunOpen.Place, _Mapping]]] = ..., timeout: _Optional[float] = ..., continues: _Optional[bool] = ...) -> None: ...
+    grace: float
+    def __init__(self, run_id: _Optional[str] = ..., places: _Optional[_Iterable[_Union[RunOpen.Place, _Mapping]]] = ..., timeout: _Optional[float] = ..., continues: _Optional[bool] = ..., grace: _Optional[float] = ...) -> None: ...
 
 class RunContinued(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class NodeAway(_message.Message):
+    __slots__ = ("node", "final")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    FINAL_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    final: str
+    def __init__(self, node: _Optional[str] = ..., final: _Optional[str] = ...) -> None: ...
 
 class RunnerRenewed(_message.Message):
     __slots__ = ("run_id", "runner_signature", "runner_chain_pem")

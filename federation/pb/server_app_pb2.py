@@ -26,7 +26,7 @@ from federation.pb import federation_pb2 as datalab_dot_federation_dot_v1_dot_fe
 from federation.pb import records_pb2 as datalab_dot_federation_dot_v1_dot_records__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&datalab/federation/v1/server_app.proto\x12\x15\x64\x61talab.federation.v1\x1a&datalab/federation/v1/federation.proto\x1a#datalab/federation/v1/records.proto\"\xbc\x01\n\x10ServerAppRequest\x12\x36\n\x05start\x18\x01 \x01(\x0b\x32%.datalab.federation.v1.ServerAppStartH\x00\x12-\n\x05reply\x18\x02 \x01(\x0b\x32\x1c.datalab.federation.v1.ReplyH\x00\x12\x38\n\x0breplies_end\x18\x03 \x01(\x0b\x32!.datalab.federation.v1.RepliesEndH\x00\x42\x07\n\x05\x66rame\"\xd0\x01\n\x0eServerAppStart\x12\x12\n\napp_folder\x18\x01 \x01(\t\x12\x12\n\nserver_app\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\r\n\x05nodes\x18\x04 \x03(\t\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x37\n\nrun_config\x18\x06 \x01(\x0b\x32#.datalab.federation.v1.ConfigRecord\x12\r\n\x05inbox\x18\x07 \x01(\t\x12\x0e\n\x06outbox\x18\x08 \x01(\t\x12\x11\n\tartifacts\x18\t \x01(\t\"\x0c\n\nRepliesEnd\"\xe3\x01\n\x11ServerAppResponse\x12+\n\x04push\x18\x01 \x01(\x0b\x32\x1b.datalab.federation.v1.PushH\x00\x12,\n\x04wait\x18\x02 \x01(\x0b\x32\x1c.datalab.federation.v1.AwaitH\x00\x12\x36\n\nbatch_done\x18\x03 \x01(\x0b\x32 .datalab.federation.v1.BatchDoneH\x00\x12\x32\n\x03\x65nd\x18\x04 \x01(\x0b\x32#.datalab.federation.v1.ServerAppEndH\x00\x42\x07\n\x05\x66rame\"f\n\x04Push\x12\x32\n\x07\x63ontent\x18\x01 \x01(\x0b\x32!.datalab.federation.v1.RecordDict\x12*\n\x05tasks\x18\x02 \x03(\x0b\x32\x1b.datalab.federation.v1.Task\"I\n\x05\x41wait\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\x0c\n\x04poll\x18\x02 \x01(\x08\x12\x14\n\x07timeout\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\n\n\x08_timeout\"\x1c\n\tBatchDone\x12\x0f\n\x07seconds\x18\x01 \x01(\x01\"-\n\x0cServerAppEnd\x12\x0f\n\x07\x66\x61ilure\x18\x01 \x01(\t\x12\x0c\n\x04what\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&datalab/federation/v1/server_app.proto\x12\x15\x64\x61talab.federation.v1\x1a&datalab/federation/v1/federation.proto\x1a#datalab/federation/v1/records.proto\"\xeb\x01\n\x10ServerAppRequest\x12\x36\n\x05start\x18\x01 \x01(\x0b\x32%.datalab.federation.v1.ServerAppStartH\x00\x12-\n\x05reply\x18\x02 \x01(\x0b\x32\x1c.datalab.federation.v1.ReplyH\x00\x12\x38\n\x0breplies_end\x18\x03 \x01(\x0b\x32!.datalab.federation.v1.RepliesEndH\x00\x12-\n\x05nodes\x18\x04 \x01(\x0b\x32\x1c.datalab.federation.v1.NodesH\x00\x42\x07\n\x05\x66rame\"\xd0\x01\n\x0eServerAppStart\x12\x12\n\napp_folder\x18\x01 \x01(\t\x12\x12\n\nserver_app\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\r\n\x05nodes\x18\x04 \x03(\t\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x37\n\nrun_config\x18\x06 \x01(\x0b\x32#.datalab.federation.v1.ConfigRecord\x12\r\n\x05inbox\x18\x07 \x01(\t\x12\x0e\n\x06outbox\x18\x08 \x01(\t\x12\x11\n\tartifacts\x18\t \x01(\t\"\x0c\n\nRepliesEnd\"\x16\n\x05Nodes\x12\r\n\x05names\x18\x01 \x03(\t\"\x99\x02\n\x11ServerAppResponse\x12+\n\x04push\x18\x01 \x01(\x0b\x32\x1b.datalab.federation.v1.PushH\x00\x12,\n\x04wait\x18\x02 \x01(\x0b\x32\x1c.datalab.federation.v1.AwaitH\x00\x12\x36\n\nbatch_done\x18\x03 \x01(\x0b\x32 .datalab.federation.v1.BatchDoneH\x00\x12\x32\n\x03\x65nd\x18\x04 \x01(\x0b\x32#.datalab.federation.v1.ServerAppEndH\x00\x12\x34\n\task_nodes\x18\x05 \x01(\x0b\x32\x1f.datalab.federation.v1.AskNodesH\x00\x42\x07\n\x05\x66rame\"\n\n\x08\x41skNodes\"f\n\x04Push\x12\x32\n\x07\x63ontent\x18\x01 \x01(\x0b\x32!.datalab.federation.v1.RecordDict\x12*\n\x05tasks\x18\x02 \x03(\x0b\x32\x1b.datalab.federation.v1.Task\"I\n\x05\x41wait\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\x0c\n\x04poll\x18\x02 \x01(\x08\x12\x14\n\x07timeout\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\n\n\x08_timeout\"\x1c\n\tBatchDone\x12\x0f\n\x07seconds\x18\x01 \x01(\x01\"-\n\x0cServerAppEnd\x12\x0f\n\x07\x66\x61ilure\x18\x01 \x01(\t\x12\x0c\n\x04what\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,19 +34,23 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'datalab.federation.v1.serve
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SERVERAPPREQUEST']._serialized_start=143
-  _globals['_SERVERAPPREQUEST']._serialized_end=331
-  _globals['_SERVERAPPSTART']._serialized_start=334
-  _globals['_SERVERAPPSTART']._serialized_end=542
-  _globals['_REPLIESEND']._serialized_start=544
-  _globals['_REPLIESEND']._serialized_end=556
-  _globals['_SERVERAPPRESPONSE']._serialized_start=559
-  _globals['_SERVERAPPRESPONSE']._serialized_end=786
-  _globals['_PUSH']._serialized_start=788
-  _globals['_PUSH']._serialized_end=890
-  _globals['_AWAIT']._serialized_start=892
-  _globals['_AWAIT']._serialized_end=965
-  _globals['_BATCHDONE']._serialized_start=967
-  _globals['_BATCHDONE']._serialized_end=995
-  _globals['_SERVERAPPEND']._serialized_start=997
-  _globals['_SERVERAPPEND']._serialized_end=1042
+  _globals['_SERVERAPPREQUEST']._serialized_end=378
+  _globals['_SERVERAPPSTART']._serialized_start=381
+  _globals['_SERVERAPPSTART']._serialized_end=589
+  _globals['_REPLIESEND']._serialized_start=591
+  _globals['_REPLIESEND']._serialized_end=603
+  _globals['_NODES']._serialized_start=605
+  _globals['_NODES']._serialized_end=627
+  _globals['_SERVERAPPRESPONSE']._serialized_start=630
+  _globals['_SERVERAPPRESPONSE']._serialized_end=911
+  _globals['_ASKNODES']._serialized_start=913
+  _globals['_ASKNODES']._serialized_end=923
+  _globals['_PUSH']._serialized_start=925
+  _globals['_PUSH']._serialized_end=1027
+  _globals['_AWAIT']._serialized_start=1029
+  _globals['_AWAIT']._serialized_end=1102
+  _globals['_BATCHDONE']._serialized_start=1104
+  _globals['_BATCHDONE']._serialized_end=1132
+  _globals['_SERVERAPPEND']._serialized_start=1134
+  _globals['_SERVERAPPEND']._serialized_end=1179
 # @@protoc_insertion_point(module_scope)

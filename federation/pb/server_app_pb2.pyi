@@ -9,14 +9,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ServerAppRequest(_message.Message):
-    __slots__ = ("start", "reply", "replies_end")
+    __slots__ = ("start", "reply", "replies_end", "nodes")
     START_FIELD_NUMBER: _ClassVar[int]
     REPLY_FIELD_NUMBER: _ClassVar[int]
     REPLIES_END_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
     start: ServerAppStart
     reply: _federation_pb2.Reply
     replies_end: RepliesEnd
-    def __init__(self, start: _Optional[_Union[ServerAppStart, _Mapping]] = ..., reply: _Optional[_Union[_federation_pb2.Reply, _Mapping]] = ..., replies_end: _Optional[_Union[RepliesEnd, _Mapping]] = ...) -> None: ...
+    nodes: Nodes
+    def __init__(self, start: _Optional[_Union[ServerAppStart, _Mapping]] = ..., reply: _Optional[_Union[_federation_pb2.Reply, _Mapping]] = ..., replies_end: _Optional[_Union[RepliesEnd, _Mapping]] = ..., nodes: _Optional[_Union[Nodes, _Mapping]] = ...) -> None: ...
 
 class ServerAppStart(_message.Message):
     __slots__ = ("app_folder", "server_app", "run_id", "nodes", "seed", "run_config", "inbox", "outbox", "artifacts")
@@ -44,17 +46,29 @@ class RepliesEnd(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class Nodes(_message.Message):
+    __slots__ = ("names",)
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, names: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class ServerAppResponse(_message.Message):
-    __slots__ = ("push", "wait", "batch_done", "end")
+    __slots__ = ("push", "wait", "batch_done", "end", "ask_nodes")
     PUSH_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
     BATCH_DONE_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
+    ASK_NODES_FIELD_NUMBER: _ClassVar[int]
     push: Push
     wait: Await
     batch_done: BatchDone
     end: ServerAppEnd
-    def __init__(self, push: _Optional[_Union[Push, _Mapping]] = ..., wait: _Optional[_Union[Await, _Mapping]] = ..., batch_done: _Optional[_Union[BatchDone, _Mapping]] = ..., end: _Optional[_Union[ServerAppEnd, _Mapping]] = ...) -> None: ...
+    ask_nodes: AskNodes
+    def __init__(self, push: _Optional[_Union[Push, _Mapping]] = ..., wait: _Optional[_Union[Await, _Mapping]] = ..., batch_done: _Optional[_Union[BatchDone, _Mapping]] = ..., end: _Optional[_Union[ServerAppEnd, _Mapping]] = ..., ask_nodes: _Optional[_Union[AskNodes, _Mapping]] = ...) -> None: ...
+
+class AskNodes(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class Push(_message.Message):
     __slots__ = ("content", "tasks")

@@ -26,7 +26,7 @@ from federation.pb import federation_pb2 as datalab_dot_federation_dot_v1_dot_fe
 from federation.pb import records_pb2 as datalab_dot_federation_dot_v1_dot_records__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"datalab/federation/v1/worker.proto\x12\x15\x64\x61talab.federation.v1\x1a&datalab/federation/v1/federation.proto\x1a#datalab/federation/v1/records.proto\"z\n\rWorkerRequest\x12\x33\n\x05start\x18\x01 \x01(\x0b\x32\".datalab.federation.v1.WorkerStartH\x00\x12+\n\x04task\x18\x02 \x01(\x0b\x32\x1b.datalab.federation.v1.TaskH\x00\x42\x07\n\x05\x66rame\"\xf9\x01\n\x0bWorkerStart\x12\x12\n\napp_folder\x18\x01 \x01(\t\x12\x12\n\nclient_app\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x0c\n\x04node\x18\x04 \x01(\t\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x37\n\nrun_config\x18\x06 \x01(\x0b\x32#.datalab.federation.v1.ConfigRecord\x12\x38\n\x0bnode_config\x18\x07 \x01(\x0b\x32#.datalab.federation.v1.ConfigRecord\x12\r\n\x05inbox\x18\x08 \x01(\t\x12\x0e\n\x06outbox\x18\t \x01(\tJ\x04\x08\n\x10\x0b\"}\n\x0eWorkerResponse\x12\x33\n\x05ready\x18\x01 \x01(\x0b\x32\".datalab.federation.v1.WorkerReadyH\x00\x12-\n\x05reply\x18\x02 \x01(\x0b\x32\x1c.datalab.federation.v1.ReplyH\x00\x42\x07\n\x05\x66rame\"\x1c\n\x0bWorkerReady\x12\r\n\x05\x65rror\x18\x01 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"datalab/federation/v1/worker.proto\x12\x15\x64\x61talab.federation.v1\x1a&datalab/federation/v1/federation.proto\x1a#datalab/federation/v1/records.proto\"z\n\rWorkerRequest\x12\x33\n\x05start\x18\x01 \x01(\x0b\x32\".datalab.federation.v1.WorkerStartH\x00\x12+\n\x04task\x18\x02 \x01(\x0b\x32\x1b.datalab.federation.v1.TaskH\x00\x42\x07\n\x05\x66rame\"\xab\x02\n\x0bWorkerStart\x12\x12\n\napp_folder\x18\x01 \x01(\t\x12\x12\n\nclient_app\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x0c\n\x04node\x18\x04 \x01(\t\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x37\n\nrun_config\x18\x06 \x01(\x0b\x32#.datalab.federation.v1.ConfigRecord\x12\x38\n\x0bnode_config\x18\x07 \x01(\x0b\x32#.datalab.federation.v1.ConfigRecord\x12\r\n\x05inbox\x18\x08 \x01(\t\x12\x0e\n\x06outbox\x18\t \x01(\t\x12\x30\n\x05state\x18\x0b \x01(\x0b\x32!.datalab.federation.v1.RecordDictJ\x04\x08\n\x10\x0b\"\xaf\x01\n\x0eWorkerResponse\x12\x33\n\x05ready\x18\x01 \x01(\x0b\x32\".datalab.federation.v1.WorkerReadyH\x00\x12-\n\x05reply\x18\x02 \x01(\x0b\x32\x1c.datalab.federation.v1.ReplyH\x00\x12\x30\n\x05state\x18\x03 \x01(\x0b\x32!.datalab.federation.v1.RecordDictB\x07\n\x05\x66rame\"\x1c\n\x0bWorkerReady\x12\r\n\x05\x65rror\x18\x01 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKERREQUEST']._serialized_start=138
   _globals['_WORKERREQUEST']._serialized_end=260
   _globals['_WORKERSTART']._serialized_start=263
-  _globals['_WORKERSTART']._serialized_end=512
-  _globals['_WORKERRESPONSE']._serialized_start=514
-  _globals['_WORKERRESPONSE']._serialized_end=639
-  _globals['_WORKERREADY']._serialized_start=641
-  _globals['_WORKERREADY']._serialized_end=669
+  _globals['_WORKERSTART']._serialized_end=562
+  _globals['_WORKERRESPONSE']._serialized_start=565
+  _globals['_WORKERRESPONSE']._serialized_end=740
+  _globals['_WORKERREADY']._serialized_start=742
+  _globals['_WORKERREADY']._serialized_end=770
 # @@protoc_insertion_point(module_scope)

@@ -16,7 +16,7 @@ class WorkerRequest(_message.Message):
     def __init__(self, start: _Optional[_Union[WorkerStart, _Mapping]] = ..., task: _Optional[_Union[_federation_pb2.Task, _Mapping]] = ...) -> None: ...
 
 class WorkerStart(_message.Message):
-    __slots__ = ("app_folder", "client_app", "run_id", "node", "seed", "run_config", "node_config", "inbox", "outbox")
+    __slots__ = ("app_folder", "client_app", "run_id", "node", "seed", "run_config", "node_config", "inbox", "outbox", "state")
     APP_FOLDER_FIELD_NUMBER: _ClassVar[int]
     CLIENT_APP_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +26,7 @@ class WorkerStart(_message.Message):
     NODE_CONFIG_FIELD_NUMBER: _ClassVar[int]
     INBOX_FIELD_NUMBER: _ClassVar[int]
     OUTBOX_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     app_folder: str
     client_app: str
     run_id: str
@@ -35,15 +36,18 @@ class WorkerStart(_message.Message):
     node_config: _records_pb2.ConfigRecord
     inbox: str
     outbox: str
-    def __init__(self, app_folder: _Optional[str] = ..., client_app: _Optional[str] = ..., run_id: _Optional[str] = ..., node: _Optional[str] = ..., seed: _Optional[int] = ..., run_config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., node_config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., inbox: _Optional[str] = ..., outbox: _Optional[str] = ...) -> None: ...
+    state: _records_pb2.RecordDict
+    def __init__(self, app_folder: _Optional[str] = ..., client_app: _Optional[str] = ..., run_id: _Optional[str] = ..., node: _Optional[str] = ..., seed: _Optional[int] = ..., run_config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., node_config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., inbox: _Optional[str] = ..., outbox: _Optional[str] = ..., state: _Optional[_Union[_records_pb2.RecordDict, _Mapping]] = ...) -> None: ...
 
 class WorkerResponse(_message.Message):
-    __slots__ = ("ready", "reply")
+    __slots__ = ("ready", "reply", "state")
     READY_FIELD_NUMBER: _ClassVar[int]
     REPLY_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     ready: WorkerReady
     reply: _federation_pb2.Reply
-    def __init__(self, ready: _Optional[_Union[WorkerReady, _Mapping]] = ..., reply: _Optional[_Union[_federation_pb2.Reply, _Mapping]] = ...) -> None: ...
+    state: _records_pb2.RecordDict
+    def __init__(self, ready: _Optional[_Union[WorkerReady, _Mapping]] = ..., reply: _Optional[_Union[_federation_pb2.Reply, _Mapping]] = ..., state: _Optional[_Union[_records_pb2.RecordDict, _Mapping]] = ...) -> None: ...
 
 class WorkerReady(_message.Message):
     __slots__ = ("error",)

@@ -10,7 +10,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import structlog
 from federation.errors import FederationError, RunFailedError, WireError
 from federation.pb import federation_pb2 as pb
 from federation.pki.keys import Credentials
+from federation.runner.roll import Roll
 from federation.runner.stream import Endpoint, RunnerStream
 from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox
@@ -32,6 +33,10 @@ Outgoing = asyncio.Queue[pb.ConductRequest | Callable[[], bytes] | None]
 
 log = structlog.get_logger()
 
+FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0
+"""Seconds between two attempts to reach a gateway that is gone."""
+_FINAL = {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT}
+"""Answers that trying again does not change."""
 RECEIVING = 32
 """Replies whose buffers are fetched at once: with the pieces asked for ahead, what may wait at the gateway."""
 
@@ -39,12 +44,17 @@ RECEIVING = 32
 class Link:
     """Sends tasks and collects replies, from the thread of the ServerApp.
 
+    A task stays here until its reply has come. A node that goes away is waited for, and sent again what it has not
+    answered once it has decided on the run anew (it does nothing twice: what it has answered before, it says again);
+    after ``grace`` seconds it is lost, and its tasks are answered with an error. The gateway is waited for as long.
+
     Args:
         endpoint: the gateway.
         opening: returns the run's first frame, signed with the credentials that it is given.
         bundle: the app's bundle, which the nodes fetch by its digest.
-        received: where large buffers of replies are received.
+        received: where large buffers of replies are received; on the disk before the reply counts.
         outbox: the open folder with buffers to send, which foreign code writes to.
+        say: told what happens to nodes.
     """
 
     def __init__(
@@ -54,6 +64,7 @@ class Link:
         bundle: bytes,
         received: BufferStore,
         outbox: int,
+        say: Callable[..., None],
     ) -> None:
         self._endpoint = endpoint
         self._sign = opening
@@ -70,16 +81,26 @@ class Link:
         self._named: set[bytes] = set()
         self._error: FederationError | None = None
         self._on_lost: Callable[[], None] | None = None
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
-        self._started: Future[Outgoing] = Future()
+        self._started: Future[None] = Future()
+        self._roll = Roll(
+            [place.node for place in self._opening.places], self._opening.grace, self._resend, self._give_up, say
+        )
+        # Tasks without a reply, and where frames go; both belong to the link's own thread. No queue: not connected.
+        self._unanswered: dict[str, pb.Task] = {}
+        self._outgoing: Outgoing | None = None
 
-    def open(self) -> dict[str, pb.Decision]:
-        """Open the run and return every node's decision; a node that has not decided in time is absent.
+    def start(self) -> None:
+        """Open the run, and wait for nobody."""
+        self._thread.start()
+
+    def decisions(self) -> dict[str, pb.Decision]:
+        """Return every node's decision; for a node that has not decided in time, that it is absent.
 
         Raises:
             RunFailedError: the gateway cannot be reached or refuses this runner.
         """
-        self._thread.start()
         deadline = time.monotonic() + self._opening.timeout
         names = {place.node for place in self._opening.places}
         with self._changed:
@@ -92,13 +113,36 @@ class Link:
             }
             return absent | self._decisions
 
-    def push(self, tasks: Iterable[pb.Task]) -> None:
-        """Send tasks; the buffers that they name are in the outbox. What replies named before is no longer kept."""
-        self._send(*(pb.ConductRequest(task=task) for task in tasks))
+    def nodes(self) -> list[str]:
+        """Return the names of the run's nodes, without those that are lost and not back.
+
+        Raises:
+            RunFailedError: the gateway is gone.
+        """
+        self.check()
+        return self._roll.present()
+
+    def lost(self) -> list[str]:
+        """Return what is said of each node that is lost."""
+        return self._roll.all_lost()
+
+    @property
+    def grace(self) -> float:
+        """Seconds for which whoever is away is waited for."""
+        return self._opening.grace
+
+    def push(self, tasks: Sequence[pb.Task]) -> None:
+        """Send tasks; the buffers that they name are in the outbox."""
         with self._changed:
-            unread = {sha256 for reply in self._replies.values() for sha256 in referenced(reply.content)}
             self._named.clear()
-        self._loop.call_soon_threadsafe(self._store.trim, unread)
+        self._call(functools.partial(self._push, tasks))
+
+    def abandon(self, task_ids: Collection[str]) -> None:
+        """Wait no more for replies to ``task_ids``."""
+        with self._changed:
+            for one in task_ids:
+                self._replies.pop(one, None)
+        self._call(lambda: [self._unanswered.pop(one, None) for one in task_ids])
 
     def pull(self, task_ids: Collection[str]) -> dict[str, pb.Reply]:
         """Return, and forget, the replies that are here."""
@@ -138,7 +182,7 @@ class Link:
     def refuse(self, reply: pb.Reply, why: str) -> None:
         """Have the gateway write down that a reply was refused, and its node told."""
         refused = pb.ReplyRefused(run_id=self._opening.run_id, task_id=reply.task_id, node=reply.node, reason=why)
-        self._send(pb.ConductRequest(reply_refused=refused))
+        self._call(lambda: self._put(pb.ConductRequest(reply_refused=refused)))
 
     def received(self, sha256: bytes) -> Path:
         """Return where a received buffer lies."""
@@ -148,24 +192,33 @@ class Link:
         """Tell gateway and nodes how the run ended, and close the stream."""
         if self._error is not None or not self._thread.is_alive():
             return
+        end = pb.ConductRequest(run_end=pb.RunEnd(run_id=self._opening.run_id, outcome=outcome))
+
+        def finish() -> None:
+            self._closing = True
+            self._roll.close()
+            self._put(end)
+            self._put(None)
+
         with contextlib.suppress(RunFailedError):  # the gateway went first
-            self._send(pb.ConductRequest(run_end=pb.RunEnd(run_id=self._opening.run_id, outcome=outcome)))
-            self._send(None)
+            self._call(finish)
+        self._thread.join(timeout=10)
+
+    def drop(self) -> None:
+        """Close the stream without a word: the run is to be taken up again."""
+        with contextlib.suppress(RunFailedError):
+            self._call(self._main.cancel)
         self._thread.join(timeout=10)
 
     def _check(self) -> None:
         if self._error is not None:
             raise RunFailedError(self._error.what, where=self._error.where) from self._error
 
-    def _send(self, *frames: pb.ConductRequest | None) -> None:
-        queue = self._started.result()
-
-        def put() -> None:
-            for frame in frames:
-                queue.put_nowait(frame)
-
+    def _call(self, act: Callable[[], object]) -> None:
+        """Have ``act`` called in the link's own thread."""
+        self._started.result()
         try:
-            self._loop.call_soon_threadsafe(put)
+            self._loop.call_soon_threadsafe(act)
         except RuntimeError:  # the loop has ended: the reason is, or will be, in _error
             self._thread.join()
             self._check()
@@ -174,9 +227,11 @@ class Link:
     def _run(self) -> None:
         error: FederationError = RunFailedError("The gateway closed the run's stream.")
         try:
-            asyncio.run(self._converse())
-        except grpc.aio.AioRpcError as problem:
-            error = RunFailedError(f"The gateway is not available: {problem.details()}", where=self._endpoint.address)
+            asyncio.run(self._stay_connected())
+        except RunFailedError as problem:
+            error = problem
+        except asyncio.CancelledError:
+            error = RunFailedError("The run was interrupted.")
         except Exception as problem:
             log.error("the stream to the gateway failed", exc_info=problem)
             error = RunFailedError(f"The stream to the gateway failed ({type(problem).__name__}).")
@@ -187,26 +242,95 @@ class Link:
                 if self._on_lost is not None:
                     self._on_lost()
 
-    async def _converse(self) -> None:
+    async def _stay_connected(self) -> None:
+        """Converse with the gateway; where it is gone, wait for it for as long as the run's grace is.
+
+        Raises:
+            RunFailedError: it refuses this runner, or does not come back.
+        """
         self._loop = asyncio.get_running_loop()
-        self._inbox = Inbox(self._store, self._opening.run_id)
+        main = asyncio.current_task()
+        assert main is not None
+        self._main = main
         self._receiving = asyncio.Semaphore(RECEIVING)
+        self._started.set_result(None)
+        gone_since, wait = time.monotonic(), FIRST_WAIT
+        while True:
+            why = "it closed the run's stream"
+            try:
+                await self._converse()
+            except grpc.aio.AioRpcError as problem:
+                why = problem.details() or problem.code().name
+                if problem.code() in _FINAL:
+                    raise self._failed(f"The gateway refuses this run: {why}") from problem
+            if self._closing:
+                return
+            if self._connected:
+                gone_since, wait = time.monotonic(), FIRST_WAIT
+                log.warning("the gateway is gone; trying again", reason=why)
+            if time.monotonic() - gone_since + wait > self._opening.grace:
+                raise self._failed(f"The gateway is not available: {why}")
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, LONGEST_WAIT)
+
+    def _failed(self, what: str) -> RunFailedError:
+        return RunFailedError(what, where=self._endpoint.address)
+
+    async def _converse(self) -> None:
+        self._inbox = Inbox(self._store, self._opening.run_id)
+        self._connected = False
         outgoing: Outgoing = asyncio.Queue()
-        self._started.set_result(outgoing)
-        stream = RunnerStream(self._endpoint, self._sign)
+        stream = RunnerStream(self._endpoint.current(), self._sign)
         work = {asyncio.create_task(self._write(stream, outgoing))}
 
         def handle(frame: pb.ConductResponse) -> None:
             for one in (frame, *frame.more):
                 self._handle(one, outgoing, work)
 
+        self._outgoing = outgoing
+        self._roll.expect_all()
         try:
             await stream.converse(handle)
         finally:
+            self._outgoing = None
+            self._roll.gateway_away()
             for task in work:
                 task.cancel()
 
+    def _put(self, frame: pb.ConductRequest | None) -> None:
+        if self._outgoing is not None:
+            self._outgoing.put_nowait(frame)
+
+    def _push(self, tasks: Sequence[pb.Task]) -> None:
+        for task in tasks:
+            self._unanswered[task.task_id] = task
+            if (lost := self._roll.lost(task.node)) is not None:
+                self._settle(_lost_reply(task, lost))
+            elif self._roll.is_here(task.node):
+                self._put(pb.ConductRequest(task=task))
+
+    def _resend(self, node: str) -> None:
+        """Send a node that is back what it has not answered yet."""
+        for task in self._unanswered.values():
+            if task.node == node:
+                self._put(pb.ConductRequest(task=task))
+
+    def _give_up(self, node: str, why: str) -> None:
+        """Answer the tasks of a node that is lost with an error."""
+        for task in [one for one in self._unanswered.values() if one.node == node]:
+            self._settle(_lost_reply(task, why))
+
+    def _settle(self, reply: pb.Reply) -> None:
+        if self._unanswered.pop(reply.task_id, None) is None:
+            return  # it is here already, or nobody waits for it any more
+        with self._changed:
+            self._replies[reply.task_id] = reply
+            self._awaited.discard(reply.task_id)
+            if not self._awaited:  # the ServerApp's thread is woken once a batch
+                self._changed.notify_all()
+
     def _handle(self, frame: pb.ConductResponse, outgoing: Outgoing, work: set[asyncio.Task[None]]) -> None:
+        self._connected = True
         match getattr(frame, frame.WhichOneof("frame") or "", None):
             case pb.Reply() as reply:
                 receiving = asyncio.create_task(self._receive(reply, outgoing))
@@ -216,11 +340,15 @@ class Link:
                 outgoing.put_nowait(functools.partial(self._piece, fetch))
             case pb.Chunk() as chunk:
                 self._inbox.accept(chunk, chunk.node)
+            case pb.NodeAway() as away:
+                self._roll.away(away.node, away.final)
+                self._inbox.cut(away.node)
             case pb.Decision() as decision:
                 self._packs = frame.takes_more
                 with self._changed:
                     self._decisions[decision.node] = decision
                     self._changed.notify_all()
+                self._roll.decided(decision)
 
     async def _receive(self, reply: pb.Reply, outgoing: Outgoing) -> None:
         async def send(fetch: pb.Fetch) -> None:
@@ -229,24 +357,25 @@ class Link:
 
         if reply.HasField("error"):
             reply.error.code = known_code(reply.error.code)
+        visit = self._roll.visit(reply.node)
         try:
             async with self._receiving:
                 named = referenced(reply.content)
                 new = {one for one in named.keys() - self._named if self._store.size(one) is None}
                 self._named |= new
                 await self._inbox.ensure_all(named, send, reply.node)
+                for one in new:
+                    await asyncio.to_thread(_sync, self._store.path(one))
                 # The gateway counted up to the reply; what the reply names came after it.
                 reply.traffic.from_node += sum(self._store.size(one) or 0 for one in new)
         except WireError as error:
+            if self._roll.visit(reply.node) != visit:
+                return  # the node went away meanwhile: it is asked again when it is back
             reply.error.code, reply.error.message = pb.TASK_ERROR_CODE_BAD_REPLY, error.what
         except OSError as error:
             log.error("a reply's buffer could not be kept", exc_info=error)
             reply.error.code, reply.error.message = pb.TASK_ERROR_CODE_BAD_REPLY, "The lab could not keep the reply."
-        with self._changed:
-            self._replies[reply.task_id] = reply
-            self._awaited.discard(reply.task_id)
-            if not self._awaited:  # the ServerApp's thread is woken once a batch
-                self._changed.notify_all()
+        self._settle(reply)
 
     def _piece(self, fetch: pb.Fetch) -> bytes:
         if (bundle := self._bundle.get(fetch.sha256)) is not None:
@@ -274,3 +403,13 @@ class Link:
             for frame in packed(one for one in waiting if one is not None):
                 await stream.write(frame() if callable(frame) else frame)
         await stream.finish()
+
+
+def _lost_reply(task: pb.Task, why: str) -> pb.Reply:
+    error = pb.TaskError(code=pb.TASK_ERROR_CODE_NODE_LOST, message=why)
+    return pb.Reply(run_id=task.run_id, task_id=task.task_id, node=task.node, error=error)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fdatasync(file.fileno())

@@ -7,6 +7,7 @@ from typing import Any
 
 from catalog.client import LabClient, lab_client
 from catalog.records import Artifact, DatasetVersion, RunDraft, RunPatch, RunState
+from datalab.errors import NotFoundError
 from datalab.home import Home
 from datalab.permits.permit import read_claims_unverified
 from datalab.storage.store import connect
@@ -25,7 +26,7 @@ class LabRecord:
         self._home = None if spec.lab_home is None else Home(Path(spec.lab_home))
 
     def start(self) -> None:
-        """Record the run, as running."""
+        """Record the run, as running; one that goes on after an interruption is on record already."""
         if self._home is None:
             return
         draft = RunDraft(
@@ -36,8 +37,12 @@ class LabRecord:
             nodes=tuple(place.node for place in self._spec.places),
         )
         with lab_client(self._home, "runner") as lab:
-            created = lab.create_run(draft)
-            lab.update_run(created.id, RunPatch(state=RunState.RUNNING), revision=created.revision)
+            try:
+                record = lab.run(self._spec.id)
+            except NotFoundError:
+                record = lab.create_run(draft)
+            if record.state is RunState.SUBMITTED:
+                lab.update_run(record.id, RunPatch(state=RunState.RUNNING), revision=record.revision)
 
     def finish(self, folder: RunFolder, card: dict[str, Any], *, failed: bool) -> None:
         """Store card and artifacts, and record the run's end.
@@ -60,4 +65,6 @@ class LabRecord:
 
     def _end(self, lab: LabClient, state: RunState, card: dict[str, Any], artifacts: tuple[Artifact, ...]) -> None:
         current = lab.run(self._spec.id)
+        if current.state is state:  # it was recorded, and the answer was lost
+            return
         lab.update_run(current.id, RunPatch(state=state, card=card, artifacts=artifacts), revision=current.revision)

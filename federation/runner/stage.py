@@ -21,12 +21,14 @@ from federation.errors import RunFailedError, WireError
 from federation.pb import federation_pb2, records_pb2
 from federation.pb import server_app_pb2 as pb
 from federation.run import flower_id
+from federation.runner.journal import RunJournal
 from federation.runner.link import Link
 from federation.runner.replies import Shapes, check_reply, shapes_of
 from federation.runner.watch import Watch, round_of
 from federation.sandbox.bubblewrap import Sandbox, check_sandbox
 from federation.sandbox.guard import Guard
 from federation.sandbox.limits import Limits
+from federation.sandbox.removal import remove_folder
 from federation.wire.pipe import read_frame, write_frame
 
 MODULE = "federation.serverapp"
@@ -39,6 +41,8 @@ MAX_UNANSWERED = 64
 MAX_UNANSWERED_TASKS, MAX_UNANSWERED_BYTES = 10_000, 1 << 30
 """For all nodes together; a message holds up to 1 MiB of small arrays, large ones lie in files."""
 MAX_ROUND_DIGITS = 18
+MAX_ASKED = 10
+"""Times that an app may ask for the nodes, and then send nothing, before it counts as waiting for more of them."""
 MAX_WAIT = 86_400 * 365.0
 LIMITS = Limits(
     memory_bytes=max(2 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2),
@@ -69,6 +73,7 @@ class Stage:
         folder: the one folder that the process may write to.
         limits: what it may use.
         log: gets what it says on its stderr.
+        journal: what passes between it and the nodes, and what it did before an interruption.
 
     Attributes:
         confinement: by which means it is confined.
@@ -78,10 +83,14 @@ class Stage:
         SandboxError: there is no sandbox on this machine.
     """
 
-    def __init__(self, run_id: str, app: Path, inbox: Path, folder: Path, limits: Limits, log: Path) -> None:
+    def __init__(
+        self, run_id: str, app: Path, inbox: Path, folder: Path, limits: Limits, log: Path, journal: RunJournal
+    ) -> None:
         self.confinement = check_sandbox()
         self._run_id = run_id
         self._log = log
+        self._journal = journal
+        remove_folder(folder)  # of a runner that was interrupted: the app makes all of it again
         for part in ("outbox", "artifacts"):
             (folder / part).mkdir(parents=True, mode=0o700)
         # Opened before the process can put links in their place.
@@ -91,6 +100,11 @@ class Stage:
         self._sent: dict[str, Sent] = {}
         self._sent_bytes = 0
         self._count = 0
+        # The nodes as the app was last told, and what those whose last reply was an error have said.
+        self._present: Sequence[str] = ()
+        self._failing: dict[str, str] = {}
+        # How often the app has asked for the nodes since it last sent something, and since when.
+        self._asked, self._asking_since = 0, 0.0
         self._idle = time.perf_counter()
         self._start()
 
@@ -128,6 +142,7 @@ class Stage:
         """
         start.app_folder, start.inbox = self._sandbox.path("app"), self._sandbox.path("inbox")
         start.outbox, start.artifacts = (f"{self._sandbox.path('work')}/{part}" for part in ("outbox", "artifacts"))
+        self._present = start.nodes
         link.on_lost(self._guard.kill)  # an app that never calls the Grid would not notice
         try:
             self._write(pb.ServerAppRequest(start=start))
@@ -174,12 +189,17 @@ class Stage:
             case "push":
                 content = frame.push.content
                 shapes, size = shapes_of(content), content.ByteSize()
-                link.push([self._task(task, content, shapes, size, nodes) for task in frame.push.tasks])
+                tasks = [self._task(task, content, shapes, size, nodes) for task in frame.push.tasks]
+                link.push(self._journal.push(tasks))
+                self._asked = 0
             case "wait":
                 self._hand_over(frame.wait, link, watch)
+            case "ask_nodes":
+                self._say_nodes(link, len(nodes))
             case "end":
                 if frame.end.failure:
                     raise self._failed(frame.end)
+                self._check_somebody_answers()
                 return True
             case _:
                 raise WireError("The ServerApp's process sent a frame out of turn.")
@@ -217,21 +237,26 @@ class Stage:
         return task
 
     def _hand_over(self, asked: pb.Await, link: Link, watch: Watch) -> None:
-        """Send the replies that are asked for, in the order of node ids, once they have come and been checked."""
+        """Send the replies that are asked for, in the order of node ids, once they are checked and in the journal.
+
+        Raises:
+            RunFailedError: every node of the run has answered with an error, the last time it was asked.
+        """
         started = time.perf_counter()
         known = self._sent.keys() >= set(asked.task_ids) and len(set(asked.task_ids)) == len(asked.task_ids)
         if not known or not asked.timeout >= 0:
             raise WireError("The ServerApp's process asked for replies that there cannot be.")
+        replies, settled = self._replies(asked, link)
+        sent = {one: self._answered(one) for one in settled}
+        for reply in replies:
+            if reply.WhichOneof("result") == "error":
+                self._failing[reply.node] = reply.error.message
+            else:
+                self._failing.pop(reply.node, None)
         if asked.poll:
-            found = link.pull(asked.task_ids)
-            self._send_replies(_checked(found, {one: self._answered(one) for one in found}, link))
+            self._send_replies(replies)
             return
-        limited = asked.HasField("timeout") and asked.timeout < MAX_WAIT
-        found = link.wait(asked.task_ids, asked.timeout if limited else None)
-        sent = {one: self._answered(one) for one in asked.task_ids}
-        replies = _checked(found, sent, link)
-        reasons = {f"{one.node}: {one.error.message}" for one in replies if one.WhichOneof("result") == "error"}
-        lost = bool(replies) and all(one.WhichOneof("result") == "error" for one in replies)
+        lost = bool(replies) and all(one.node in self._failing for one in replies) and self._all_fail()
         if not lost:
             self._send_replies(replies)
         seconds = time.perf_counter() - started if lost else self._batch_seconds(started)
@@ -239,7 +264,48 @@ class Stage:
             first = sent[asked.task_ids[0]]
             watch.batch(message_type=first.message_type, number=first.round, replies=replies, seconds=seconds)
         if lost:
-            raise RunFailedError("Every node answered with an error.", where="; ".join(sorted(reasons))[:2000])
+            self._check_somebody_answers()
+
+    def _replies(self, asked: pb.Await, link: Link) -> tuple[list[federation_pb2.Reply], list[str]]:
+        """Return the replies to hand over, and the tasks that are done with: from the journal, or from the nodes."""
+        replies = self._journal.recorded()
+        if replies is not None:
+            return replies, [one.task_id for one in replies] if asked.poll else list(asked.task_ids)
+        limited = asked.HasField("timeout") and asked.timeout < MAX_WAIT
+        if asked.poll:
+            found = link.pull(asked.task_ids)
+        else:
+            found = link.wait(asked.task_ids, asked.timeout if limited else None)
+        settled = list(found) if asked.poll else list(asked.task_ids)
+        replies = _checked(found, self._sent, link)
+        if settled:
+            link.abandon(settled)
+            self._journal.answer(replies, settled)
+        return replies, settled
+
+    def _all_fail(self) -> bool:
+        return self._failing.keys() >= set(self._present)
+
+    def _check_somebody_answers(self) -> None:
+        """Raise RunFailedError if the last that was heard of every node was an error."""
+        if self._all_fail():
+            reasons = "; ".join(sorted(f"{name}: {said}" for name, said in self._failing.items()))
+            raise RunFailedError("Every node answered with an error.", where=reasons[:2000])
+
+    def _say_nodes(self, link: Link, known: int) -> None:
+        """Tell the app which nodes the run has; one that asks for more than there are, again and again, is ended."""
+        now = time.monotonic()
+        self._asking_since = self._asking_since if self._asked else now
+        self._asked += 1
+        present = link.nodes()
+        if self._asked > MAX_ASKED and now - self._asking_since > link.grace:
+            raise RunFailedError(
+                f"The app waits for more nodes than there are: {len(present)} of {known}.",
+                where="; ".join(link.lost()) or "none is lost",
+                next_step="Ask its strategy for fewer (min_available_nodes), or start the run with more.",
+            )
+        self._present = self._journal.nodes(present)
+        self._write(pb.ServerAppRequest(nodes=pb.Nodes(names=self._present)))
 
     def _answered(self, task_id: str) -> Sent:
         sent = self._sent.pop(task_id)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -29,10 +30,21 @@ _Call = grpc.aio.StreamStreamCall[Any, pb.ConductResponse]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the gateway listens, and who this runner is."""
+    """Where the gateway listens, and who this runner is.
+
+    Attributes:
+        address: of the gateway.
+        folder: where the credentials lie; renewed ones take their place.
+        credentials: as they were when this was made.
+    """
 
     address: str
+    folder: Path
     credentials: Credentials
+
+    def current(self) -> Endpoint:
+        """Return the same with the credentials that lie there now."""
+        return Endpoint(self.address, self.folder, Credentials.load(self.folder))
 
 
 class RunnerStream:
@@ -49,6 +61,7 @@ class RunnerStream:
     def __init__(self, endpoint: Endpoint, opening: Callable[[Credentials], pb.RunOpen]) -> None:
         self._address = endpoint.address
         self._credentials = endpoint.credentials
+        self._folder = endpoint.folder
         self._opening = opening
         self._finished = False
         # Held while something is written, and while one stream takes the place of another.
@@ -156,6 +169,7 @@ class RunnerStream:
                 return
             former = self._call
             self._use(*await self._connect(renewed, continues=True))
+            renewed.store(self._folder)
             self._credentials = renewed
             with contextlib.suppress(asyncio.InvalidStateError):  # it has ended by itself
                 await former.done_writing()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,20 +19,27 @@ class Watch:
 
     A *round* is a pair of batches to which the strategy gives the same number: messages of type ``train``, then
     ``evaluate``. Its loss is the nodes' ``loss`` on evaluation (on training, where nothing was evaluated), weighted by
-    ``num-examples`` as Flower's own strategies do.
+    ``num-examples`` as Flower's own strategies do. What a run that was interrupted had said is not said again.
 
     Args:
         path: the events file.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._said = [one for one in _events(path) if one["event"] == "batch"]
+        self._lock = threading.Lock()
+        self._file = path.open("ab", buffering=0)
         self.rounds: list[dict[str, Any]] = []
-        self._traffic: dict[str, tuple[int, int]] = {}
+        self._batches = 0
+        # Bytes to and from each node: in all, and as the gateway last counted them.
+        self._totals: dict[str, tuple[int, int]] = {}
+        self._counted: dict[str, tuple[int, int]] = {}
 
     def say(self, event: str, **details: Any) -> None:
-        """Write an event."""
-        self._file.write(json.dumps({"event": event, "time": time.time(), **details}) + "\n")
+        """Write an event; from any thread."""
+        line = json.dumps({"event": event, "time": time.time(), **details}) + "\n"
+        with self._lock:
+            self._file.write(line.encode())
 
     def batch(self, *, message_type: str, number: str, replies: Sequence[pb.Reply], seconds: float) -> None:
         """Note a batch of messages and its replies; after an evaluation, the round is complete.
@@ -48,7 +57,14 @@ class Watch:
             else {"error": pb.TaskErrorCode.Name(reply.error.code)}
             for reply in replies
         }
-        self.say("batch", type=message_type, round=number, seconds=seconds, bytes_down=down, bytes_up=up, nodes=nodes)
+        again = self._batches < len(self._said)
+        if again:
+            seconds = self._said[self._batches]["seconds"]
+        else:
+            self.say(
+                "batch", type=message_type, round=number, seconds=seconds, bytes_down=down, bytes_up=up, nodes=nodes
+            )
+        self._batches += 1
         kind = message_type.partition(".")[0]
         if kind not in ("train", "evaluate") or not number.isdigit():
             return
@@ -60,12 +76,12 @@ class Watch:
         current["bytes_up"] += up
         loss = _weighted([node for node in nodes.values() if "loss" in node])
         current["loss"] = current["loss"] if loss is None else loss
-        if kind == "evaluate":
+        if kind == "evaluate" and not again:
             self.say("round", **current)
 
     def totals(self) -> dict[str, dict[str, int]]:
         """Return the bytes that went to and came from each node in all."""
-        return {name: {"to_node": to, "from_node": back} for name, (to, back) in sorted(self._traffic.items())}
+        return {name: {"to_node": to, "from_node": back} for name, (to, back) in sorted(self._totals.items())}
 
     def close(self) -> None:
         """Close the events file."""
@@ -75,11 +91,26 @@ class Watch:
         """Return the bytes to and from nodes since the last batch, from the totals that the gateway keeps."""
         down = up = 0
         for reply in replies:
-            before = self._traffic.get(reply.node, (0, 0))
+            before = self._counted.get(reply.node, (0, 0))
             now = (reply.traffic.to_node, reply.traffic.from_node)
+            if now[0] < before[0]:  # a gateway that was started again counts from nothing
+                before = now
+            total = self._totals.get(reply.node, (0, 0))
+            self._counted[reply.node] = now
+            self._totals[reply.node] = (total[0] + now[0] - before[0], total[1] + now[1] - before[1])
             down, up = down + now[0] - before[0], up + now[1] - before[1]
-            self._traffic[reply.node] = now
         return down, up
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    """Return what was said before; an event that a crash has cut off is removed."""
+    if not path.exists():
+        return []
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        os.truncate(path, len(whole))
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def round_of(content: records_pb2.RecordDict) -> str:

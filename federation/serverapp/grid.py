@@ -19,8 +19,9 @@ from federation.serverapp.runner import Runner
 class DatalabGrid(Grid):
     """The nodes of one run, as a ServerApp sees them.
 
-    Node ids come from node names; they are the run's nodes, in ascending order, whether connected or not. Replies come
-    in the order of node ids, so that sums do not depend on who was faster; the runner has checked them.
+    Node ids come from node names; they are the run's nodes in ascending order, connected or not, without those that
+    have been away for so long that they are lost. Replies come in the order of node ids, so that sums do not depend on
+    who was faster; the runner has checked them.
 
     Args:
         run_id: the run.
@@ -56,8 +57,12 @@ class DatalabGrid(Grid):
         return Message(content, dst_node_id, message_type, group_id=group_id, ttl=ttl or DEFAULT_TTL)
 
     def get_node_ids(self) -> Iterable[int]:
-        """Return the run's node ids in ascending order."""
-        return sorted(self._nodes)
+        """Return the run's node ids in ascending order.
+
+        Raises:
+            RunFailedError: the runner has gone; it ends a run whose app waits for nodes that do not come.
+        """
+        return sorted(seam.flower_id(name) for name in self._runner.nodes())
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages and return the ids under which their replies can be pulled.

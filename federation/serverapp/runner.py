@@ -70,6 +70,18 @@ class Runner:
             replies.append(frame.reply)
         raise RunFailedError("The runner has gone.")
 
+    def nodes(self) -> list[str]:
+        """Return the names of the run's nodes that are not lost.
+
+        Raises:
+            RunFailedError: the runner has gone.
+        """
+        self._send(pb.ServerAppResponse(ask_nodes=pb.AskNodes()))
+        frame = read_frame(self._requests, pb.ServerAppRequest)
+        if frame is None:
+            raise RunFailedError("The runner has gone.")
+        return list(frame.nodes.names)
+
     def batch_done(self, seconds: float) -> None:
         """Say how long a batch took from before its messages were encoded until its replies were read."""
         self._send(pb.ServerAppResponse(batch_done=pb.BatchDone(seconds=seconds)))

@@ -82,3 +82,12 @@ def _text(value: Any) -> Any:
             return value.hex()
         case _:
             return [_text(one) for one in value.values]
+
+
+def same_offer(known: pb.Offer, offer: pb.Offer) -> bool:
+    """Whether two offers ask for the same; between them the lab's audit head moves on, and the runner renews."""
+    again = pb.Offer()
+    again.CopyFrom(offer)
+    again.audit_head.CopyFrom(known.audit_head)
+    again.runner_signature, again.runner_chain_pem = known.runner_signature, known.runner_chain_pem
+    return bool(again == known)

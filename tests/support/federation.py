@@ -150,6 +150,7 @@ class Federation:
         seed: int = 0,
         run_id: str | None = None,
         timeout: float = 20.0,
+        grace: float = 30.0,
         limits: Limits | None = None,
         while_running: Callable[[subprocess.Popen[bytes], dict[str, Any]], None] | None = None,
     ) -> RunFolder:
@@ -165,6 +166,7 @@ class Federation:
             seed: of the run.
             run_id: of the run.
             timeout: seconds to wait for the nodes' decisions.
+            grace: seconds to wait for who is away.
             limits: what the ServerApp may use.
             while_running: called with the runner's process and each event.
         """
@@ -179,6 +181,7 @@ class Federation:
             config=config,
             seed=seed,
             timeout=timeout,
+            grace=grace,
             limits=limits,
             record=False,
         )

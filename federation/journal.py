@@ -1,0 +1,109 @@
+"""An append-only file of checksummed records: a crash leaves it with a torn end and nothing worse."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+
+from federation.pb import federation_pb2 as pb
+
+log = structlog.get_logger()
+
+_HEAD = struct.Struct(">I16s")
+"""Length of a record, and the first half of its SHA-256."""
+
+
+class Journal:
+    """Records in one file, read once when it is opened and then added to.
+
+    Opening cuts off what a crash has left unfinished at the end, from the first record that is not whole.
+
+    Args:
+        path: the file, made if it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        made = not path.exists()
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        if made:
+            _sync_folder(path.parent)
+        self._size = os.fstat(self._file).st_size
+
+    def records(self) -> Iterator[tuple[int, bytes]]:
+        """Yield every record and its place in the file, the oldest first; to be read to the end before appending."""
+        at = 0
+        while at < self._size:
+            record = self._whole(at)
+            if record is None:
+                log.warning("a journal's torn end is cut off", path=str(self._path), bytes=self._size - at)
+                os.ftruncate(self._file, at)
+                os.fdatasync(self._file)
+                self._size = at
+                return
+            yield at, record
+            at += _HEAD.size + len(record)
+
+    def append(self, record: bytes) -> int:
+        """Write a record and return its place; it outlives this process, and the machine after ``sync``."""
+        at, data = self._size, _HEAD.pack(len(record), _checksum(record)) + record
+        written = 0
+        while written < len(data):
+            written += os.write(self._file, data[written:] if written else data)
+        self._size += len(data)
+        return at
+
+    def sync(self) -> None:
+        """Return once everything that was appended is on the disk."""
+        os.fdatasync(self._file)
+
+    def read(self, at: int) -> bytes:
+        """Return the record at a place that ``records`` or ``append`` has given."""
+        record = self._whole(at)
+        assert record is not None
+        return record
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def _whole(self, at: int) -> bytes | None:
+        head = os.pread(self._file, _HEAD.size, at)
+        if len(head) < _HEAD.size:
+            return None
+        length, checksum = _HEAD.unpack(head)
+        if length > self._size - at - _HEAD.size:
+            return None
+        record = os.pread(self._file, length, at + _HEAD.size)
+        return record if _checksum(record) == checksum else None
+
+
+def task_digest(task: pb.Task, content_sha256: bytes) -> bytes:
+    """Return the SHA-256 of a task: node, kind, group, time to live, and the digest of its content.
+
+    The run, and the task's number in it, are what it is looked up by.
+    """
+    head = pb.Task(node=task.node, message_type=task.message_type, group_id=task.group_id, ttl=task.ttl)
+    return hashlib.sha256(content_sha256 + head.SerializeToString(deterministic=True)).digest()
+
+
+def content_digest(task: pb.Task) -> bytes:
+    """Return the SHA-256 of a task's content; large arrays count by the digests that name them."""
+    return hashlib.sha256(task.content.SerializeToString(deterministic=True)).digest()
+
+
+def _checksum(record: bytes) -> bytes:
+    return hashlib.sha256(record).digest()[:16]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
