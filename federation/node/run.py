@@ -17,7 +17,6 @@ from federation.sandbox.limits import Limits
 from federation.sandbox.removal import remove_folder
 from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox, SendFetch
-from federation.wire.outbox import Outbox
 from federation.wire.pieces import PieceSender
 from federation.wire.protocol import referenced
 
@@ -46,11 +45,11 @@ class NodeRun:
         remove_folder(self._folder)
         limit = config.resources.cache_bytes
         self._received = BufferStore(self._folder / "inbox", limit)
-        self._outbox_folder = self._folder / "outbox"
-        self._outbox_folder.mkdir()
-        kept = min(limit, config.resources.disk_bytes // 2)  # the guard counts it
-        self._outbox = Outbox(self._outbox_folder, kept, PieceSender(pb.ConnectRequest))
-        self._turn = asyncio.Lock()
+        # What the worker left in the outbox is copied here before it is sent: foreign code cannot reach it.
+        self._produced = BufferStore(self._folder / "produced", limit)
+        self._pieces = PieceSender(pb.ConnectRequest)
+        self._outbox = self._folder / "outbox"
+        self._outbox.mkdir()
         self.inbox = Inbox(self._received, offer.run_id)
         self.confinement = ""
         self._starting: asyncio.Task[Worker] | None = None
@@ -77,7 +76,7 @@ class NodeRun:
             raise
 
     async def carry_out(self, task: pb.Task, seconds: float, send: SendFetch) -> pb.Reply:
-        """Run a task through the app, one at a time; what its reply names is ready to be fetched when this returns.
+        """Run a task through the app; what its reply names is ready to be fetched when this returns.
 
         Raises:
             WorkerLostError: the worker ended or took longer than ``seconds``.
@@ -89,20 +88,18 @@ class NodeRun:
         named = referenced(task.content, limit)
         self._received.trim(keep=named)
         await self.inbox.ensure_all(named, send)
-        async with self._turn:  # what a task leaves is not removed before its reply has named it
-            self._outbox.drop_sent()
-            reply = await worker.run(task, seconds)
-            self._outbox.name(referenced(reply.content, limit))
+        reply = await worker.run(task, seconds)
+        produced = referenced(reply.content, limit)
+        for sha256, size in produced.items():
+            if self._produced.size(sha256) is None:
+                await asyncio.to_thread(self._produced.adopt, self._outbox / sha256.hex(), sha256, size)
+        self._produced.trim(keep=produced)
         return reply
 
     def serve(self, fetch: pb.Fetch) -> bytes:
         """Return a frame with a piece of a buffer that a reply of this run has named."""
-        return self._outbox.piece(fetch)
-
-    def cut(self) -> None:
-        """Stop transfers: the connection is gone; what has arrived stays, here and there."""
-        self.inbox.cut()
-        self._outbox.cut()
+        size = self._produced.size(fetch.sha256)
+        return self._pieces.frame(fetch, size, lambda at, length: self._produced.read(fetch.sha256, at, length))
 
     async def close(self) -> None:
         """End the worker, or its start, and forget the run's files."""
@@ -112,7 +109,6 @@ class NodeRun:
             (started,) = await asyncio.gather(self._starting, return_exceptions=True)
             if isinstance(started, Worker):
                 await started.stop()
-        self._outbox.close()
         await asyncio.to_thread(remove_folder, self._folder)
 
     async def _start(self, send: SendFetch) -> Worker:
@@ -133,7 +129,7 @@ class NodeRun:
             "inbox": self._received.folder,
         }
         return await Worker.start(
-            Sandbox(kind, lent, ("outbox", self._outbox_folder), limits),
+            Sandbox(kind, lent, ("outbox", self._outbox), limits),
             worker_pb2.WorkerStart(
                 client_app=app.client_app,
                 run_id=self.offer.run_id,

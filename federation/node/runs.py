@@ -228,7 +228,7 @@ class Runs:
     def cut(self) -> None:
         """Stop transfers: the connection is gone; what has arrived stays."""
         for run in self._runs.values():
-            run.cut()
+            run.inbox.cut()
 
     async def close(self) -> None:
         """End every run's worker."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import stat
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ class BufferStore:
     def add(self, data: bytes | memoryview) -> bytes:
         """Store ``data`` and return its SHA-256."""
         sha256 = hashlib.sha256(data).digest()
-        if not self.path(sha256).exists():  # whoever sends it removes it once it has been sent
+        if self.size(sha256) is None:
             part = self.folder / f"{sha256.hex()}.{os.getpid()}.new"
             part.write_bytes(data)
             part.replace(self.path(sha256))
@@ -120,6 +121,41 @@ class BufferStore:
         """Forget a buffer."""
         self.path(sha256).unlink(missing_ok=True)
         self._sizes.pop(sha256, None)
+
+    def adopt(self, path: Path, sha256: bytes, size: int) -> None:
+        """Copy a buffer that foreign code has left at ``path``, and remove it there.
+
+        What lies there may be anything: only a plain file (no link, pipe or device) of a bounded size with the digest
+        that it was named by is taken, and it is a copy that is kept, which foreign code cannot change afterwards.
+
+        Args:
+            path: where it lies.
+            sha256: its digest, as it was named.
+            size: its size in bytes, as it was named.
+
+        Raises:
+            WireError: it is not that.
+        """
+        part = self.folder / f"{sha256.hex()}.{os.getpid()}.new"
+        try:
+            source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(source, "rb", buffering=0), part.open("w+b", buffering=0) as copy:
+                found = os.fstat(source)
+                if not stat.S_ISREG(found.st_mode):
+                    raise WireError("A buffer that the app left is not a plain file.")
+                if found.st_size != size or size > MAX_BUFFER_BYTES:
+                    raise WireError("A buffer that the app left does not have the size that it is named with.")
+                _copy(source, copy.fileno(), size)
+                digest, copied = _digest(copy)
+            if digest.digest() != sha256 or copied != size:
+                raise WireError("A buffer that the app left does not have the digest that it is named by.")
+            part.replace(self.path(sha256))
+            self._sizes[sha256] = size
+            path.unlink()
+        except OSError as error:
+            raise WireError("A buffer that the app named cannot be read.") from error
+        finally:
+            part.unlink(missing_ok=True)
 
     def trim(self, keep: Collection[bytes] = ()) -> None:
         """Remove the least recently used complete buffers, but those in ``keep``, until the rest fits the limit."""
@@ -171,6 +207,12 @@ class StoredBuffer:
         data = bytearray(self._map)
         self._map.madvise(mmap.MADV_DONTNEED)
         return data
+
+
+def _copy(source: int, target: int, size: int) -> None:
+    """Copy up to ``size`` bytes from one open file to another, inside the kernel."""
+    while size > 0 and (copied := os.sendfile(target, source, None, size)):
+        size -= copied
 
 
 def _digest(file: BinaryIO) -> tuple[_Hash, int]:

@@ -53,10 +53,52 @@ def test_adding_twice_stores_once(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [hashlib.sha256(b"model").hexdigest()]
 
 
-def test_a_buffer_that_somebody_has_removed_is_stored_again(tmp_path: Path) -> None:
-    store = BufferStore(tmp_path)
-    store.path(store.add(b"model")).unlink()
-    assert store.read(store.add(b"model"), 0, 10) == b"model"
+def left(folder: Path, data: bytes, kind: str) -> tuple[Path, bytes]:
+    """What foreign code left behind under a buffer's name."""
+    sha256 = hashlib.sha256(data).digest()
+    path = folder / sha256.hex()
+    match kind:
+        case "file":
+            path.write_bytes(data)
+        case "link":
+            (folder / "secret").write_bytes(data)
+            path.symlink_to(folder / "secret")
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case "other bytes":
+            path.write_bytes(data + b"!")
+    return path, sha256
+
+
+def test_what_an_app_left_is_moved_out_of_its_folder(tmp_path: Path) -> None:
+    store = BufferStore(tmp_path / "store")
+    path, sha256 = left(tmp_path, b"model", "file")
+    store.adopt(path, sha256, 5)
+    assert store.read(sha256, 0, 10) == b"model"
+    assert not path.exists()
+
+
+def test_a_file_that_is_larger_than_it_was_named_is_left_alone(tmp_path: Path) -> None:
+    """Holes in it would be written as zeros."""
+    store = BufferStore(tmp_path / "store")
+    path = tmp_path / ("ab" * 32)
+    with path.open("wb") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(WireError, match="size"):
+        store.adopt(path, b"\xab" * 32, 1 << 20)
+    assert list(store.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe", "other bytes", "nothing"])
+def test_anything_but_a_plain_file_with_its_digest_is_left_alone(tmp_path: Path, kind: str) -> None:
+    store = BufferStore(tmp_path / "store")
+    path, sha256 = left(tmp_path, b"model", kind)
+    with pytest.raises(WireError):
+        store.adopt(path, sha256, 5)
+    assert store.size(sha256) is None
+    assert list(store.folder.iterdir()) == []
 
 
 def test_the_least_recently_used_goes_first_and_what_is_in_use_stays(tmp_path: Path) -> None:
