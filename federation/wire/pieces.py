@@ -18,7 +18,7 @@ Read = Callable[[int, int], bytes | memoryview]
 
 LEVEL = 1
 SAMPLE_BYTES = 64 << 10
-WORTH = 0.9
+WORTH = 0.8
 """A buffer is sent compressed if its sample shrinks to this share or less."""
 KEPT_BYTES = 32 << 20
 """Frames that are kept for the next receiver of the same pieces."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import sys
 import time
 
@@ -13,7 +12,7 @@ from federation.flower.apps import load, round_of, seed_everything
 from federation.flower.records import decode_records, encode_records
 from federation.pb import federation_pb2 as pb
 from federation.pb import records_pb2, worker_pb2
-from federation.wire.buffers import BufferStore
+from federation.wire.buffers import BufferStore, StoredBuffer
 from federation.wire.values import decode_config
 
 
@@ -71,6 +70,5 @@ class Executor:
         self.app_seconds = time.perf_counter() - started
         return encode_records(reply.content, self._outbox.add)
 
-    def _read(self, sha256: bytes) -> mmap.mmap:
-        with self._inbox.path(sha256).open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    def _read(self, sha256: bytes) -> StoredBuffer:
+        return StoredBuffer(self._inbox.path(sha256))

@@ -89,6 +89,7 @@ def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Pa
             "num-server-rounds": rounds,
             "distinct": True,
             "arrays": max(1, size // LAYER),
+            "noise": compare_raw,  # nothing is gained over raw streams by compressing zeros
         }
         card = federation.run(names, config=config, while_running=look).read_card()
         seen.rounds = card["rounds"]
