@@ -41,3 +41,73 @@ def auc_interval(score: Floats, y: Floats, *, resamples: int, seed: int) -> dict
 def accuracy(score: Floats, y: Floats) -> float:
     """Return the share of rows that a probability of one half classes rightly."""
     return float(np.mean((score > 0.5) == (y == 1)))
+
+
+def evaluate_site(score: Floats, y: Floats, *, resamples: int, seed: int) -> dict[str, float]:
+    """Return what one site says of predicted probabilities: counts, AUC and calibration, with 95 % intervals.
+
+    ``slope`` is that of a logistic regression of the outcome on the logit of the prediction (Cox, 1958): 1 is right,
+    less is overfitted.
+    """
+    area = auc_interval(score, y, resamples=resamples, seed=seed)
+    slope, error = _calibration_slope(score, y)
+    return {
+        "rows": float(len(y)),
+        "events": float(y.sum()),
+        "expected": float(score.sum()),
+        **{f"auc-{key}": value for key, value in area.items()},
+        "auc-error": _auc_error(area["value"], int(y.sum()), int(len(y) - y.sum())),
+        "slope": slope,
+        "slope-error": error,
+    }
+
+
+def evaluate_overall(sites: list[dict[str, float]]) -> dict[str, float]:
+    """Return the same over all sites, from what each has said.
+
+    The AUC is over pairs of patients of the same site, so that no score has to leave one; slopes are weighted by their
+    precision; observed to expected is of the sums, with the interval of a Poisson count.
+    """
+    pairs = np.array([one["events"] * (one["rows"] - one["events"]) for one in sites])
+    weights = pairs / pairs.sum()
+    area = float(weights @ [one["auc-value"] for one in sites])
+    area_error = float(np.sqrt(weights**2 @ np.array([one["auc-error"] for one in sites]) ** 2))
+    precision = 1 / np.array([one["slope-error"] for one in sites]) ** 2
+    slope = float(precision @ [one["slope"] for one in sites] / precision.sum())
+    slope_error = float(precision.sum() ** -0.5)
+    events, expected = (sum(one[key] for one in sites) for key in ("events", "expected"))
+    ratio, spread = events / expected, float(np.exp(1.96 / np.sqrt(events)))
+    return {
+        "rows": sum(one["rows"] for one in sites),
+        "events": events,
+        **_interval("auc", area, area_error),
+        **_interval("slope", slope, slope_error),
+        "observed-to-expected": ratio,
+        "observed-to-expected-low": ratio / spread,
+        "observed-to-expected-high": ratio * spread,
+    }
+
+
+def _interval(name: str, value: float, error: float) -> dict[str, float]:
+    return {f"{name}-value": value, f"{name}-low": value - 1.96 * error, f"{name}-high": value + 1.96 * error}
+
+
+def _auc_error(area: float, events: int, others: int) -> float:
+    """Return the standard error of an AUC (Hanley and McNeil, Radiology 1982)."""
+    q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = area * (1 - area) + (events - 1) * (q1 - area**2) + (others - 1) * (q2 - area**2)
+    return float(np.sqrt(max(variance, 0.0) / (events * others)))
+
+
+def _calibration_slope(score: Floats, y: Floats) -> tuple[float, float]:
+    inside = np.clip(score, 1e-12, 1 - 1e-12)
+    x = np.column_stack([np.ones(len(y)), np.log(inside / (1 - inside))])
+    beta = np.array([0.0, 1.0])
+    for _ in range(25):
+        fitted = 0.5 * (1 + np.tanh(0.5 * x @ beta))
+        information = x.T @ (x * (fitted * (1 - fitted))[:, None])
+        step = np.linalg.solve(information, x.T @ (y - fitted))
+        beta = beta + step
+        if np.abs(step).max() < 1e-10:
+            break
+    return float(beta[1]), float(np.sqrt(np.linalg.inv(information)[1, 1]))

@@ -41,7 +41,7 @@ def _scaling(message: Message, context: Context, site: Site) -> Scaling:
 
 def _rng() -> np.random.Generator:
     """Return a generator of this node and round: ``random`` is seeded from the run's seed."""
-    return np.random.default_rng(random.getrandbits(63))  # noqa: S311 - it orders rows, nothing secret
+    return np.random.default_rng(random.getrandbits(63))
 
 
 @app.query("moments")

@@ -48,7 +48,7 @@ def main(grid: Grid, context: Context) -> None:
 
 def _initial(features: int, spread: float) -> ArrayRecord:
     """Return weights and bias drawn between ``-spread`` and ``spread``; ``random`` is seeded from the run's seed."""
-    rng = np.random.default_rng(random.getrandbits(63))  # noqa: S311 - where training starts is no secret
+    rng = np.random.default_rng(random.getrandbits(63))
     drawn = rng.uniform(-spread, spread, features + 1)
     return ArrayRecord({"weights": Array(drawn[:-1]), "bias": Array(drawn[-1:])})
 
