@@ -27,7 +27,9 @@ def pooled_auc(tables: Mapping[str, Path], config: Mapping[str, Any]) -> dict[st
     if str(APP) not in sys.path:
         sys.path.insert(0, str(APP))
     from logistic.data import Task, read_site
-    from logistic.model import Moments, Scaling, auc_interval, descend, predict
+    from logistic.model import descend, predict
+    from logistic.shared.evaluation import auc_interval
+    from logistic.shared.scaling import Moments, Scaling
 
     task = Task.of(config)
     seed = int(config["split-seed"])

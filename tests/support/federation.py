@@ -74,6 +74,7 @@ class Federation:
         policy: str = "",
         dataset: str = "",
         source: str = "export/toy.csv",
+        contract: Path = TOY_CONTRACT,
     ) -> Home:
         """Lay out a node with a toy dataset that allows ``apps``, and start it; ``wait_for`` says when it is connected.
 
@@ -85,12 +86,13 @@ class Federation:
             policy: further lines under ``[policy]``.
             dataset: further lines under ``[[datasets]]``.
             source: of its dataset.
+            contract: by which its raw file is curated.
         """
         home = self.node_home(name)
         lines = [f"{number / 10},{number % 2}" for number in range(rows)]
         text = "x,event\n" + "\n".join(lines) + "\n" if raw is None else raw
         home.folder("export").joinpath("toy.csv").write_text(text, encoding="utf-8")
-        shutil.copyfile(TOY_CONTRACT, home.path / "toy.odcs.yaml")
+        shutil.copyfile(contract, home.path / "toy.odcs.yaml")
         shutil.copyfile(self.access_body / PUBLIC_FILE, home.path / "access-body.jwk")
         allowed = "\n".join(f'[[policy.apps]]\nsha256 = "{digest(pack(app))}"\n' for app in apps)
         home.path.joinpath("node.toml").write_text(

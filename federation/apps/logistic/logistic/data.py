@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from logistic.model import Floats, split
+from logistic.model import split
+from logistic.shared.scaling import Floats
 
 
 @dataclass(frozen=True)
@@ -43,24 +44,37 @@ class Site:
 
 
 @lru_cache(maxsize=4)
-def read_table(path: str, task: Task) -> tuple[Floats, Floats]:
-    """Return features ``(rows, features)`` with NaN for missing, and labels ``(rows,)``."""
+def read_table(path: str, task: Task, held_out: str = "") -> tuple[Floats, Floats, Floats | None]:
+    """Return features ``(rows, features)`` with NaN for missing, labels ``(rows,)``, and the column ``held_out``."""
     import duckdb
 
-    quoted = ", ".join('"' + name.replace('"', '""') + '"' for name in (*task.features, task.outcome))
+    wanted = (*task.features, task.outcome, *filter(None, [held_out]))
+    quoted = ", ".join('"' + name.replace('"', '""') + '"' for name in wanted)
     with duckdb.connect(config={"threads": 1}) as connection:
         table = connection.execute(f"SELECT {quoted} FROM read_parquet(?)", [path]).fetchnumpy()
     columns = []
     for name in task.features:
         values = np.ma.filled(np.ma.asarray(table[name]).astype(np.float64), np.nan)
         columns.append(np.log1p(values) if name in task.log1p else values)
-    return np.column_stack(columns), np.asarray(table[task.outcome], dtype=np.float64)
+    labels = np.asarray(table[task.outcome], dtype=np.float64)
+    return np.column_stack(columns), labels, np.asarray(table[held_out], dtype=np.float64) if held_out else None
 
 
-def read_site(path: str, task: Task, *, test_share: float, seed: int) -> Site:
-    """Return a site's rows split into training and held-out rows, the same way for the same seed."""
-    x, y = read_table(path, task)
-    train, test = split(y, share=test_share, seed=seed)
+def read_site(path: str, task: Task, *, test_share: float, seed: int, held_out: str = "") -> Site:
+    """Return a site's rows split into training and held-out rows.
+
+    Args:
+        path: of the curated Parquet file.
+        task: what is predicted from what.
+        test_share: share of each class that is held out, the same rows for the same ``seed``.
+        seed: of the split.
+        held_out: name of a column that is 1 where a row is held out, 0 where it is not; then there is no drawing.
+    """
+    x, y, marked = read_table(path, task, held_out)
+    if marked is None:
+        train, test = split(y, share=test_share, seed=seed)
+    else:
+        train, test = np.flatnonzero(marked == 0), np.flatnonzero(marked == 1)
     return Site(x[train], y[train], x[test], y[test])
 
 

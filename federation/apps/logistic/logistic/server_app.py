@@ -1,20 +1,22 @@
-"""What runs at the lab: fits imputation and scaling, trains by FedAvg, collects each site's report, saves the model."""
+"""What runs at the lab: fits imputation and scaling, trains, collects each site's report, saves the model."""
 
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import asdict
 from functools import reduce
 from pathlib import Path
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, RecordDict
 from flwr.serverapp import Grid, ServerApp
-from flwr.serverapp.strategy import FedAvg
 from safetensors.numpy import save_file
 
 from logistic.data import Task
-from logistic.model import Moments, Scaling
+from logistic.shared.exchange import ask, metrics_of
+from logistic.shared.scaling import Moments, Scaling
+from logistic.strategies import make_strategy
 
 app = ServerApp()
 
@@ -25,13 +27,12 @@ def main(grid: Grid, context: Context) -> None:
     config = context.run_config
     task = Task.of(config)
     nodes = list(grid.get_node_ids())
+    strategy = make_strategy(config, len(nodes))
     scaling = _fit_scaling(grid, nodes)
     settings = ConfigRecord({"mean": scaling.mean.tolist(), "scale": scaling.scale.tolist()})
-
-    strategy = FedAvg(min_train_nodes=len(nodes), min_evaluate_nodes=len(nodes), min_available_nodes=len(nodes))
     result = strategy.start(
         grid=grid,
-        initial_arrays=ArrayRecord({"weights": Array(np.zeros(len(task.features))), "bias": Array(np.zeros(1))}),
+        initial_arrays=_initial(len(task.features), float(config["initial-spread"])),
         num_rounds=int(config["num-server-rounds"]),
         train_config=settings,
         evaluate_config=settings,
@@ -39,37 +40,25 @@ def main(grid: Grid, context: Context) -> None:
     arrays = result.arrays
     _save(arrays, scaling, task)
     report = {
-        str(reply.metadata.src_node_id): dict(_metrics(reply))
-        for reply in _ask(grid, nodes, "query.report", RecordDict({"arrays": arrays, "config": settings}))
+        str(reply.metadata.src_node_id): dict(metrics_of(reply))
+        for reply in ask(grid, nodes, "query.report", RecordDict({"arrays": arrays, "config": settings}))
     }
     Path("report.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
 
 
+def _initial(features: int, spread: float) -> ArrayRecord:
+    """Return weights and bias drawn between ``-spread`` and ``spread``; ``random`` is seeded from the run's seed."""
+    rng = np.random.default_rng(random.getrandbits(63))
+    drawn = rng.uniform(-spread, spread, features + 1)
+    return ArrayRecord({"weights": Array(drawn[:-1]), "bias": Array(drawn[-1:])})
+
+
 def _fit_scaling(grid: Grid, nodes: list[int]) -> Scaling:
     moments = [
-        Moments(*(np.array(_metrics(reply)[key], dtype=np.float64) for key in ("count", "total", "squares")))
-        for reply in _ask(grid, nodes, "query.moments", RecordDict())
+        Moments(*(np.array(metrics_of(reply)[key], dtype=np.float64) for key in ("count", "total", "squares")))
+        for reply in ask(grid, nodes, "query.moments", RecordDict())
     ]
     return Scaling.fit(reduce(Moments.__add__, moments))
-
-
-def _ask(grid: Grid, nodes: list[int], message_type: str, content: RecordDict) -> list[Message]:
-    """Send the same question to every node and return the replies.
-
-    Raises:
-        RuntimeError: a node answered with an error.
-    """
-    messages = [Message(content, node, message_type) for node in nodes]
-    replies = list(grid.send_and_receive(messages, timeout=600))
-    if len(replies) < len(nodes) or any(reply.has_error() for reply in replies):
-        reasons = [reply.error.reason for reply in replies if reply.has_error()]
-        raise RuntimeError(f"{message_type}: {len(nodes) - len(replies)} nodes did not answer; errors: {reasons}")
-    return replies
-
-
-def _metrics(reply: Message) -> MetricRecord:
-    (record,) = reply.content.metric_records.values()
-    return record
 
 
 def _save(arrays: ArrayRecord, scaling: Scaling, task: Task) -> None:

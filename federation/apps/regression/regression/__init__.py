@@ -1,0 +1,1 @@
+"""Regression as a Flower app: iteratively reweighted least squares over sums that the sites make."""
