@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import uuid
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -33,7 +34,7 @@ IDLE = timedelta(days=7)
 _SWEEP_EVERY = timedelta(hours=1)
 _READ = 1 << 20
 _PREFIX = "uploads/"
-_ENDINGS = (".csv", ".tsv", ".txt")
+_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 _MAGIC = {
     b"\x1f\x8b": "gzip", b"PK\x03\x04": "ZIP", b"PAR1": "Parquet", b"%PDF": "PDF", b"MZ": "Windows", b"\x7fELF": "ELF",
     b"\xd0\xcf\x11\xe0": "Office", b"{\\rtf": "RTF", b"#!": "script", b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG",
@@ -190,7 +191,7 @@ class Drafts:
         if len(data) != min(PART_BYTES, draft.file.bytes - offset):
             raise BadInputError(f"A part has {PART_BYTES} bytes, and the last one what is left.")
         if offset == 0:
-            check_content(data)
+            check_content(_unpacked(data) if draft.file.name.lower().endswith(".gz") else data)
         self._objects.put_bytes(f"{_folder(draft)}{offset:015}", data)
         return offset + len(data)
 
@@ -237,6 +238,16 @@ class Drafts:
         return swept
 
 
+def _unpacked(beginning: bytes) -> bytes:
+    """Return the first text in the beginning of a gzip file."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(beginning, _READ)
+    except zlib.error:
+        raise BadInputError(
+            "The file is named .gz and is no gzip file.", next_step="Name it .csv if it is plain, and upload that."
+        ) from None
+
+
 def check_content(beginning: bytes) -> None:
     """Raise BadInputError if a file that begins like this is something else than a table of text.
 
@@ -248,9 +259,7 @@ def check_content(beginning: bytes) -> None:
     if kind is None and b"\x00" in beginning:
         kind = "binary"
     if kind is not None:
-        raise BadInputError(
-            f"This is no table of text ({kind}).", next_step="Export the data as CSV in UTF-8, and upload that."
-        )
+        raise BadInputError(f"This is no table of text ({kind}).", next_step="Export the data as CSV, and upload that.")
 
 
 def _folder(draft: Draft) -> str:

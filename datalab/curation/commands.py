@@ -1,4 +1,4 @@
-"""``datalab dataset prepare`` and ``curate``; ``datalab contract check`` and ``diff``."""
+"""``datalab dataset prepare`` and ``curate``; ``datalab contract infer``, ``check`` and ``diff``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 from datalab.errors import BadInputError
 
 if TYPE_CHECKING:
+    from datalab.curation.infer import Inference
     from datalab.curation.report import CurationReport, PreparationReport
 
 _FILE = click.Path(path_type=Path)
@@ -70,6 +71,38 @@ def curate(contract: Path, file: Path, out: Path, *, prepared: bool) -> None:
 
 
 @click.command()
+@click.argument("file", type=_FILE)
+@click.option("--out", required=True, type=_FILE, help="Contract to write; a file that is there is not overwritten.")
+@click.option("--id", "contract_id", help="Id of the contract; the file's name unless it is given.")
+@click.option("--title", help="What the table is, in a line; the file's name unless it is given.")
+def infer(file: Path, out: Path, contract_id: str | None, title: str | None) -> None:
+    """Look at FILE and write a first contract for it, to be corrected and completed by hand.
+
+    Delimiter, encoding, decimal commas, types, ways of writing dates, units, code lists and texts that mean "no value"
+    are found by looking at all of it; columns that look as if they told who a person is are marked to stay with the
+    holder. What the columns mean only you can say.
+    """
+    import re
+    import tempfile
+
+    from datalab.curation import infer as inference
+    from datalab.errors import NotFoundError
+
+    if not file.is_file():
+        raise NotFoundError(f"There is no file {file}.", next_step="Name a CSV file that exists, plain or gzip.")
+    if out.exists():
+        raise BadInputError(f"{out} is there already.", next_step="Name another file to write with --out.")
+    stem = re.sub(r"[^a-z0-9]+", "-", file.name.partition(".")[0].lower()).strip("-")
+    with tempfile.TemporaryDirectory() as folder:
+        found = inference.infer(file, Path(folder))
+    text = inference.contract_text(
+        found, contract_id=contract_id or stem or "contract", version="1.0.0", title=title or file.name
+    )
+    out.write_text(text, encoding="utf-8")
+    _show_inference(found, out)
+
+
+@click.command()
 @click.argument("contract", type=_FILE)
 def check(contract: Path) -> None:
     """Check that CONTRACT is a data contract that Datalab can carry out, and say in short what it promises."""
@@ -110,6 +143,28 @@ def diff(old: Path, new: Path) -> None:
     for change in changes:
         click.echo(f"{f'breaks {change.breaks}' if change.breaks else 'compatible':<18}{change.where}: {change.what}")
     check_version(before, after, changes)
+
+
+def _show_inference(found: Inference, out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    written = f"{found.records:,} records; delimiter {found.delimiter!r}, {found.encoding}, decimals {found.decimal!r}"
+    table = Table(title=f"Found in the file: {written}", title_justify="left")
+    for heading in ("column", "type", "unit", "values", "missing", ""):
+        table.add_column(heading, justify="right" if heading == "missing" else "left")
+    for column in found.columns:
+        values = f"{column.distinct:,} different"
+        if column.format:
+            values = column.format
+        elif column.codes:
+            values = ", ".join(str(code) for code in column.codes)
+        elif column.low is not None and column.high is not None:
+            values = f"{column.low:g} to {column.high:g}"
+        note = "stays with the holder" if column.identifier else "all different" if column.why else ""
+        table.add_row(column.name, column.type, column.unit, values, f"{column.missing:,}", note)
+    Console().print(table)
+    click.echo(f"Written to {out}. Say there what the columns mean, and see `datalab contract check {out}`.")
 
 
 def _show_preparation(report: PreparationReport, out: Path) -> None:

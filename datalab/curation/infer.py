@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from datalab.curation.contract import Code, Type
+from datalab.curation.contract import DATE_FORMATS, Code, Type
 from datalab.curation.database import connect, literal
 from datalab.curation.records import Records, read_header, scan
-from datalab.curation.rules import INTEGER, NUMBER
+from datalab.curation.rules import INTEGER, NUMBER, as_date, with_point
+from datalab.curation.source import Encoding, open_source, unpack_beginning
 from datalab.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ MAX_COLUMNS = 500
 MARKERS = ("NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "?", "-", ".")
 """Texts that are taken for "no value"; the last three only in a column that is numbers otherwise."""
 _AMBIGUOUS = frozenset(MARKERS[-3:])
+_MOST_UNPACKED = 64 * 1024 * 1024
 _MOST_CODES = 12
 _LONGEST_CODE = 60
 _MOST_MISFITS = 0.05
@@ -31,6 +34,9 @@ _MOST_MISFITS = 0.05
 _FEWEST_UNIQUE = 20
 """Rows from which on a column without repetitions is told."""
 _SHOWN_FAULTS = 20
+_LETTERS = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss", "œ": "oe", "æ": "ae"}
+)
 _UNITS = {
     "mm": "mm", "cm": "cm", "kg": "kg", "g": "g", "mg": "mg", "ml": "mL", "mmhg": "mm[Hg]", "bpm": "/min",
     "year": "a", "years": "a", "yrs": "a", "month": "mo", "months": "mo", "day": "d", "days": "d", "hour": "h",
@@ -57,6 +63,7 @@ class ColumnDraft(BaseModel):
         unit: UCUM code.
         required: whether each record must have a value.
         codes: the only values that there are, if they are to be held to; empty for no bound.
+        format: how its dates are written, one of ``DATE_FORMATS``; empty for what is no date.
         found_codes: the values seen, where they are few.
         identifier: whether it tells who a person is.
         why: what made it look like an identifier: its ``name``, or that all ``values`` differ.
@@ -73,6 +80,7 @@ class ColumnDraft(BaseModel):
     name: str
     type: Type
     found_type: Type
+    format: str = ""
     unit: Annotated[str, Field(max_length=40)] = ""
     description: Annotated[str, Field(max_length=300)] = ""
     required: bool = False
@@ -104,12 +112,15 @@ class Inference(BaseModel):
         whole: whether that was all of the file.
         unreadable: records among them that no reader could take.
         first_unreadable: where the first of those stand.
+        decimal: what stands before the decimals of its numbers.
         missing: texts that mean "no value".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     delimiter: Literal[",", ";", "\t", "|"]
+    encoding: Encoding = "utf-8"
+    decimal: Literal[".", ","] = "."
     records: int
     whole: bool
     unreadable: int
@@ -129,24 +140,29 @@ class _Seen(NamedTuple):
     numbers: int
     low: float | None
     high: float | None
+    dates: dict[str, int]
 
 
 def infer(path: Path, work: Path, *, whole: bool = True) -> Inference:
     """Look at a CSV file and say what its columns are.
 
     Args:
-        path: the file, or its beginning.
+        path: the file, plain or gzip, or its beginning.
         work: an empty folder to work in.
         whole: False if it is the beginning; a record that is cut off at its end is left out.
 
     Raises:
         BadInputError: it is no text, names no columns, has too many, or has no record that can be read.
     """
-    delimiter, headers, skip, lines = _header(path)
-    clean = work / "clean.csv"
+    path, whole = unpack_beginning(path, work / "plain.csv", _MOST_UNPACKED, whole=whole)
     if not whole:
         _cut_last_line(path)
-    records = scan(path, clean, delimiter=delimiter, fields=len(headers), skip=skip, lines_before=lines)
+    encoding = _encoding(path)
+    delimiter, headers, skip, lines = _header(path, encoding)
+    clean = work / "clean.csv"
+    records = scan(
+        path, clean, delimiter=delimiter, fields=len(headers), skip=skip, lines_before=lines, encoding=encoding
+    )
     if not records.clean:
         raise BadInputError(
             "There is no record below the first line that has as many fields as it.",
@@ -155,11 +171,14 @@ def infer(path: Path, work: Path, *, whole: bool = True) -> Inference:
         )
     with connect(work) as database:
         _load(database, clean, delimiter, len(headers))
-        seen = [_look(database, index) for index in range(len(headers))]
+        decimal = _decimal(database, delimiter, len(headers))
+        seen = [_look(database, index, decimal) for index in range(len(headers))]
         used = {marker for one in seen for marker in one.markers if marker not in _AMBIGUOUS or _is_numeric(one)}
         columns = _columns(database, headers, seen, used)
     return Inference(
         delimiter=delimiter,
+        encoding=encoding,
+        decimal=decimal,
         records=records.total,
         whole=whole,
         unreadable=len(records.faults),
@@ -169,9 +188,40 @@ def infer(path: Path, work: Path, *, whole: bool = True) -> Inference:
     )
 
 
-def _header(path: Path) -> tuple[Literal[",", ";", "\t", "|"], list[str], int, int]:
+def _encoding(path: Path) -> Encoding:
+    """Tell UTF-8 from Windows-1252 by the lines that have other letters than ASCII.
+
+    Text in Windows-1252 is hardly ever valid UTF-8. A few bad lines in a file of UTF-8 stay findings.
+    """
+    good = bad = 0
+    with open_source(path) as source:
+        rest = b""
+        while chunk := source.read(1 << 20):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in [*lines, *([rest] if len(chunk) < 1 << 20 else [])]:
+                if line.isascii():
+                    continue
+                try:
+                    line.decode()
+                    good += 1
+                except UnicodeDecodeError:
+                    bad += 1
+    return "windows-1252" if bad > good else "utf-8"
+
+
+def _decimal(database: DuckDBPyConnection, delimiter: str, count: int) -> Literal[".", ","]:
+    """Tell whether the file's numbers have commas before their decimals."""
+    if delimiter == ",":
+        return "."
+    texts = " UNION ALL ".join(f"SELECT c{index} AS t FROM texts" for index in range(count))
+    commas, points = (f"count(*) FILTER (regexp_full_match(t, '[+-]?[0-9]+[{mark}][0-9]+'))" for mark in ",.")
+    row = database.execute(f"SELECT {commas} > {points} FROM ({texts})").fetchone()
+    return "," if row is not None and row[0] else "."
+
+
+def _header(path: Path, encoding: Encoding) -> tuple[Literal[",", ";", "\t", "|"], list[str], int, int]:
     """Return the delimiter that makes the most columns of the first record, and what ``read_header`` returns."""
-    found = [(delimiter, *read_header(path, delimiter)) for delimiter in DELIMITERS]
+    found = [(delimiter, *read_header(path, delimiter, encoding)) for delimiter in DELIMITERS]
     delimiter, headers, skip, lines = max(found, key=lambda one: len(one[1]))
     problem = None
     if not any(headers):
@@ -213,24 +263,34 @@ def _load(database: DuckDBPyConnection, clean: Path, delimiter: str, count: int)
     )
 
 
-def _look(database: DuckDBPyConnection, index: int) -> _Seen:
+def _look(database: DuckDBPyConnection, index: int, decimal: str) -> _Seen:
     markers = ", ".join(literal(marker) for marker in MARKERS)
+    dates = ", ".join(f"count({as_date('t', written)}) FILTER (v)" for written in DATE_FORMATS)
     row = database.execute(
         f"""
         SELECT count(*) FILTER (t IS NULL), histogram(t) FILTER (t IN ({markers})), count(*) FILTER (v),
-            count(DISTINCT t) FILTER (v), count(*) FILTER (v AND regexp_full_match(t, ?)),
-            count(*) FILTER (v AND regexp_full_match(t, ?)), min(try_cast(t AS DOUBLE)) FILTER (v),
-            max(try_cast(t AS DOUBLE)) FILTER (v)
-        FROM (SELECT c{index} AS t, c{index} IS NOT NULL AND c{index} NOT IN ({markers}) AS v FROM texts)
+            count(DISTINCT t) FILTER (v), count(*) FILTER (v AND regexp_full_match(n, ?)),
+            count(*) FILTER (v AND regexp_full_match(n, ?)), min(try_cast(n AS DOUBLE)) FILTER (v),
+            max(try_cast(n AS DOUBLE)) FILTER (v), {dates}
+        FROM (SELECT c{index} AS t, {with_point(f"c{index}", decimal)} AS n,
+            c{index} IS NOT NULL AND c{index} NOT IN ({markers}) AS v FROM texts)
         """,
         [INTEGER, NUMBER],
     ).fetchone()
     assert row is not None
-    return _Seen(row[0], dict(row[1] or {}), *row[2:])
+    found = dict(zip(DATE_FORMATS, row[8:], strict=True))
+    return _Seen(row[0], dict(row[1] or {}), row[2], row[3], row[4], row[5], row[6], row[7], found)
 
 
 def _is_numeric(seen: _Seen) -> bool:
     return seen.numbers > 0 and seen.values - seen.numbers <= _MOST_MISFITS * seen.values
+
+
+def _date_format(seen: _Seen) -> str:
+    """Return how a column writes dates, if nearly all of its values are some; where it could be either, day first."""
+    written = max(seen.dates, key=lambda one: seen.dates[one])
+    found = seen.dates[written]
+    return written if found and seen.values - found <= _MOST_MISFITS * seen.values else ""
 
 
 def _columns(
@@ -242,13 +302,17 @@ def _columns(
         name = _name(header, index, names)
         missing = one.empty + sum(count for marker, count in one.markers.items() if marker in used)
         kind: Type = "string"
-        if _is_numeric(one):
+        written = _date_format(one)
+        if written:
+            kind = "date"
+        elif _is_numeric(one):
             kind = "integer" if one.integers == one.numbers else "number"
+        numeric = kind in {"integer", "number"}
         codes = _codes(database, index, kind, one)
         why: Literal["", "name", "values"] = ""
         if _IDENTIFYING.fullmatch(name):
             why, codes = "name", ()
-        elif kind != "number" and one.distinct == one.values >= _FEWEST_UNIQUE and not missing:
+        elif kind not in {"number", "date"} and one.distinct == one.values >= _FEWEST_UNIQUE and not missing:
             why = "values"
         made.append(
             ColumnDraft(
@@ -256,17 +320,18 @@ def _columns(
                 name=name,
                 type=kind,
                 found_type=kind,
-                unit=_unit(name) if kind != "string" else "",
+                format=written,
+                unit=_unit(name) if numeric else "",
                 required=not missing,
                 codes=codes,
                 found_codes=codes,
                 identifier=why == "name",
                 why=why,
-                misfits=one.values - one.numbers if kind != "string" else 0,
+                misfits=one.values - (one.numbers if numeric else one.dates.get(written, one.values)),
                 missing=missing,
                 distinct=one.distinct,
-                low=one.low if kind != "string" else None,
-                high=one.high if kind != "string" else None,
+                low=one.low if numeric else None,
+                high=one.high if numeric else None,
             )
         )
         names.add(name)
@@ -276,7 +341,7 @@ def _columns(
 def _codes(database: DuckDBPyConnection, index: int, kind: Type, seen: _Seen) -> tuple[Code, ...]:
     """Return the values of a column in which a few stand again and again."""
     few = 0 < seen.distinct <= _MOST_CODES and seen.values >= 5 * seen.distinct
-    if kind == "number" or not few or (kind == "string" and not _AMBIGUOUS.isdisjoint(seen.markers)):
+    if kind in {"number", "date"} or not few or (kind == "string" and not _AMBIGUOUS.isdisjoint(seen.markers)):
         return ()
     markers = ", ".join(literal(marker) for marker in MARKERS)
     found = database.execute(f"SELECT DISTINCT c{index} FROM texts WHERE c{index} NOT IN ({markers})").fetchall()
@@ -290,7 +355,9 @@ def _codes(database: DuckDBPyConnection, index: int, kind: Type, seen: _Seen) ->
 
 def _name(header: str, index: int, taken: set[str]) -> str:
     """Return a header as a column name of a contract: small letters, digits and _."""
-    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", header)
+    plain = unicodedata.normalize("NFKD", header.translate(_LETTERS))
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain)
     name = re.sub(r"[^a-z0-9]+", "_", split.lower()).strip("_")[:60] or f"column_{index + 1}"
     name = name if name[0].isalpha() else f"c_{name}"
     return name if name not in taken else f"{name}_{index + 1}"
@@ -308,7 +375,8 @@ def _first(records: Records) -> tuple[UnreadableRecord, ...]:
 def contract_text(found: Inference, *, contract_id: str, version: str, title: str, description: str = "") -> str:
     """Return a contract (ODCS) by which a file of these columns is taken over column by column.
 
-    A column that identifies persons is dropped at its holder: a file that still has it is refused.
+    A column that identifies persons is dropped at its holder: a file that still has it is refused. Of a date, the
+    harmonised table has the year.
     """
     import yaml
 
@@ -321,11 +389,20 @@ def contract_text(found: Inference, *, contract_id: str, version: str, title: st
         if column.codes:
             said["enum"] = [{"value": code} for code in column.codes]
         unit = [{"property": "datalab.unit", "value": column.unit}] if column.unit else []
+        taken = {**said, "transformLogic": f'"{column.name}"'}
+        if column.type == "date":
+            taken = {"name": f"{column.name}_year", "logicalType": "integer", "required": column.required}
+            taken["transformLogic"] = f'year("{column.name}")'
+            said["logicalTypeOptions"] = {"format": column.format or "yyyy-MM-dd"}
         drop = [{"property": "datalab.deidentify", "value": "drop"}] if column.identifier else []
         export.append({**said, "physicalName": column.header, **_properties([*unit, *drop])})
         if not column.identifier:
-            harmonised.append({**said, "transformLogic": f'"{column.name}"', **_properties(unit)})
+            harmonised.append({**taken, **_properties(unit)})
     own: list[dict[str, Any]] = [{"property": "datalab.delimiter", "value": found.delimiter}]
+    if found.encoding != "utf-8":
+        own.append({"property": "datalab.encoding", "value": found.encoding})
+    if found.decimal != ".":
+        own.append({"property": "datalab.decimal", "value": found.decimal})
     if found.missing:
         own.append({"property": "datalab.missing", "value": list(found.missing)})
     document = {

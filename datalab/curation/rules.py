@@ -41,7 +41,7 @@ class _Field:
     @property
     def number(self) -> str:
         """The text with a decimal point; where the contract says a comma, a point is no part of a number."""
-        return self.text if self.decimal == "." or self.prepared else f"translate({self.text}, ',.', '.,')"
+        return with_point(self.text, "." if self.prepared else self.decimal)
 
     @property
     def width(self) -> int | None:
@@ -142,7 +142,7 @@ def _typed(field: _Field) -> str:
     if kind == "string":
         return text
     if kind == "date":
-        return _date(text, "yyyy-MM-dd" if field.prepared else field.column.domain.format)
+        return as_date(text, "yyyy-MM-dd" if field.prepared else field.column.domain.format)
     text = field.number
     cast = f"TRY_CAST({text} AS {SQL_TYPES[kind]})"
     if kind == "number":
@@ -151,8 +151,13 @@ def _typed(field: _Field) -> str:
     return f"CASE WHEN {cast}::VARCHAR = {text} OR regexp_full_match({text}, '{INTEGER}') THEN {cast} END"
 
 
-def _date(text: str, written: str) -> str:
-    """Read a date that is written just so: with its zeros, and none that the calendar does not have."""
+def with_point(text: str, decimal: str) -> str:
+    """Return the SQL of a text with a decimal point; where decimals have a comma, a point is no part of a number."""
+    return text if decimal == "." else f"translate({text}, ',.', '.,')"
+
+
+def as_date(text: str, written: str) -> str:
+    """Return the SQL of a date written just so, with its zeros, on a day that the calendar has; of all else, NULL."""
     if written == "yyyy-MM-dd":  # what DuckDB casts in half the time that parsing by a pattern takes
         return f"CASE WHEN TRY_CAST({text} AS DATE)::VARCHAR = {text} THEN TRY_CAST({text} AS DATE) END"
     pattern = literal(DATE_FORMATS[written])

@@ -89,14 +89,8 @@ class Source:
         try:
             data = self._stream.read(size)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            cut = isinstance(error, EOFError)
-            raise BadInputError(
-                "The gzip file is cut off: its end is missing."
-                if cut
-                else "The gzip file is damaged: it does not match its own checksum.",
-                where=self._name,
-                next_step="Nothing of it was used. Send it again, and compare its checksum with the sender's.",
-            ) from None
+            what = "its end is missing" if isinstance(error, EOFError) else "it does not match its own checksum"
+            raise _damaged(self._name, what) from None
         if self._packed:
             self._unpacked += len(data)
             if self._unpacked > max(_FREE, _RATIO * self._raw.taken):
@@ -130,6 +124,42 @@ class _Hashing:
         self.digest.update(data)
         self.taken += len(data)
         return data
+
+
+def unpack_beginning(path: Path, plain: Path, most: int, *, whole: bool) -> tuple[Path, bool]:
+    """Unpack a gzip file, or its beginning, to look at it; a plain file is returned as it is.
+
+    Args:
+        path: the file.
+        plain: the file to write.
+        most: bytes to unpack at the most.
+        whole: whether ``path`` is all of the file.
+
+    Returns:
+        the plain file, and whether that is the text of all of it.
+
+    Raises:
+        BadInputError: what is there is damaged.
+    """
+    with path.open("rb") as file, plain.open("wb") as target:
+        if file.read(len(_GZIP)) != _GZIP:
+            return path, whole
+        file.seek(0)
+        unpack = zlib.decompressobj(wbits=31)
+        while target.tell() < most and not unpack.eof and (data := unpack.unconsumed_tail or file.read(1 << 16)):
+            try:
+                target.write(unpack.decompress(data, most - target.tell()))
+            except zlib.error:
+                raise _damaged(path.name, "it cannot be unpacked") from None
+        return plain, whole and unpack.eof and not unpack.unused_data and not file.read(1)
+
+
+def _damaged(name: str, what: str) -> BadInputError:
+    return BadInputError(
+        f"The gzip file is damaged: {what}.",
+        where=name,
+        next_step="Nothing of it was used. Send it again, and compare its checksum with the sender's.",
+    )
 
 
 @contextmanager

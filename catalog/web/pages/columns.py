@@ -8,7 +8,12 @@ from catalog.web.pages.language import mark
 from datalab.curation.contract import Type
 from datalab.curation.infer import Inference
 
-TYPE: dict[Type, str] = {"integer": mark("Whole number"), "number": mark("Number"), "string": mark("Text")}
+TYPE: dict[Type, str] = {
+    "integer": mark("Whole number"),
+    "number": mark("Number"),
+    "string": mark("Text"),
+    "date": mark("Date: the year is kept"),
+}
 _LONGEST = {"unit": 40, "description": 300}
 _TOO_LONG = mark("This is too long.")
 _NONE_LEFT = mark("At least one column has to be left.")

@@ -31,7 +31,9 @@ DraftId = Slug
 LOOKED_AT = 64 << 20
 """Bytes at the beginning of a file that its columns are inferred from."""
 _SAID: dict[str, str] = {
-    "Only plain tables of text are taken.": mark("Only plain tables of text are taken: a file .csv, .tsv or .txt."),
+    "Only plain tables of text are taken.": mark(
+        "Only tables of text are taken: a file .csv, .tsv or .txt, plain or as .gz."
+    ),
     "The file is empty.": mark("The file is empty. Choose another one."),
     "The file is too large.": mark("The file is too large. Split it into several datasets."),
 }

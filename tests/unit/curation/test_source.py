@@ -68,14 +68,14 @@ def test_utf_8_under_a_contract_that_says_otherwise_is_refused(tmp_path: Path) -
 def test_a_gzip_file_cut_off_at_every_tenth_is_refused(tmp_path: Path, tenth: int) -> None:
     packed = gzip.compress(TEXT.encode())
     (tmp_path / "raw.csv.gz").write_bytes(packed[: len(packed) * tenth // 10])
-    with pytest.raises(BadInputError, match="cut off"):
+    with pytest.raises(BadInputError, match="its end is missing"):
         read(tmp_path / "raw.csv.gz")
 
 
 @pytest.mark.parametrize("missing", range(1, 9))
 def test_a_gzip_file_without_its_whole_trailer_is_refused(tmp_path: Path, missing: int) -> None:
     (tmp_path / "raw.csv.gz").write_bytes(gzip.compress(TEXT.encode())[:-missing])
-    with pytest.raises(BadInputError, match="cut off"):
+    with pytest.raises(BadInputError, match="its end is missing"):
         read(tmp_path / "raw.csv.gz")
 
 
@@ -83,7 +83,7 @@ def test_a_gzip_file_whose_checksum_does_not_match_is_refused(tmp_path: Path) ->
     packed = bytearray(gzip.compress(TEXT.encode()))
     packed[-8] ^= 1
     (tmp_path / "raw.csv.gz").write_bytes(packed)
-    with pytest.raises(BadInputError, match="does not match its own checksum"):
+    with pytest.raises(BadInputError, match="its own checksum"):
         read(tmp_path / "raw.csv.gz")
 
 
