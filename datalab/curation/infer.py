@@ -39,8 +39,8 @@ _LETTERS = str.maketrans(
 )
 _UNITS = {
     "mm": "mm", "cm": "cm", "kg": "kg", "g": "g", "mg": "mg", "ml": "mL", "mmhg": "mm[Hg]", "bpm": "/min",
-    "year": "a", "years": "a", "yrs": "a", "month": "mo", "months": "mo", "day": "d", "days": "d", "hour": "h",
-    "hours": "h", "min": "min", "percent": "%", "pct": "%", "celsius": "Cel", "km": "km", "kwh": "kW.h", "mw": "MW",
+    "year": "a", "years": "a", "yrs": "a", "months": "mo", "days": "d", "hours": "h", "percent": "%", "pct": "%",
+    "celsius": "Cel", "km": "km", "kwh": "kW.h", "mw": "MW",
 }  # fmt: skip
 """Words of a header and the UCUM unit that each stands for; ``age`` alone is in years."""
 _IDENTIFYING = re.compile(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,6 +16,7 @@ SQL_TYPES = {"integer": "BIGINT", "number": "DOUBLE", "string": "VARCHAR", "date
 INTEGER = r"[+-]?[0-9]+([.]0*)?"
 NUMBER = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
 _BAND = r"[0-9]+-[0-9]+"
+_TOLD_TOGETHER = 32
 
 
 @dataclass(frozen=True)
@@ -55,15 +57,59 @@ def stored_type(column: ExportColumn, *, prepared: bool) -> str:
 
 
 def checked_rows(contract: Contract, clean: Path, layout: Layout, *, prepared: bool) -> str:
-    """Return the query over the clean copy that gives each row's typed values, and its ``_faults`` or NULL.
+    """Return the query over the clean copy that gives each row's typed values, and ``_broken``.
 
-    Columns that stay with the holder are checked and left out. Faults are a text, ``position|rule|class`` joined by
-    ``;``: where nearly every row has none, this costs much less than a list.
+    Columns that stay with the holder are checked and left out. ``_broken`` is NULL for a row that keeps the contract;
+    for one that does not, it has the texts of its columns, from which ``told_faults`` says what is wrong. That is kept
+    apart because most rows have no fault: to be ready to tell one of each column takes most of the memory.
     """
     source = {column.name: f"c{index}" for index, column in enumerate(layout.fields) if column is not None}
-    columns = contract.export.arriving(prepared=prepared)
-    fields = [_Field(index, column, prepared, contract.export.decimal) for index, column in enumerate(columns)]
+    fields = _fields(contract, prepared=prepared)
+    rules = [rule for field in fields if field.column.name in source for rule in _broken_rules(field)]
+    broken = " OR ".join(f"({condition})" for condition, _ in rules) or "false"
+    types = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(len(layout.fields)))
     raws = [f"{_raw(source.get(field.column.name))} AS {field.raw}" for field in fields]
+    rows = f"""
+        SELECT {", ".join(raws)}
+        FROM read_csv({literal(str(clean))}, columns = {{{types}}}, auto_detect = false, header = false,
+            delim = {literal(layout.delimiter)}, quote = '"', escape = '"', new_line = '\\n', strict_mode = true)
+    """
+    named = ", ".join(f"{field.value} AS {identifier(field.column.name)}" for field in fields if not field.column.drop)
+    return f"""
+        WITH {_typed_rows(contract, rows, fields, prepared=prepared)}
+        SELECT {named}, CASE WHEN {broken} THEN [{", ".join(field.raw for field in fields)}] END AS _broken FROM typed
+    """
+
+
+def told_faults(contract: Contract, checked: Path, layout: Layout, *, prepared: bool) -> Iterator[str]:
+    """Yield queries over the checked rows that give one line a fault: row, position, field, rule, class.
+
+    Each query tells of some columns: of hundreds at once, DuckDB would need a gigabyte.
+    """
+    there = {column.name for column in layout.fields if column is not None}
+    fields = [field for field in _fields(contract, prepared=prepared) if field.column.name in there]
+    for start in range(0, len(fields), _TOLD_TOGETHER):
+        some = fields[start : start + _TOLD_TOGETHER]
+        raws = ", ".join(f"_broken[{field.index + 1}] AS {field.raw}" for field in some)
+        rows = f"""
+            SELECT file_row_number + 1 AS row, {raws}
+            FROM read_parquet({literal(str(checked))}, file_row_number = true) WHERE _broken IS NOT NULL
+        """
+        faults = ", ".join(_fault(field) for field in some)
+        yield f"""
+            WITH {_typed_rows(contract, rows, some, prepared=prepared)},
+            told AS (SELECT row, unnest([{faults}]) AS fault FROM typed)
+            SELECT row, fault.* FROM told WHERE fault IS NOT NULL
+        """
+
+
+def _fields(contract: Contract, *, prepared: bool) -> list[_Field]:
+    columns = contract.export.arriving(prepared=prepared)
+    return [_Field(index, column, prepared, contract.export.decimal) for index, column in enumerate(columns)]
+
+
+def _typed_rows(contract: Contract, rows: str, fields: Iterable[_Field], *, prepared: bool) -> str:
+    """Return the common table expressions up to ``typed``, which adds to ``rows`` (raw texts) the texts and values."""
     markers = ", ".join(literal(marker) for marker in contract.export.missing)
     texts = [
         f"CASE WHEN {field.raw} NOT IN ({markers}) THEN {field.raw} END AS {field.text}"
@@ -72,34 +118,10 @@ def checked_rows(contract: Contract, clean: Path, layout: Layout, *, prepared: b
         for field in fields
     ]
     values = [f"{_typed(field)} AS {field.value}" for field in fields]
-    rules = {field: _broken_rules(field) for field in fields if field.column.name in source}
-    broken = " OR ".join(f"({condition})" for found in rules.values() for condition, _ in found) or "false"
-    faults = ", ".join(_fault(field, found) for field, found in rules.items())
-    types = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(len(layout.fields)))
-    named = ", ".join(f"{field.value} AS {identifier(field.column.name)}" for field in fields if not field.column.drop)
     return f"""
-        WITH raws AS (
-            SELECT {", ".join(raws)}
-            FROM read_csv({literal(str(clean))}, columns = {{{types}}}, auto_detect = false, header = false,
-                delim = {literal(layout.delimiter)}, quote = '"', escape = '"', new_line = '\\n', strict_mode = true)
-        ),
+        raws AS ({rows}),
         texts AS (SELECT *, {", ".join(texts)} FROM raws),
         typed AS (SELECT *, {", ".join(values)} FROM texts)
-        SELECT {named}, CASE WHEN {broken} THEN concat_ws(';', {faults or "NULL"}) END AS _faults FROM typed
-    """
-
-
-def told_faults(contract: Contract, checked: Path, *, prepared: bool) -> str:
-    """Return the query over the checked rows that gives one line a fault: row, position, field, rule, class."""
-    headers = ", ".join(literal(column.header) for column in contract.export.arriving(prepared=prepared))
-    return f"""
-        WITH told AS (
-            SELECT file_row_number + 1 AS row, string_split(unnest(string_split(_faults, ';')), '|') AS parts
-            FROM read_parquet({literal(str(checked))}, file_row_number = true) WHERE _faults IS NOT NULL
-        )
-        SELECT row, parts[1]::INTEGER AS position, ([{headers}])[position + 1] AS field, parts[2] AS rule,
-            parts[3] AS class
-        FROM told
     """
 
 
@@ -181,12 +203,14 @@ def _broken_rules(field: _Field) -> list[tuple[str, str]]:
     return [*required, type_rule, *outside(value, domain, reach=reach)]
 
 
-def _fault(field: _Field, rules: list[tuple[str, str]]) -> str:
-    """Build the expression that tells the first rule that a value breaks, and its class; NULL where it breaks none."""
+def _fault(field: _Field) -> str:
+    """Return the SQL of the first rule that a value breaks, and its class; NULL where it breaks none."""
+    rules = _broken_rules(field)
     rule = " ".join(f"WHEN {condition} THEN '{name}'" for condition, name in rules)
     kind = (
         f"CASE WHEN {field.raw} IS NULL THEN 'empty' WHEN {field.text} IS NULL THEN 'missing marker' "
         f"WHEN regexp_full_match({field.number}, '{NUMBER}') THEN 'number' ELSE 'text' END"
     )
     broken = " OR ".join(f"({condition})" for condition, _ in rules)
-    return f"CASE WHEN {broken} THEN '{field.index}|' || CASE {rule} END || '|' || {kind} END"
+    told = f"{{position: {field.index}, field: {literal(field.column.header)}, rule: CASE {rule} END, class: {kind}}}"
+    return f"CASE WHEN {broken} THEN {told} END"

