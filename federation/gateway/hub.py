@@ -397,8 +397,7 @@ class Hub:
         except WireError as error:
             refused = pb.ReplyRefused(run_id=run.id, task_id=reply.task_id[:64], node=node, reason=error.what)
             self._refused(run, refused)
-            if (instead := run.refuse(reply.task_id, node, error.what)) is not None:
-                run.runner.send(pb.ConductResponse(reply=instead))
+            run.answer_for(reply.task_id, node, pb.TaskError(code=pb.TASK_ERROR_CODE_BAD_REPLY, message=error.what))
             return
         run.runner.send(pb.ConductResponse(reply=reply))
 

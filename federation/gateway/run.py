@@ -72,15 +72,15 @@ class Run:
         self.store = BufferStore(self._folder, CACHE_BYTES)
         self.inbox = Inbox(self.store, self.id)
         self._pieces = PieceSender(pb.ConnectResponse, keep=True)
-        # Who has named a buffer: RUNNER, or nodes in the order in which they did.
-        self._sources: OrderedDict[bytes, list[str]] = OrderedDict()
+        # Who has named a buffer: RUNNER, or nodes; those named last come last.
+        self._sources: OrderedDict[bytes, set[str]] = OrderedDict()
         # How large a buffer that the runner has named is, as it says.
         self._sizes: dict[bytes, int] = {}
         for place in opening.places:
             if place.offer.run_id != self.id or place.node in self.places:
                 raise WireError("A run's opening names another run, or a node twice.")
             self.places[place.node] = Place(place.offer)
-            self._sources[check_digest(place.offer.app_sha256)] = [RUNNER]
+            self._sources[check_digest(place.offer.app_sha256)] = {RUNNER}
 
     def set_head(self, head: pb.AuditHead) -> None:
         """Give every node the lab's audit head for its own log: neither side can then rewrite its past unseen."""
@@ -122,14 +122,6 @@ class Run:
         reply.node = node
         reply.traffic.CopyFrom(self.places[node].traffic)
 
-    def refuse(self, task_id: str, node: str, why: str) -> pb.Reply | None:
-        """Return the error that stands for a refused reply, if that node's task is waited for; it no longer is."""
-        if self.pending.get(task_id) != node:
-            return None
-        del self.pending[task_id]
-        error = pb.TaskError(code=pb.TASK_ERROR_CODE_BAD_REPLY, message=why)
-        return pb.Reply(run_id=self.id, task_id=task_id, node=node, error=error)
-
     def lose(self, node: str) -> None:
         """Answer the node's waiting tasks with a typed error, and end transfers from it: it is gone."""
         self.inbox.cut(node)
@@ -137,9 +129,11 @@ class Run:
             self.answer_for(task_id, node, LOST)
 
     def answer_for(self, task_id: str, node: str, error: pb.TaskError) -> None:
-        """Answer a waiting task with an error in its node's place."""
-        del self.pending[task_id]
-        self.runner.send(pb.ConductResponse(reply=pb.Reply(run_id=self.id, task_id=task_id, node=node, error=error)))
+        """Answer a task with an error in its node's place, if it is waited for; it no longer is."""
+        if self.pending.get(task_id) == node:
+            del self.pending[task_id]
+            reply = pb.Reply(run_id=self.id, task_id=task_id, node=node, error=error)
+            self.runner.send(pb.ConductResponse(reply=reply))
 
     async def piece_for_node(self, fetch: pb.Fetch) -> Callable[[], bytes]:
         """Wait until the piece that ``fetch`` asks for has come from the runner.
@@ -183,11 +177,9 @@ class Run:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _add_source(self, sha256: bytes, source: str) -> None:
-        """Note who has a buffer; the runner, which has it at hand, is asked first."""
-        known = self._sources.setdefault(sha256, [])
+        """Note who has named a buffer, and may be asked for it."""
+        self._sources.setdefault(sha256, set()).add(source)
         self._sources.move_to_end(sha256)
-        if source not in known:
-            known.insert(0 if source == RUNNER else len(known), source)
         while len(self._sources) > MAX_SOURCES:
             oldest, _ = self._sources.popitem(last=False)
             self._sizes.pop(oldest, None)
