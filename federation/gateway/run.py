@@ -82,11 +82,6 @@ class Run:
             self.places[place.node] = Place(place.offer)
             self._sources[check_digest(place.offer.app_sha256)] = {RUNNER}
 
-    def set_head(self, head: pb.AuditHead) -> None:
-        """Give every node the lab's audit head for its own log: neither side can then rewrite its past unseen."""
-        for place in self.places.values():
-            place.offer.audit_head.CopyFrom(head)
-
     def accept_task(self, task: pb.Task) -> None:
         """Note a task from the runner, and that the buffers it names come from there.
 

@@ -61,6 +61,11 @@ class Session(Generic[Incoming, Outgoing]):
         self.waiting_bytes += frame.ByteSize()
         self._queue.put_nowait(frame)
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the stream is being ended from here."""
+        return self._cut.done()
+
     def cut(self, reason: DatalabError) -> None:
         """End the stream now; the peer is told why."""
         if not self._cut.done():
