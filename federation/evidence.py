@@ -41,10 +41,12 @@ class Kept:
 
     Attributes:
         heads: those that the other log's owner has signed.
+        behind: how many of them are older than one that was shown before: what came in between had no witness then.
         unproven: how many more are said to be the owner's, and bear no signature of theirs that can be checked.
     """
 
     heads: tuple[Head, ...]
+    behind: int
     unproven: int
 
 
@@ -65,7 +67,7 @@ def kept_heads(other: Path, log: Path, owner: str, roots_pem: bytes | None) -> K
     """
     chains = [*_chains(other, OTHERS_CERTIFICATE, owner), *_chains(log, OWN_CERTIFICATE, owner)]
     heads: list[Head] = []
-    unproven = 0
+    behind = unproven = newest = 0
     for entry in _entries(other):
         for value in entry.details.values():
             head = _signed_head(value)
@@ -73,9 +75,11 @@ def kept_heads(other: Path, log: Path, owner: str, roots_pem: bytes | None) -> K
                 continue
             if any(_has_signed(chain, head, entry.time, roots_pem) for chain in chains):
                 heads.append(Head(head.n, head.hash))
+                behind += head.n < newest
+                newest = max(newest, head.n)
             else:
                 unproven += 1
-    return Kept(tuple(heads), unproven)
+    return Kept(tuple(heads), behind, unproven)
 
 
 def _entries(log: Path) -> Iterator[Entry]:

@@ -92,6 +92,8 @@ def _kept(log: Path, against: Path, owner: str | None, root: Path | None) -> lis
     kept = kept_heads(against, log, owner, roots)
     if kept.unproven:
         click.echo(f"{against}: {kept.unproven} more heads bear no valid signature of {owner}, and prove nothing")
+    if kept.behind:
+        click.echo(f"{against}: {kept.behind} of these shown after a newer one, as if {owner} had held its newest back")
     if not kept.heads:
         raise AuditLogError(
             f"The other log has kept no head that {owner} has signed, so nothing could be compared.",

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import grpc.aio
 import structlog
@@ -16,12 +16,13 @@ from datalab.audit.chain import Head
 from datalab.errors import DatalabError
 from federation.errors import WireError
 from federation.gateway.identity import GatewayIdentity
+from federation.gateway.presence import Presence, Record
 from federation.gateway.run import STALLED, NodeSession, Run, RunnerSession
 from federation.gateway.session import Session
+from federation.gateway.witness import Witness
 from federation.pb import federation_pb2 as pb
 from federation.pki.identity import Holder, Role
 from federation.pki.registry import expired_error, revoked_error
-from federation.pki.seal import HEAD, HEAD_SEEN, is_sealed_by
 from federation.wire.protocol import (
     MAX_DATASETS,
     MAX_NONCE,
@@ -34,7 +35,7 @@ from federation.wire.protocol import (
     check_version,
     first_of,
 )
-from federation.wire.sealed import certificate_evidence, head_document, head_evidence
+from federation.wire.sealed import certificate_evidence
 
 log = structlog.get_logger()
 
@@ -45,14 +46,6 @@ INTERRUPTED = "interrupted"
 """Outcome of a run whose runner has not come back: it may yet, and nodes keep what they have recorded."""
 
 Announce = Callable[[str, pb.DatasetAnnouncement], Awaitable[None]]
-
-
-class Record(Protocol):
-    """Writes one event to the gateway's audit log."""
-
-    def __call__(self, event: str, **details: Any) -> Head:
-        """Append ``event`` and return where the chain stands then."""
-        ...
 
 
 class Hub:
@@ -76,8 +69,19 @@ class Hub:
         self._noted: set[str] = set()
         self._folder = folder
         self._announce = announce
-        self._record = record
+        self._write = record
+        self._at = Head()
         self._gateway = gateway
+        self._witness = Witness(gateway)
+        self._presence = Presence(self._record)
+
+    def close(self) -> None:
+        """Write down what is not written yet: the gateway ends."""
+        self._presence.close()
+
+    def _record(self, event: str, **details: Any) -> Head:
+        self._at = self._write(event, **details)
+        return self._at
 
     def sessions(self) -> list[Session[Any, Any]]:
         """Return every live stream."""
@@ -154,7 +158,7 @@ class Hub:
         announcing = asyncio.create_task(self._announce_all(name, list(hello.datasets)))
         try:
             self._note_certificate(session, context)
-            self._record("node connected", node=name, software=session.software, datasets=len(hello.datasets))
+            self._presence.come(name, software=session.software, datasets=len(hello.datasets))
             self._welcome(name, session, hello.nonce[:MAX_NONCE], continues=continues)
             await session.serve(requests, context, lambda frame: self._from_node(session, frame))
         finally:
@@ -163,7 +167,7 @@ class Hub:
                 del self._former[name]
             if self.nodes.get(name) is session:
                 del self.nodes[name]
-                self._record("node disconnected", node=name)
+                self._presence.go(name, for_good=session.is_cut)
                 self._lose(name)
 
     def _note_certificate(self, session: NodeSession, context: grpc.aio.ServicerContext[Any, Any]) -> None:
@@ -195,7 +199,7 @@ class Hub:
         session.send(pb.ConnectResponse(welcome=welcome))
         for run in () if continues else runs:
             run.places[name].decided = False
-            session.send(pb.ConnectResponse(offer=run.places[name].offer))
+            self._offer(run, name)
 
     def _lose(self, name: str, final: str = "") -> None:
         """Tell the runs that a node takes part in that it is gone, and why if it does not come back."""
@@ -267,11 +271,16 @@ class Hub:
             self._record("runner back", run=run.id, serial=session.holder.serial)
         else:
             run = self.runs[opening.run_id] = Run(opening, session, self._folder)
-            run.set_head(self._sign(self._record("run opened", run=run.id, nodes=sorted(run.places))))
-        for name, place in run.places.items():
-            if name in self.nodes:
-                self.nodes[name].send(pb.ConnectResponse(offer=place.offer))
+            self._record("run opened", run=run.id, nodes=sorted(run.places))
+        for name in run.places.keys() & self.nodes.keys():
+            self._offer(run, name)
         return run
+
+    def _offer(self, run: Run, name: str) -> None:
+        """Offer a node its part in a run, with the newest head of the gateway's log for its own."""
+        offer = run.places[name].offer
+        offer.audit_head.CopyFrom(self._witness.signed(self._at))
+        self.nodes[name].send(pb.ConnectResponse(offer=offer))
 
     def _continue(self, opening: pb.RunOpen, session: RunnerSession) -> Run:
         """Have a runner's new stream take the place of the one before, and tell its nodes who it is now."""
@@ -296,13 +305,11 @@ class Hub:
 
     def _end(self, run: Run) -> None:
         """Tell a run's nodes that it has ended; each gets a signature over the head that it has shown, to keep."""
-        head = self._sign(self._record("run closed", run=run.id, outcome=run.end.outcome[:20]))
+        head = self._witness.signed(self._record("run closed", run=run.id, outcome=run.end.outcome[:20]))
         for name in sorted(run.places.keys() & self.nodes.keys()):
             end = pb.RunEnd(run_id=run.id, outcome=run.end.outcome, audit_head=head)
             if (shown := run.places[name].head) is not None:
-                owner = str(self.nodes[name].identity)
-                end.countersignature.head.CopyFrom(shown)
-                end.countersignature.signature = self._gateway.sealer.seal(HEAD_SEEN, head_document(owner, shown))
+                self._witness.countersign(end.countersignature, self.nodes[name], shown)
             self.nodes[name].send(pb.ConnectResponse(run_end=end))
             self._closing[run.id, name] = head
             while len(self._closing) > MAX_CLOSING:
@@ -310,12 +317,6 @@ class Hub:
         if run.former is not None:
             run.former.cut(WireError("The run has ended."))
         run.close()
-
-    def _sign(self, at: Head) -> pb.AuditHead:
-        """Return where the gateway's log stands, signed by the gateway."""
-        head = pb.AuditHead(number=at.n, hash=at.hash)
-        head.signature = self._gateway.sealer.seal(HEAD, head_document(self._gateway.identity, head))
-        return head
 
     def _closed(self, session: NodeSession, closed: pb.RunClosed) -> None:
         """Write a node's last head of a run, and its signature over the gateway's, into the gateway's log."""
@@ -325,21 +326,9 @@ class Hub:
                 "node closed run",
                 run=closed.run_id,
                 node=session.identity.name,
-                node_head=self._node_head(session, closed.audit_head),
-                own_head_seen=self._receipt(session, closed.countersignature, shown),
+                node_head=self._witness.checked_head(session, closed.audit_head),
+                own_head_seen=self._witness.checked_receipt(session, closed.countersignature, shown),
             )
-
-    def _node_head(self, session: NodeSession, head: pb.AuditHead) -> dict[str, Any]:
-        """Return a node's head for the log; ``genuine`` says whether the node has signed it."""
-        owner = str(session.identity)
-        genuine = is_sealed_by(session.certificate, head.signature, HEAD, head_document(owner, head))
-        return head_evidence(head, head.signature, genuine=genuine, owner=owner)
-
-    def _receipt(self, session: NodeSession, receipt: pb.Countersignature, shown: pb.AuditHead) -> dict[str, Any]:
-        """Return a node's signature over the gateway's head for the log."""
-        document = head_document(self._gateway.identity, shown)
-        genuine = is_sealed_by(session.certificate, receipt.signature, HEAD_SEEN, document)
-        return head_evidence(shown, receipt.signature, genuine=genuine, by=str(session.identity))
 
     async def _from_node(self, session: NodeSession, request: pb.ConnectRequest) -> None:
         kind = request.WhichOneof("frame")
@@ -371,8 +360,10 @@ class Hub:
                     node=name,
                     decision=pb.DecisionCode.Name(frame.code),
                     reason=frame.reason,
-                    node_head=self._node_head(session, frame.audit_head),
-                    own_head_seen=self._receipt(session, frame.countersignature, place.offer.audit_head),
+                    node_head=self._witness.checked_head(session, frame.audit_head, again=True),
+                    own_head_seen=self._witness.checked_receipt(
+                        session, frame.countersignature, place.offer.audit_head
+                    ),
                 )
                 frame.node, frame.identity = name, str(session.identity)
                 run.runner.send(pb.ConductResponse(decision=frame, takes_more=True))
@@ -428,8 +419,7 @@ class Hub:
         except WireError as error:
             refused = pb.ReplyRefused(run_id=run.id, task_id=reply.task_id[:64], node=node, reason=error.what)
             self._refused(run, refused)
-            if (instead := run.refuse(reply.task_id, node, error.what)) is not None:
-                run.runner.send(pb.ConductResponse(reply=instead))
+            run.answer_for(reply.task_id, node, pb.TaskError(code=pb.TASK_ERROR_CODE_BAD_REPLY, message=error.what))
             return
         run.runner.send(pb.ConductResponse(reply=reply))
 

@@ -82,15 +82,15 @@ class Run:
         self.store = BufferStore(self._folder, CACHE_BYTES)
         self.inbox = Inbox(self.store, self.id)
         self._pieces = PieceSender(pb.ConnectResponse, keep=True)
-        # Who has named a buffer: RUNNER, or nodes in the order in which they did.
-        self._sources: OrderedDict[bytes, list[str]] = OrderedDict()
+        # Who has named a buffer: RUNNER, or nodes; those named last come last.
+        self._sources: OrderedDict[bytes, set[str]] = OrderedDict()
         # How large a buffer that the runner has named is, as it says.
         self._sizes: dict[bytes, int] = {}
         for place in opening.places:
             if place.offer.run_id != self.id or place.node in self.places:
                 raise WireError("A run's opening names another run, or a node twice.")
             self.places[place.node] = Place(place.offer)
-            self._sources[check_digest(place.offer.app_sha256)] = [RUNNER]
+            self._sources[check_digest(place.offer.app_sha256)] = {RUNNER}
 
     def take_up(self, opening: pb.RunOpen, runner: RunnerSession) -> None:
         """Go on with the run on another stream of its runner, which sends anew what is not answered yet.
@@ -121,11 +121,6 @@ class Run:
         if self.giving_up is not None:
             self.giving_up.cancel()
             self.giving_up = None
-
-    def set_head(self, head: pb.AuditHead) -> None:
-        """Give every node the lab's audit head for its own log: neither side can then rewrite its past unseen."""
-        for place in self.places.values():
-            place.offer.audit_head.CopyFrom(head)
 
     def accept_task(self, task: pb.Task) -> None:
         """Note a task from the runner, and that the buffers it names come from there.
@@ -165,14 +160,6 @@ class Run:
         reply.traffic.CopyFrom(self.places[node].traffic)
         return True
 
-    def refuse(self, task_id: str, node: str, why: str) -> pb.Reply | None:
-        """Return the error that stands for a refused reply, if that node's task is waited for; it no longer is."""
-        if self.pending.get(task_id) != node:
-            return None
-        del self.pending[task_id]
-        error = pb.TaskError(code=pb.TASK_ERROR_CODE_BAD_REPLY, message=why)
-        return pb.Reply(run_id=self.id, task_id=task_id, node=node, error=error)
-
     def lose(self, node: str, final: str = "") -> None:
         """Tell the runner that a node is gone, and end transfers from it; its tasks wait here no more.
 
@@ -185,9 +172,11 @@ class Run:
         self._put_aside([one for one, at in self.pending.items() if at == node])
 
     def answer_for(self, task_id: str, node: str, error: pb.TaskError) -> None:
-        """Answer a waiting task with an error in its node's place."""
-        del self.pending[task_id]
-        self.runner.send(pb.ConductResponse(reply=pb.Reply(run_id=self.id, task_id=task_id, node=node, error=error)))
+        """Answer a task with an error in its node's place, if it is waited for; it no longer is."""
+        if self.pending.get(task_id) == node:
+            del self.pending[task_id]
+            reply = pb.Reply(run_id=self.id, task_id=task_id, node=node, error=error)
+            self.runner.send(pb.ConductResponse(reply=reply))
 
     async def piece_for_node(self, fetch: pb.Fetch) -> Callable[[], bytes]:
         """Wait until the piece that ``fetch`` asks for has come from the runner.
@@ -237,11 +226,9 @@ class Run:
             self._set_aside.popitem(last=False)
 
     def _add_source(self, sha256: bytes, source: str) -> None:
-        """Note who has a buffer; the runner, which has it at hand, is asked first."""
-        known = self._sources.setdefault(sha256, [])
+        """Note who has named a buffer, and may be asked for it."""
+        self._sources.setdefault(sha256, set()).add(source)
         self._sources.move_to_end(sha256)
-        if source not in known:
-            known.insert(0 if source == RUNNER else len(known), source)
         while len(self._sources) > MAX_SOURCES:
             oldest, _ = self._sources.popitem(last=False)
             self._sizes.pop(oldest, None)

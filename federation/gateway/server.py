@@ -98,6 +98,7 @@ async def _serve(home: Home) -> None:
         watcher.result()
     watcher.cancel()
     await asyncio.gather(server.stop(1.0), enrolment.stop(1.0))
+    hub.close()
 
 
 def _make_authority(home: Home) -> None:

@@ -61,6 +61,11 @@ class Session(Generic[Incoming, Outgoing]):
         self.waiting_bytes += frame.ByteSize()
         self._queue.put_nowait(frame)
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the stream is being ended from here."""
+        return self._cut.done()
+
     def cut(self, reason: DatalabError) -> None:
         """End the stream now; the peer is told why."""
         if not self._cut.done():
@@ -132,14 +137,15 @@ class Session(Generic[Incoming, Outgoing]):
             waiting = [await self._queue.get()]
             while self.takes_more and not self._queue.empty():
                 waiting.append(self._queue.get_nowait())
+            size = sum(one.ByteSize() for one in waiting if not callable(one))  # packing makes one of several
             for frame in packed(waiting):
                 try:
                     async with asyncio.timeout(STALLED_SECONDS), self._writing:
                         await context.write(frame() if callable(frame) else frame)
                 except TimeoutError:
                     raise WireError(f"The peer has taken nothing for {STALLED_SECONDS:.0f} seconds.") from None
-            for one in waiting:
-                self.waiting_bytes -= 0 if callable(one) else one.ByteSize()
+            self.waiting_bytes -= size
+            for _ in waiting:
                 self._queue.task_done()
 
     async def _read(self, requests: AsyncIterator[Incoming], handle: Callable[[Incoming], Awaitable[None]]) -> None:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -110,10 +111,11 @@ class Runs:
         _check_names(offer.dataset, offer.purpose)
         decision = pb.Decision(run_id=check_run_id(offer.run_id), node=self._node, code=pb.DECISION_CODE_ACCEPTED)
         known, started = self._runs.get(offer.run_id), False
+        lab_head = self._witness.checked_head(offer.audit_head, again=True)
         try:
             if known is None:
                 self._runs[offer.run_id] = known = self._approve(offer)
-                self._record_decision(decision, offer)
+                self._record_decision(decision, offer, lab_head)
             elif not same_offer(known.offer, offer):
                 raise RefusedError("This run is known here with another offer; a run does not change.")
             else:
@@ -122,12 +124,12 @@ class Runs:
             await known.ready(lambda fetch: send(pb.ConnectRequest(fetch=fetch)))
         except RefusedError as error:
             decision.code, decision.reason = pb.DECISION_CODE_REFUSED, str(error)[:MAX_REASON]
-            self._record_decision(decision, offer)
+            self._record_decision(decision, offer, lab_head)
         except Exception as error:
             log.error("run could not be prepared", run=offer.run_id, exc_info=error)
             said = error.what if isinstance(error, FederationError | BundleError) else NODE_FAILED
             decision.code, decision.reason = pb.DECISION_CODE_FAILED, said[:MAX_REASON]
-            self._record_decision(decision, offer)
+            self._record_decision(decision, offer, lab_head)
             await self._drop(offer.run_id)
         self._witness.countersign(decision.countersignature, offer.audit_head)
         decision.audit_head.CopyFrom(self._witness.signed_head())
@@ -170,6 +172,7 @@ class Runs:
 
     async def end(self, end: pb.RunEnd, send: Send) -> None:
         """End a run's worker, forget its buffers, and exchange last audit heads with the lab."""
+        lab_head = self._witness.checked_head(end.audit_head)
         if not await self._drop(end.run_id):
             return
         self._ledger.end(end.run_id)
@@ -177,7 +180,7 @@ class Runs:
             "run ended",
             run=end.run_id,
             outcome=end.outcome[:20],
-            lab_head=self._witness.checked_head(end.audit_head),
+            lab_head=lab_head,
             own_head_seen=self._witness.checked_receipt(end.countersignature),
         )
         closed = pb.RunClosed(run_id=end.run_id, audit_head=self._witness.signed_head())
@@ -303,7 +306,7 @@ class Runs:
             await run.close()
         return run is not None
 
-    def _record_decision(self, decision: pb.Decision, offer: pb.Offer) -> None:
+    def _record_decision(self, decision: pb.Decision, offer: pb.Offer, lab_head: dict[str, Any]) -> None:
         self._audit.append(
             "run decided",
             run=offer.run_id,
@@ -314,7 +317,7 @@ class Runs:
             version=offer.dataset_version,
             purpose=offer.purpose,
             runner=runner.serial if (runner := self._runners.get(offer.run_id)) else "",
-            lab_head=self._witness.checked_head(offer.audit_head),
+            lab_head=lab_head,
         )
 
 

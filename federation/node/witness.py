@@ -8,12 +8,15 @@ from typing import Any
 
 from datalab.audit.log import AuditLog
 from datalab.errors import IdentityError
+from datalab.lean import structlog
 from federation.node.trust import GatewayTrust
 from federation.pb import federation_pb2 as pb
 from federation.pki.identity import Role, holder_from_pem
 from federation.pki.keys import Credentials
 from federation.pki.seal import HEAD, HEAD_SEEN, Sealer, check_seal
-from federation.wire.sealed import certificate_evidence, head_document, head_evidence
+from federation.wire.sealed import Shown, certificate_evidence, head_document, head_evidence
+
+log = structlog.get_logger()
 
 
 class Witness:
@@ -30,6 +33,7 @@ class Witness:
         self._trust = trust
         self._credentials = credentials
         self._noted: set[str] = set()
+        self._shown = Shown()
 
     def note_certificates(self, own: Credentials) -> None:
         """Write down with which certificates this node and the gateway sign, once each: an auditor checks with them."""
@@ -50,10 +54,21 @@ class Witness:
             receipt.head.CopyFrom(head)
             receipt.signature = Sealer(self._credentials()).seal(HEAD_SEEN, head_document(self._trust.gateway, head))
 
-    def checked_head(self, head: pb.AuditHead) -> dict[str, Any]:
-        """Return the lab's head for this node's log; ``genuine`` says whether the gateway has signed it."""
-        genuine = self._by_gateway(head.signature, HEAD, head_document(self._trust.gateway, head))
-        return head_evidence(head, head.signature, genuine=genuine, owner=self._trust.gateway)
+    def checked_head(self, head: pb.AuditHead, *, again: bool = False) -> dict[str, Any]:
+        """Return the lab's head for this node's log.
+
+        ``genuine`` says whether the gateway has signed it, ``fresh`` that its log has moved on since the last one.
+
+        Args:
+            head: the head.
+            again: whether nothing need have been written since the last one.
+        """
+        owner = self._trust.gateway
+        genuine = self._by_gateway(head.signature, HEAD, head_document(owner, head))
+        fresh = genuine and self._shown.moves_on(owner, head, again=again)
+        if not fresh:
+            log.warning("the lab's audit head is not its newest", n=head.number, genuine=genuine)
+        return head_evidence(head, head.signature, genuine=genuine, owner=owner, fresh=fresh)
 
     def checked_receipt(self, receipt: pb.Countersignature) -> dict[str, Any]:
         """Return the lab's signature over a head of this node, for this node's log."""

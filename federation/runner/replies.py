@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from federation.wire.values import DTYPES, check_key, read_values
 FindBuffer = Callable[[bytes], Path]
 WEIGHT = "num-examples"
 """The metric by which Flower's strategies weigh replies."""
+UNLIKE = "The reply does not have the arrays and metrics that the other nodes' replies have."
 Shapes = Mapping[tuple[str, str], tuple[str, tuple[int, ...]]]
 """Dtype and shape of the floating-point arrays of a message, by the names of record and array."""
 
@@ -72,6 +74,38 @@ def check_reply(asked: Shapes, reply: pb.RecordDict, find: FindBuffer) -> None:
                 read_values(entry.config_record.entries)
             case None:
                 raise WireError("A record has no content.")
+
+
+def unlike_others(contents: Sequence[pb.RecordDict], asked: Iterable[tuple[str, str]]) -> list[int]:
+    """Return which replies of a batch, by position, do not have the arrays and metrics that the others have.
+
+    Flower's strategies end the run for one such reply. What counts is what more than half of the replies have; where
+    there is no such thing, what those have that bring back all that was sent. Else each is left as it is.
+
+    Args:
+        contents: of the replies to messages of one kind.
+        asked: names of record and array of what was sent.
+    """
+    names = [_names(one) for one in contents]
+    counted = Counter(names).most_common()
+    whole = [one for one, _ in counted if set(asked) <= one]
+    if counted and 2 * counted[0][1] > len(names):
+        usual = counted[0][0]
+    elif len(whole) == 1:
+        usual = whole[0]
+    else:
+        return []
+    return [position for position, one in enumerate(names) if one != usual]
+
+
+def _names(content: pb.RecordDict) -> frozenset[tuple[str, str]]:
+    """Return the names of record and entry of a reply's arrays and metrics."""
+    return frozenset(
+        (record.key, entry.key)
+        for record in content.entries
+        for entries in (record.array_record.entries, record.metric_record.entries)
+        for entry in entries
+    )
 
 
 def _check_once(names: Iterable[str]) -> None:

@@ -23,7 +23,7 @@ from federation.pb import server_app_pb2 as pb
 from federation.run import flower_id
 from federation.runner.journal import RunJournal
 from federation.runner.link import Link
-from federation.runner.replies import Shapes, check_reply, shapes_of
+from federation.runner.replies import UNLIKE, Shapes, check_reply, shapes_of, unlike_others
 from federation.runner.watch import Watch, round_of
 from federation.sandbox.bubblewrap import Sandbox, check_sandbox
 from federation.sandbox.guard import Guard
@@ -43,6 +43,8 @@ MAX_UNANSWERED_TASKS, MAX_UNANSWERED_BYTES = 10_000, 1 << 30
 MAX_ROUND_DIGITS = 18
 MAX_ASKED = 10
 """Times that an app may ask for the nodes, and then send nothing, before it counts as waiting for more of them."""
+COMPARED = ("train", "evaluate")
+"""Kinds of messages whose replies a strategy adds up, so that they must have the same arrays and metrics."""
 MAX_WAIT = 86_400 * 365.0
 LIMITS = Limits(
     memory_bytes=max(2 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2),
@@ -372,16 +374,29 @@ def _checked(
 ) -> list[federation_pb2.Reply]:
     """Return replies in the order of node ids; one that no strategy could use is refused, and becomes an error."""
     replies = sorted(found.values(), key=lambda reply: (flower_id(reply.node), reply.task_id))
+    alike: dict[str, list[federation_pb2.Reply]] = {}
     for reply in replies:
         if reply.WhichOneof("result") != "content":
             continue
         try:
             check_reply(sent[reply.task_id].shapes, reply.content, link.received)
         except WireError as error:
-            link.refuse(reply, error.what)
-            refused = federation_pb2.TaskError(code=federation_pb2.TASK_ERROR_CODE_BAD_REPLY, message=error.what)
-            reply.error.CopyFrom(refused)
+            _refuse(reply, error.what, link)
+            continue
+        kind = sent[reply.task_id].message_type
+        if kind.partition(".")[0] in COMPARED:
+            alike.setdefault(kind, []).append(reply)
+    for batch in alike.values():
+        for position in unlike_others([one.content for one in batch], sent[batch[0].task_id].shapes):
+            _refuse(batch[position], UNLIKE, link)
     return replies
+
+
+def _refuse(reply: federation_pb2.Reply, why: str, link: Link) -> None:
+    """Have a reply that no strategy could use count as its node's failure."""
+    link.refuse(reply, why)
+    refused = federation_pb2.TaskError(code=federation_pb2.TASK_ERROR_CODE_BAD_REPLY, message=why)
+    reply.error.CopyFrom(refused)
 
 
 def _plain_files(folder: int, below: Path) -> list[tuple[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -85,6 +86,16 @@ class PieceSender:
                 self._kept_bytes -= len(oldest)
 
 
+class _Local(threading.local):
+    """A decompressor for each thread: one serves no two at once, and making one takes longer than a small piece."""
+
+    def __init__(self) -> None:
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_local = _Local()
+
+
 def piece_of(chunk: pb.Chunk) -> bytes:
     """Return the bytes of a chunk, decompressed if it is compressed; never more than one piece.
 
@@ -97,6 +108,6 @@ def piece_of(chunk: pb.Chunk) -> bytes:
         # Memory for the frame's content is taken by what its header says, so that is looked at first.
         if not 0 <= zstandard.frame_content_size(chunk.data) <= CHUNK_BYTES:
             raise WireError("A compressed piece of a buffer is larger than a piece may be.")
-        return zstandard.ZstdDecompressor().decompress(chunk.data, allow_extra_data=False)
+        return _local.decompressor.decompress(chunk.data, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise WireError("A compressed piece of a buffer is not a valid zstd frame.") from error

@@ -32,13 +32,39 @@ def head_document(owner: str, head: pb.AuditHead) -> dict[str, Any]:
     return {"owner": owner, "n": head.number, "hash": head.hash}
 
 
-def head_evidence(head: pb.AuditHead, signature: bytes, *, genuine: bool, **member: str) -> dict[str, Any]:
+class Shown:
+    """The newest head that each member has shown of its audit log, since this process has started."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, tuple[int, str]] = {}
+
+    def moves_on(self, owner: str, head: pb.AuditHead, *, again: bool = False) -> bool:
+        """Whether a head that ``owner`` has signed is newer than what it has shown before.
+
+        One that is not would leave what its owner has written since without a witness.
+
+        Args:
+            owner: a SPIFFE id.
+            head: the head.
+            again: whether it may also be the very one that was shown last.
+        """
+        before, now = self._newest.get(owner), (head.number, head.hash)
+        if before is None or now[0] > before[0]:
+            self._newest[owner] = now
+            return True
+        return again and now == before
+
+
+def head_evidence(
+    head: pb.AuditHead, signature: bytes, *, genuine: bool, fresh: bool | None = None, **member: str
+) -> dict[str, Any]:
     """Return a signed head as either side's audit log keeps it.
 
     Args:
         head: the head.
         signature: over it, by its owner or by whoever was shown it.
         genuine: whether the signature is what it should be.
+        fresh: whether the head is newer than the last one that its owner has shown, where that was looked at.
         member: ``owner`` of the head, or ``by`` whom it is countersigned: a SPIFFE id.
     """
     return {
@@ -46,6 +72,7 @@ def head_evidence(head: pb.AuditHead, signature: bytes, *, genuine: bool, **memb
         "hash": head.hash[:64],
         **member,
         "genuine": genuine,
+        **({} if fresh is None else {"fresh": fresh}),
         "signature": signature[:128].hex(),
     }
 

@@ -82,6 +82,8 @@ def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Pa
                 seen.batches.append(event)
             if event["event"] == "round" and (worker := worker_pid(agent)) is not None:
                 processes = {"gateway": gateway, "agent": agent, "worker": worker, "runner": runner.pid}
+                if (server_app := worker_pid(runner.pid)) is not None:
+                    processes["server_app"] = server_app
                 seen.rss_mb |= {name: peak_mb(pid) for name, pid in processes.items()}
 
         config: dict[str, ConfigValue] = {
@@ -100,8 +102,8 @@ def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Pa
     return seen
 
 
-def summary(seen: Measured) -> dict[str, Any]:
-    """Return what every call reports."""
+def summary(seen: Measured, size: int) -> dict[str, Any]:
+    """Return what every call reports; ``rss_bound_mb`` is for gateway, runner and the ServerApp's process."""
     pairs = [train + evaluate for train, evaluate in zip(seen.beyond[::2], seen.beyond[1::2], strict=True)]
     return {
         "seconds_per_round": statistics.median(pairs),
@@ -110,6 +112,7 @@ def summary(seen: Measured) -> dict[str, Any]:
         "bytes_up": sum(one["bytes_up"] for one in seen.rounds),
         "bytes_down": sum(one["bytes_down"] for one in seen.rounds),
         "rss_mb": seen.rss_mb,
+        "rss_bound_mb": 3 * size / 1e6 + 150,
     }
 
 
@@ -155,7 +158,12 @@ def main() -> None:
     asked = {"nodes": arguments.nodes, "size": arguments.size, "rounds": arguments.rounds}
     with tempfile.TemporaryDirectory() as folder:
         seen = measure(**asked, compare_raw=arguments.compare == "raw", folder=Path(folder, "datalab"))
-        result = {"nodes": arguments.nodes, "bytes": arguments.size, "rounds": arguments.rounds, **summary(seen)}
+        result = {
+            "nodes": arguments.nodes,
+            "bytes": arguments.size,
+            "rounds": arguments.rounds,
+            **summary(seen, arguments.size),
+        }
         if arguments.compare == "raw":
             result |= compared_with_raw(seen)
         if arguments.compare == "flower":

@@ -19,7 +19,7 @@ def peak_mb(pid: int) -> float:
     return round(kibibytes * 1024 / 1e6, 1)
 
 
-def worker_pid(agent: int) -> int | None:
-    """Return the largest process below the agent, which is the worker inside its sandbox; None if it has ended."""
-    children = psutil.Process(agent).children(recursive=True)
+def worker_pid(holder: int) -> int | None:
+    """Return the largest process below an agent or runner, which is the one inside its sandbox; None if it has ended."""
+    children = psutil.Process(holder).children(recursive=True)
     return max(children, key=lambda child: child.memory_info().rss).pid if children else None

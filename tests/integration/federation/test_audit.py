@@ -154,6 +154,16 @@ class TestEitherLog:
         assert isinstance(error, AuditLogError)
 
 
+def test_heads_that_were_held_back_are_counted(logs: dict[str, Path], tmp_path: Path) -> None:
+    """A node that shows an old head leaves what it has written since without a witness."""
+    entries = read(logs["gateway"])
+    shown = [one for one in entries if one["details"].get("node_head", {}).get("owner", "").endswith(NODES[0])]
+    shown[-1]["details"]["node_head"] = shown[0]["details"]["node_head"]
+    output, error = run(logs["node"], "--against", write(tmp_path / "other.jsonl", entries))
+    assert error is None
+    assert "1 of these shown after a newer one" in output
+
+
 @pytest.mark.parametrize(
     "details",
     [

@@ -75,6 +75,7 @@ def test_both_sides_hold_each_others_signed_heads(alone: Federation) -> None:
     assert len(held_by_lab) == len(held_by_node) == 2
     for head, own in [(one, hashes[0]) for one in held_by_lab] + [(one, hashes[1]) for one in held_by_node]:
         assert head["genuine"]
+        assert head["fresh"]
         assert own[head["n"]] == head["hash"]
     receipts = [one["details"]["own_head_seen"] for one in of_node + of_lab if "own_head_seen" in one["details"]]
     assert len(receipts) == 3

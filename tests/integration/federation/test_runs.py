@@ -43,7 +43,9 @@ def test_a_run_completes_and_its_card_says_everything(federation: Federation) ->
     assert not run.token.exists()
 
 
-@pytest.mark.parametrize(("spoil", "why"), [("nan", "not finite"), ("shape", "another shape")])
+@pytest.mark.parametrize(
+    ("spoil", "why"), [("nan", "not finite"), ("shape", "another shape"), ("fewer", "the other nodes")]
+)
 def test_a_reply_that_no_strategy_could_use_is_refused_and_the_run_goes_on(
     federation: Federation, spoil: str, why: str
 ) -> None:

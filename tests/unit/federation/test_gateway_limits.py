@@ -76,3 +76,29 @@ def test_a_stream_without_a_hello_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(WireError, match="no first frame"):
         asyncio.run(first_of(silent()))
+
+
+class Taker:
+    """Takes what is written to it."""
+
+    def __init__(self) -> None:
+        self.frames: list[pb.ConductResponse] = []
+
+    async def write(self, frame: pb.ConductResponse) -> None:
+        self.frames.append(frame)
+
+
+def test_what_waits_for_a_peer_is_counted_back_to_nothing() -> None:
+    """Also where frames go out together: one that carries others is larger than it was when it was queued."""
+
+    async def pass_on() -> tuple[int, int]:
+        session: Session[pb.ConductRequest, pb.ConductResponse] = Session(holder(Role.RUNNER, "r"))
+        session.takes_more, taker = True, Taker()
+        for number in range(50):
+            session.send(pb.ConductResponse(reply=pb.Reply(task_id=str(number))))
+        writing = asyncio.create_task(session._write(cast("Any", taker)))
+        await session._queue.join()
+        writing.cancel()
+        return session.waiting_bytes, len(taker.frames)
+
+    assert asyncio.run(pass_on()) == (0, 1)

@@ -11,7 +11,7 @@ import pytest
 
 from federation.errors import WireError
 from federation.pb import records_pb2 as pb
-from federation.runner.replies import check_reply, shapes_of
+from federation.runner.replies import check_reply, shapes_of, unlike_others
 
 
 def content(values: np.ndarray[Any, Any], folder: Path | None = None, **changes: Any) -> pb.RecordDict:
@@ -126,3 +126,35 @@ def test_a_name_that_comes_twice_is_refused() -> None:
     for message in (twice, within):
         with pytest.raises(WireError, match="twice"):
             check(content(SENT), message, None)
+
+
+def reply_with(*arrays: str, metrics: tuple[str, ...] = ("num-examples",)) -> pb.RecordDict:
+    message = pb.RecordDict()
+    record = message.entries.add(key="arrays").array_record
+    for name in arrays:
+        record.entries.add(key=name)
+    measured = message.entries.add(key="metrics").metric_record
+    for name in metrics:
+        measured.entries.add(key=name, double=1.0)
+    return message
+
+
+SENT_NAMES = [("arrays", "weight"), ("arrays", "bias")]
+WHOLE, PART = reply_with("weight", "bias"), reply_with("weight")
+
+
+@pytest.mark.parametrize(
+    ("replies", "unlike"),
+    [
+        ([WHOLE, PART, WHOLE], [1]),
+        ([WHOLE, reply_with("weight", "bias", "more"), WHOLE], [1]),
+        ([WHOLE, WHOLE, reply_with("weight", "bias", metrics=())], [2]),
+        ([PART, WHOLE], [0]),  # one of them brings back all that was sent
+        ([PART, PART, PART], []),  # an app that sends part of the model back
+        ([PART, reply_with("bias")], []),  # an app whose nodes send different parts
+        ([PART], []),
+        ([], []),
+    ],
+)
+def test_a_reply_unlike_the_others_is_found(replies: list[pb.RecordDict], unlike: list[int]) -> None:
+    assert unlike_others(replies, SENT_NAMES) == unlike

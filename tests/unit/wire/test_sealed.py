@@ -8,7 +8,7 @@ import pytest
 
 from datalab.canonical import canonical_json
 from federation.pb import federation_pb2 as pb
-from federation.wire.sealed import offer_document
+from federation.wire.sealed import Shown, offer_document
 
 
 def offer() -> pb.Offer:
@@ -53,3 +53,18 @@ def test_the_node_counts_and_the_labs_audit_head_does_not() -> None:
     later.audit_head.number = 9
     assert offer_document(later, "n1") == offer_document(offer(), "n1")
     assert offer_document(offer(), "n2") != offer_document(offer(), "n1")
+
+
+def head(number: int, of: str = "a") -> pb.AuditHead:
+    return pb.AuditHead(number=number, hash=of * 64)
+
+
+def test_a_head_that_is_shown_late_or_anew_does_not_move_on() -> None:
+    shown = Shown()
+    assert shown.moves_on("oslo", head(5))
+    assert not shown.moves_on("oslo", head(5))
+    assert shown.moves_on("oslo", head(5), again=True)
+    assert not shown.moves_on("oslo", head(5, "b"), again=True), "two heads with one number: the log was written anew"
+    assert not shown.moves_on("oslo", head(4), again=True)
+    assert shown.moves_on("bergen", head(4)), "another's log has nothing to do with it"
+    assert shown.moves_on("oslo", head(6))
