@@ -33,6 +33,7 @@ def run_once(system: System, run_id: str, config: dict[str, ConfigValue], fault:
     run = system.submit(run_id, config)
     seen: list[dict[str, Any]] = []
     hits: list[dict[str, Any]] = []
+    struck = threading.Event()
     threads: list[threading.Thread] = []
     failed: list[BaseException] = []
     began = time.time()
@@ -45,18 +46,21 @@ def run_once(system: System, run_id: str, config: dict[str, ConfigValue], fault:
         except BaseException as error:
             failed.append(error)
             raise
+        finally:
+            struck.set()
+        system.closing.wait()  # the kernel ends a process when the thread that has started it ends
 
     error = ""
     try:
         for event in client.conduct(run, system.supervisor):
             seen.append(event)
             if fault is not None and not threads and _reached(seen, fault):
-                threads.append(threading.Thread(target=strike, args=(fault,)))
+                threads.append(threading.Thread(target=strike, args=(fault,), daemon=True))
                 threads[0].start()
     except DatalabError as problem:
         error = str(problem)
-    for thread in threads:
-        thread.join()
+    if threads:
+        struck.wait()
     if failed:
         raise RuntimeError(f"The fault could not be made: {failed[0]!r}") from failed[0]
     model = run.artifacts / "model.npy"

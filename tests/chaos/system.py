@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,6 +36,8 @@ class System:
 
     def __init__(self, folder: Path) -> None:
         self._stack = ExitStack()
+        self.closing = threading.Event()
+        self._stack.callback(self.closing.set)
         self.supervisor = self._stack.enter_context(Supervisor())
         self.federation = Federation(folder, self.supervisor, start=False)
         self.lab = self.federation.lab
