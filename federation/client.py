@@ -220,6 +220,6 @@ def find(home: Home, run_id: str) -> RunFolder:
 
 def _failure(folder: RunFolder, code: int) -> DatalabError:
     log = Home(folder.path).log_file("runner")
-    output = log.read_text(encoding="utf-8", errors="replace")
+    output = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     fallback = f"The run ended unexpectedly (exit code {code}); its log is {log}."
     return error_of_child(output, code, fallback, RunFailedError)

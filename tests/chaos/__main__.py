@@ -1,8 +1,8 @@
 """What a run survives: ``python -m tests.chaos --faults 30 --seed 1 --json``.
 
 Real processes: object store, lab server, gateway, three nodes behind proxies, a runner for each run. Each run has one
-fault, and must end with the parameters of the run that was left alone. The app keeps a state at each node, so that a task
-that is carried out twice, or a state that is lost, changes them.
+fault, and must end with the parameters of the run that was left alone. The app keeps a state at each node, so that a
+task that is carried out twice, or a state that is lost, changes them.
 """
 
 from __future__ import annotations
