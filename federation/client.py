@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,12 @@ from federation.bundle import check_config, digest, pack, read_app
 from federation.errors import RunFailedError
 from federation.pki.identity import Role
 from federation.pki.local import invite, open_registry
-from federation.run import COMPLETED, ConfigValue, RunFolder, RunPlace, RunSpec
+from federation.run import COMPLETED, FAILED, ConfigValue, RunFolder, RunPlace, RunSpec
 from federation.sandbox.limits import Limits
 
+MAX_RESTARTS = 5
+"""Times that a runner may die without having got any further."""
+_FIRST_WAIT = 0.5
 _POLL = 0.02
 
 
@@ -112,24 +115,99 @@ def watch(folder: RunFolder, runner: subprocess.Popen[bytes]) -> Iterator[dict[s
     Raises:
         RunFailedError: the run did not complete; the exit code is the runner's own.
     """
-    position, outcome = 0, ""
-    while True:
-        ended = runner.poll() is not None
-        if folder.events.exists():
-            with folder.events.open("rb") as file:
-                file.seek(position)
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break
-                    position += len(line)
-                    event = json.loads(line)
-                    outcome = event.get("outcome", outcome)
-                    yield event
-        if ended:
-            break
-        time.sleep(_POLL)
+    outcome = ""
+    for event in _follow(_Tail(folder.events), runner):
+        outcome = event.get("outcome", outcome)
+        yield event
     if runner.returncode != 0 or outcome != COMPLETED:
         raise _failure(folder, runner.returncode)
+
+
+def conduct(folder: RunFolder, supervisor: Supervisor) -> Iterator[dict[str, Any]]:
+    """Start a run's runner, and again whenever it dies; yield the run's events as they happen, until it has ended.
+
+    A runner that is started again goes on where the run was (``federation.runner.journal``). A run whose runner dies
+    ``MAX_RESTARTS`` times without getting any further has failed, and that is put on record.
+
+    Raises:
+        RunFailedError: the run did not complete.
+    """
+    with folder.keeping():
+        code = yield from _keep(folder, supervisor)
+    if folder.read_card()["outcome"] != COMPLETED:
+        raise _failure(folder, code)
+
+
+def _keep(folder: RunFolder, supervisor: Supervisor) -> Generator[dict[str, Any], None, int]:
+    """As ``conduct``; return the exit code of the last runner."""
+    tail, vain = _Tail(folder.events), 0
+    while True:
+        reached = folder.progress
+        runner = start(folder, supervisor)
+        yield from _follow(tail, runner)
+        supervisor.forget(runner)
+        if not folder.unfinished:
+            return runner.returncode
+        vain = 0 if folder.progress > reached else vain + 1
+        if vain > MAX_RESTARTS:
+            failure = _failure(folder, runner.returncode)
+            give_up(folder, f"The run's runner ended {vain} times without getting any further. {failure.what}")
+            return runner.returncode
+        time.sleep(_FIRST_WAIT * 2**vain if vain else 0)
+
+
+def interrupted(home: Home) -> list[RunFolder]:
+    """Return the runs that have begun and not ended, and that no process conducts."""
+    folders = (RunFolder(path) for path in sorted(home.folder("runs").iterdir()))
+    return [one for one in folders if one.unfinished and one.events.exists() and not one.conducted]
+
+
+def give_up(folder: RunFolder, why: str) -> None:
+    """End an interrupted run as failed, and put that on record.
+
+    Raises:
+        DatalabError: the run cannot be read, or the lab does not answer.
+    """
+    from federation.runner.conductor import Conductor
+    from federation.runner.watch import Watch
+
+    with folder.conducting():
+        watch = Watch(folder.events)
+        try:
+            Conductor(folder, folder.read_spec(), watch).abandon(why)
+        except RunFailedError:  # as it is to be
+            watch.say("end", outcome=FAILED, reason=why)
+        finally:
+            watch.close()
+
+
+class _Tail:
+    """The events of a run that have not been read yet."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = 0
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._position)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._position += len(line)
+                yield json.loads(line)
+
+
+def _follow(tail: _Tail, runner: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield events until the runner has ended."""
+    while True:
+        ended = runner.poll() is not None
+        yield from tail.read()
+        if ended:
+            return
+        time.sleep(_POLL)
 
 
 def find(home: Home, run_id: str) -> RunFolder:
@@ -142,6 +220,6 @@ def find(home: Home, run_id: str) -> RunFolder:
 
 def _failure(folder: RunFolder, code: int) -> DatalabError:
     log = Home(folder.path).log_file("runner")
-    output = log.read_text(encoding="utf-8", errors="replace")
+    output = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     fallback = f"The run ended unexpectedly (exit code {code}); its log is {log}."
     return error_of_child(output, code, fallback, RunFailedError)

@@ -125,9 +125,19 @@ class RunFolder:
         return self.path / "buffers"
 
     @property
+    def progress(self) -> int:
+        """How far the run has come, as a number that only grows: bytes of its journal."""
+        return self.journal.stat().st_size if self.journal.exists() else 0
+
+    @property
     def unfinished(self) -> bool:
         """Whether there is something left to do: the run has no card yet, or its end is not on record."""
         return self.spec.exists() and (self.journal.exists() or not self.card.exists())
+
+    def check_resumable(self) -> None:
+        """Raise RefusedError if the run has ended."""
+        if not self.unfinished:
+            raise RefusedError("The run has ended.", where=str(self.path), next_step="Start another run.")
 
     @contextmanager
     def conducting(self) -> Iterator[None]:
@@ -137,24 +147,36 @@ class RunFolder:
             RunFailedError: another one is.
             RefusedError: the run has ended.
         """
-        with (self.path / "lock").open("ab") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunFailedError("The run is being conducted already.", where=str(self.path)) from None
-            if not self.unfinished:
-                raise RefusedError("The run has ended.", where=str(self.path), next_step="Start another run.")
+        with self._hold("runner"):
+            self.check_resumable()
+            yield
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Be the one process that starts the run's runner, and starts it again (raises as ``conducting``)."""
+        with self._hold("keeper"):
+            self.check_resumable()
             yield
 
     @property
     def conducted(self) -> bool:
-        """Whether a process conducts the run now."""
-        with (self.path / "lock").open("ab") as lock:
+        """Whether a process conducts the run now, or sees to it that one does."""
+        try:
+            with self._hold("keeper"), self._hold("runner"):
+                return False
+        except RunFailedError:
+            return True
+
+    @contextmanager
+    def _hold(self, part: str) -> Iterator[None]:
+        with (self.path / f"{part}.lock").open("ab") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return True
-            return False
+                raise RunFailedError(
+                    "The run is being conducted already.", where=str(self.path), next_step="Watch it; it has a process."
+                ) from None
+            yield
 
     def forget_journal(self) -> None:
         """Remove the journal of a run whose end is on record: nobody needs the nodes' single replies any more."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import click
 from pydantic import ValidationError
@@ -14,7 +15,7 @@ from datalab.errors import BadInputError
 from datalab.home import Home
 from datalab.permits.claims import Purpose
 from datalab.supervisor import Supervisor
-from federation.run import ConfigValue, RunPlace
+from federation.run import ConfigValue, RunFolder, RunPlace
 
 
 @click.command()
@@ -82,11 +83,44 @@ def submit(
     )
     click.echo(f"{submitted.path.name} submitted")
     with Supervisor() as supervisor:
-        for event in client.watch(submitted, client.start(submitted, supervisor)):
-            if event["event"] == "round":
-                click.echo(round_line(event))
-    click.echo(f"completed; run card: {submitted.card}")
-    for path in sorted(submitted.artifacts.iterdir()):
+        _show(submitted, client.conduct(submitted, supervisor))
+
+
+@click.command()
+@click.option(
+    "--home",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    required=True,
+    envvar="DATALAB_HOME",
+    help="The lab's home, where `datalab up` runs.",
+)
+@click.argument("run")
+def resume(folder: Path, run: str) -> None:
+    """Go on with a run that was interrupted, and show it until it ends.
+
+    The app is run again from its beginning, with what its nodes have answered so far; none of them does anything twice.
+    `datalab up` does this by itself: the command is for a run that was begun elsewhere.
+    """
+    from federation import client
+
+    found = client.find(Home(folder), run)
+    found.check_resumable()
+    with Supervisor() as supervisor:
+        _show(found, client.conduct(found, supervisor))
+
+
+def _show(run: RunFolder, events: Iterator[dict[str, Any]]) -> None:
+    """Show a run round by round, and in the end what it has left behind."""
+    for event in events:
+        if event["event"] == "round":
+            click.echo(round_line(event))
+        elif event["event"] == "node":
+            click.echo(f"node {event['node']} is {event['state']}")
+        elif event["event"] == "resumed":
+            click.echo(f"resumed; {event['tasks']} messages are known from before")
+    click.echo(f"completed; run card: {run.card}")
+    for path in sorted(run.artifacts.iterdir()):
         click.echo(f"artifact: {path}")
 
 

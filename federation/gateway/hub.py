@@ -24,6 +24,7 @@ from federation.pb import federation_pb2 as pb
 from federation.pki.identity import Holder, Role
 from federation.pki.registry import expired_error, revoked_error
 from federation.wire.protocol import (
+    INTERRUPTED,
     MAX_DATASETS,
     MAX_NONCE,
     MAX_REASON,
@@ -41,9 +42,6 @@ log = structlog.get_logger()
 
 MAX_CLOSING = 10_000
 """Last words of nodes on runs that are waited for; the oldest are given up."""
-
-INTERRUPTED = "interrupted"
-"""Outcome of a run whose runner has not come back: it may yet, and nodes keep what they have recorded."""
 
 Announce = Callable[[str, pb.DatasetAnnouncement], Awaitable[None]]
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
-from datalab.home import Home
+import structlog
+
+from datalab.home import Home, write_atomically
 from federation.bundle import unpack
 from federation.node.config import NodeConfig
 from federation.node.policy import Approval
-from federation.node.worker import Worker, WorkerLostError
+from federation.node.recorded import Recorded
+from federation.node.worker import Worker, WorkerEndedError, WorkerLostError
 from federation.pb import federation_pb2 as pb
 from federation.pb import worker_pb2
 from federation.sandbox.bubblewrap import Sandbox, confinement
@@ -19,6 +23,21 @@ from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox, SendFetch
 from federation.wire.pieces import PieceSender
 from federation.wire.protocol import referenced
+from federation.wire.sealed import same_offer
+
+log = structlog.get_logger()
+
+OFFER_FILE = "offer"
+"""In a run's folder: the offer that was accepted."""
+
+
+def left_behind(home: Home, offer: pb.Offer) -> bool:
+    """Whether this very run was accepted here before, by an agent that was interrupted."""
+    try:
+        known = pb.Offer.FromString((home.path / "runs" / offer.run_id / OFFER_FILE).read_bytes())
+    except FileNotFoundError:
+        return False
+    return same_offer(known, offer)
 
 
 class NodeRun:
@@ -29,10 +48,12 @@ class NodeRun:
         offer: what was accepted.
         approval: what it may do.
         config: ``node.toml``.
-        home: the node's home; the run has ``runs/<run id>`` in it until it ends.
+        home: the node's home; the run has ``runs/<run id>`` in it until it ends. What an agent that was interrupted has
+            left there of the same run is gone on with.
 
     Attributes:
         confinement: how its app is confined, once it runs.
+        recorded: what it has answered.
     """
 
     def __init__(self, node: str, offer: pb.Offer, approval: Approval, config: NodeConfig, home: Home) -> None:
@@ -42,7 +63,10 @@ class NodeRun:
         self._config = config
         self._log = home.log_file(f"run-{offer.run_id}")
         self._folder = home.path / "runs" / offer.run_id
-        remove_folder(self._folder)
+        if not left_behind(home, offer):
+            remove_folder(self._folder)
+        for part in ("app", "outbox"):  # made anew for each worker
+            remove_folder(self._folder / part)
         limit = config.resources.cache_bytes
         self._received = BufferStore(self._folder / "inbox", limit)
         # What the worker left in the outbox is copied here before it is sent: foreign code cannot reach it.
@@ -50,9 +74,16 @@ class NodeRun:
         self._pieces = PieceSender(pb.ConnectRequest)
         self._outbox = self._folder / "outbox"
         self._outbox.mkdir()
+        write_atomically(self._folder / OFFER_FILE, offer.SerializeToString())
+        self.recorded = Recorded(self._folder / "replies")
         self.inbox = Inbox(self._received, offer.run_id)
         self.confinement = ""
         self._starting: asyncio.Task[Worker] | None = None
+
+    @property
+    def resting(self) -> bool:
+        """Whether it has no worker."""
+        return self._starting is None
 
     @property
     def started(self) -> bool:
@@ -68,32 +99,40 @@ class NodeRun:
         """
         if self._starting is None:
             self._starting = asyncio.create_task(self._start(send))
+        starting = self._starting
         try:
-            await asyncio.shield(self._starting)
+            await asyncio.shield(starting)
         except asyncio.CancelledError:
-            if self._starting.cancelled():
+            if starting.cancelled():
                 raise WorkerLostError("The run ended before its worker was ready.") from None
             raise
 
     async def carry_out(self, task: pb.Task, seconds: float, send: SendFetch) -> pb.Reply:
-        """Run a task through the app; what its reply names is ready to be fetched when this returns.
+        """Run a task through the app; its reply is recorded, and what it names ready to be fetched, when this returns.
+
+        A worker that has ended by itself is started again, once a task, with the state after the last recorded reply.
 
         Raises:
             WorkerLostError: the worker ended or took longer than ``seconds``.
             WireError: a buffer of the task is not to be had, or one of the reply is not what it is named.
         """
-        assert self._starting is not None
-        worker = await self._starting
         limit = self._config.resources.disk_bytes
         named = referenced(task.content, limit)
-        self._received.trim(keep=named)
+        self._received.trim(keep=named.keys() | referenced(self.recorded.state, limit).keys())
         await self.inbox.ensure_all(named, send)
-        reply = await worker.run(task, seconds)
+        worker = await self._worker(send)
+        try:
+            reply, state = await worker.run(task, seconds)
+        except WorkerEndedError:
+            log.warning("the worker ended by itself and is started again", run=task.run_id, task=task.task_id)
+            reply, state = await (await self._worker(send, instead_of=worker)).run(task, seconds)
         produced = referenced(reply.content, limit)
-        for sha256, size in produced.items():
-            if self._produced.size(sha256) is None:
-                await asyncio.to_thread(self._produced.adopt, self._outbox / sha256.hex(), sha256, size)
+        await self._adopt(produced, self._produced)
         self._produced.trim(keep=produced)
+        if state is not None:
+            await self._adopt(referenced(state, limit), self._received)  # from where a worker reads it
+        if reply.WhichOneof("result") == "content" or reply.error.code == pb.TASK_ERROR_CODE_APP_FAILED:
+            self.recorded.add(task, reply, state)
         return reply
 
     def serve(self, fetch: pb.Fetch) -> bytes:
@@ -101,19 +140,37 @@ class NodeRun:
         size = self._produced.size(fetch.sha256)
         return self._pieces.frame(fetch, size, lambda at, length: self._produced.read(fetch.sha256, at, length))
 
-    async def close(self) -> None:
-        """End the worker, or its start, and forget the run's files."""
+    async def rest(self) -> None:
+        """End the worker, or its start; the run may go on later, with another one."""
         self.inbox.cut()
-        if self._starting is not None:
-            self._starting.cancel()
-            (started,) = await asyncio.gather(self._starting, return_exceptions=True)
+        starting, self._starting = self._starting, None
+        if starting is not None:
+            starting.cancel()
+            (started,) = await asyncio.gather(starting, return_exceptions=True)
             if isinstance(started, Worker):
                 await started.stop()
+
+    async def close(self) -> None:
+        """End the worker, or its start, and forget the run's files."""
+        await self.rest()
+        self.recorded.close()
         await asyncio.to_thread(remove_folder, self._folder)
+
+    async def _worker(self, send: SendFetch, instead_of: Worker | None = None) -> Worker:
+        """Return the run's worker; another one where ``instead_of``, which has ended, is still in its place."""
+        if self._starting is None or (self.started and self._starting.result() is instead_of):
+            self._starting = asyncio.create_task(self._start(send))
+        return await asyncio.shield(self._starting)
+
+    async def _adopt(self, named: Mapping[bytes, int], store: BufferStore) -> None:
+        for sha256, size in named.items():
+            if store.size(sha256) is None:
+                await asyncio.to_thread(store.adopt, self._outbox / sha256.hex(), sha256, size)
 
     async def _start(self, send: SendFetch) -> Worker:
         await self.inbox.ensure(self.offer.app_sha256, send)
         folder = self._folder / "app"
+        await asyncio.to_thread(remove_folder, folder)
         app = await asyncio.to_thread(unpack, self._received.path(self.offer.app_sha256), folder)
         kind, resources = self._config.policy.sandbox, self._config.resources
         self.confinement = await asyncio.to_thread(confinement, kind)
@@ -136,6 +193,7 @@ class NodeRun:
                 node=self._node,
                 seed=self.offer.seed,
                 run_config=self.offer.config,
+                state=self.recorded.state,
             ),
             self._log,
         )

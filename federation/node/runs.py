@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
@@ -26,7 +28,7 @@ from federation.node.policy import (
     check_still_permitted,
     decide,
 )
-from federation.node.run import NodeRun
+from federation.node.run import NodeRun, left_behind
 from federation.node.trust import SKEW_TOLERATED, GatewayTrust
 from federation.node.witness import Witness
 from federation.node.worker import WorkerLostError
@@ -34,12 +36,15 @@ from federation.pb import federation_pb2 as pb
 from federation.pki.identity import Holder, Role
 from federation.pki.keys import Credentials
 from federation.pki.seal import OFFER, check_seal
-from federation.wire.protocol import MAX_NAME, MAX_REASON, MAX_TASKS_AT_NODE, check_run_id
+from federation.sandbox.removal import remove_folder
+from federation.wire.protocol import INTERRUPTED, MAX_NAME, MAX_REASON, MAX_TASKS_AT_NODE, check_run_id
 from federation.wire.sealed import offer_document, same_offer
 
 log = structlog.get_logger()
 
 Send = Callable[[pb.ConnectRequest], Awaitable[None]]
+KEPT_SECONDS = 86_400.0
+"""How long what a run has recorded is kept while it is not open."""
 NODE_FAILED = "The node could not do this; its own log says why."
 
 
@@ -84,15 +89,30 @@ class Runs:
         # The certificates with which the runners of these runs have signed.
         self._runners: dict[str, Holder] = {}
         self._waiting: Counter[str] = Counter()
+        # Tasks that are being carried out, by run and id.
+        self._under_way: set[tuple[str, str]] = set()
         self._stopping = False
+        # What forgets the runs that are at rest, in time.
+        self._forgetting: dict[str, asyncio.Task[None]] = {}
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        """Forget what an earlier agent has left of runs that have ended, or were not taken up again in time."""
+        for folder in self._home.folder("runs").iterdir():
+            if self._ledger.has_ended(folder.name):
+                remove_folder(folder)
+            elif time.time() - folder.stat().st_mtime > KEPT_SECONDS:
+                remove_folder(folder)
+                self._ledger.end(folder.name)
+                self._audit.append("run ended", run=folder.name, outcome="lost")
 
     def get(self, run_id: str) -> NodeRun | None:
         """Return an accepted run."""
         return self._runs.get(run_id)
 
     def names(self) -> tuple[str, ...]:
-        """Return the ids of the accepted runs."""
-        return tuple(sorted(self._runs))
+        """Return the ids of the accepted runs that are open at the gateway, as far as this node knows."""
+        return tuple(sorted(name for name, run in self._runs.items() if not run.resting))
 
     def note_connection(self, credentials: Credentials) -> None:
         """Write down who this node and its gateway are on a new stream."""
@@ -140,8 +160,20 @@ class Runs:
     async def carry_out(self, task: pb.Task, send: Send) -> None:
         """Run a task through the app, and send its reply or a typed error.
 
-        What is not about an open run, or does not fit in an entry, is answered and leaves nothing in the audit log.
+        What is not about an open run, or does not fit in an entry, is answered and leaves nothing in the audit log. A
+        task that has been answered before gets the same reply again, and one that is under way no second one.
         """
+        key = task.run_id, task.task_id
+        if key in self._under_way:
+            return
+        self._under_way.add(key)
+        try:
+            await self._carry_out(task, send)
+        finally:
+            self._under_way.discard(key)
+
+    async def _carry_out(self, task: pb.Task, send: Send) -> None:
+        again = False
         try:
             self._check_task(task)
         except (RefusedError, WireError) as error:
@@ -149,7 +181,7 @@ class Runs:
             return
         self._waiting[task.run_id] += 1
         try:
-            reply = await self._reply(task, send)
+            reply, again = await self._reply(task, send)
         except RefusedError as error:
             reply = _error(task, pb.TASK_ERROR_CODE_REFUSED, error.what)
         except (WorkerLostError, WireError) as error:
@@ -161,7 +193,7 @@ class Runs:
             self._waiting[task.run_id] -= 1
             self._waiting += Counter()  # forgets what is at zero
         self._audit.append(
-            "task done",
+            "reply sent again" if again else "task done",
             run=task.run_id,
             task=task.task_id,
             type=task.message_type,
@@ -171,13 +203,21 @@ class Runs:
         await send(pb.ConnectRequest(reply=reply))
 
     async def end(self, end: pb.RunEnd, send: Send) -> None:
-        """End a run's worker, forget its buffers, and exchange last audit heads with the lab."""
+        """End a run's worker, forget its buffers, and exchange last audit heads with the lab.
+
+        Of a run that was interrupted at the lab, and may go on, what was recorded stays.
+        """
+        interrupted = end.outcome == INTERRUPTED
         lab_head = self._witness.checked_head(end.audit_head)
-        if not await self._drop(end.run_id):
+        if (run := self._runs.get(end.run_id)) is None:
             return
-        self._ledger.end(end.run_id)
+        if interrupted:
+            await self._rest(end.run_id, run)
+        else:
+            await self._drop(end.run_id)
+            self._ledger.end(end.run_id)
         self._audit.append(
-            "run ended",
+            "run interrupted" if interrupted else "run ended",
             run=end.run_id,
             outcome=end.outcome[:20],
             lab_head=lab_head,
@@ -222,11 +262,12 @@ class Runs:
         self._audit.append("runner renewed", run=renewed.run_id, runner=runner.serial)
 
     async def keep_only(self, open_runs: Collection[str]) -> None:
-        """End every run that the gateway no longer knows: it ended while this node was not connected."""
+        """End the worker of every run that the gateway does not know: it has ended, or its runner is away.
+
+        What was recorded stays for as long as it may be taken up again.
+        """
         for run_id in self._runs.keys() - set(open_runs):
-            if await self._drop(run_id):
-                self._ledger.end(run_id)
-                self._audit.append("run ended", run=run_id, outcome="lost")
+            await self._rest(run_id, self._runs[run_id])
 
     def cut(self) -> None:
         """Stop transfers: the connection is gone; what has arrived stays."""
@@ -234,27 +275,45 @@ class Runs:
             run.inbox.cut()
 
     async def close(self) -> None:
-        """End every run's worker."""
-        for run_id in list(self._runs):
-            await self._drop(run_id)
+        """End every run's worker; what was recorded stays for the next agent."""
+        for run in self._runs.values():
+            await run.rest()
+
+    async def _rest(self, run_id: str, run: NodeRun) -> None:
+        """End a run's worker, and forget the run if it is not taken up again in time."""
+
+        async def forget() -> None:
+            await asyncio.sleep(KEPT_SECONDS)
+            if run.resting and self._runs.get(run_id) is run and await self._drop(run_id):
+                self._ledger.end(run_id)
+                self._audit.append("run ended", run=run_id, outcome="lost")
+
+        await run.rest()
+        if (before := self._forgetting.pop(run_id, None)) is not None:
+            before.cancel()
+        self._forgetting[run_id] = asyncio.create_task(forget())
 
     def _approve(self, offer: pb.Offer) -> NodeRun:
         if self._stopping:
             raise FederationError("This node is being stopped.")
         if self._ledger.has_ended(offer.run_id):
             raise RefusedError("This run has ended here.", next_step="Start another run.")
-        if len(self._runs) >= self._config.resources.concurrent_runs:
+        if sum(not run.resting for run in self._runs.values()) >= self._config.resources.concurrent_runs:
             raise FederationError("This node is busy: as many runs as its configuration allows are open.")
         runner = self._check_runner(offer)
         now = datetime.now(UTC)
-        approval = decide(asked_by(offer), self._facts(now))
-        spent = self._ledger.spend(Spending(offer.run_id, offer.dataset, approval.epsilon, now))
-        self._audit.append("run charged", run=offer.run_id, epsilon=str(approval.epsilon), ledger_head=str(spent))
+        charged = left_behind(self._home, offer) and any(one.run == offer.run_id for one in self._ledger.spendings)
+        approval = decide(asked_by(offer), self._facts(now, without=offer.run_id if charged else ""))
+        if not charged:  # else it goes on with what it has recorded, and does nothing twice
+            spent = self._ledger.spend(Spending(offer.run_id, offer.dataset, approval.epsilon, now))
+            self._audit.append("run charged", run=offer.run_id, epsilon=str(approval.epsilon), ledger_head=str(spent))
         self._runners[offer.run_id] = runner
         return NodeRun(self._node, offer, approval, self._config, self._home)
 
-    def _facts(self, now: datetime) -> Facts:
-        return gather(self._home.path, self._config, self._held, self._keys, self._ledger.spendings, now)
+    def _facts(self, now: datetime, without: str = "") -> Facts:
+        """Return what a decision rests on; without what one run, which goes on, has been charged."""
+        spendings = tuple(one for one in self._ledger.spendings if one.run != without)
+        return gather(self._home.path, self._config, self._held, self._keys, spendings, now)
 
     def _check_runner(self, offer: pb.Offer) -> Holder:
         """Return the runner that has signed this very offer; a gateway cannot make one up."""
@@ -286,7 +345,8 @@ class Runs:
         if self._waiting[task.run_id] >= MAX_TASKS_AT_NODE:
             raise RefusedError(f"More than {MAX_TASKS_AT_NODE} tasks of this run wait at this node.")
 
-    async def _reply(self, task: pb.Task, send: Send) -> pb.Reply:
+    async def _reply(self, task: pb.Task, send: Send) -> tuple[pb.Reply, bool]:
+        """Return the reply to a task, and whether it was recorded before."""
         run = self._runs.get(task.run_id)
         if run is None or not run.started:
             raise RefusedError("This node does not take part in that run.")
@@ -296,8 +356,10 @@ class Runs:
         check_action(run.approval, task.message_type)
         check_not_revoked(run.approval.claims, self._facts(datetime.now(UTC)))
         check_still_permitted(run.approval, self._config.policy, datetime.now(UTC))
+        if (recorded := run.recorded.reply(task)) is not None:
+            return recorded, True
         seconds = min(task.ttl, self._config.resources.task_seconds)
-        return await run.carry_out(task, seconds, lambda fetch: send(pb.ConnectRequest(fetch=fetch)))
+        return await run.carry_out(task, seconds, lambda fetch: send(pb.ConnectRequest(fetch=fetch))), False
 
     async def _drop(self, run_id: str) -> bool:
         self._runners.pop(run_id, None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from federation.errors import FederationError, WireError
 from federation.pb import federation_pb2 as pb
-from federation.pb import worker_pb2
+from federation.pb import records_pb2, worker_pb2
 from federation.sandbox.bubblewrap import Sandbox
 from federation.sandbox.guard import Guard
 from federation.wire.pipe import encode_frame, read_frame_async
@@ -24,6 +24,10 @@ APP_FAILED = pb.TaskError(
 
 class WorkerLostError(FederationError):
     """The worker ended, or did not answer in time."""
+
+
+class WorkerEndedError(WorkerLostError):
+    """The worker ended by itself, beyond no limit: another one may do better."""
 
 
 class Worker:
@@ -77,8 +81,8 @@ class Worker:
             raise
         return worker
 
-    async def run(self, task: pb.Task, seconds: float) -> pb.Reply:
-        """Give the worker a task and return its reply.
+    async def run(self, task: pb.Task, seconds: float) -> tuple[pb.Reply, records_pb2.RecordDict | None]:
+        """Give the worker a task; return its reply, and ``Context.state`` where the task has changed it.
 
         The worker holds foreign code, so the reply is made here: of what came, only the records and the time are taken,
         and of an error only that there was one.
@@ -97,7 +101,7 @@ class Worker:
                 reply.error.CopyFrom(APP_FAILED)
         else:
             reply.error.CopyFrom(APP_FAILED)
-        return reply
+        return reply, answer.state if answer.HasField("state") else None
 
     async def stop(self) -> None:
         """End the worker and all that it started (its whole sandbox)."""
@@ -117,9 +121,14 @@ class Worker:
                     answer = await read_frame_async(self._process.stdout, worker_pb2.WorkerResponse)
             except TimeoutError as error:
                 raise await self._lost("it took too long") from error
-            except (WireError, ConnectionError) as error:
+            except WireError as error:
                 raise await self._lost("it broke its protocol") from error
+            except ConnectionError:
+                answer = None
         if answer is None:
+            await self.stop()
+            if self._guard.reason is None:
+                raise WorkerEndedError("The worker ended by itself.")
             raise await self._lost("it ended by itself")
         return answer
 

@@ -39,7 +39,6 @@ class RunJournal:
         NotReplayableError: the journal is of another run, or of another version of Flower.
     """
 
-
     def __init__(self, path: Path, spec: Path) -> None:
         self._journal = Journal(path)
         self.start: JournalStart | None = None

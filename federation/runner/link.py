@@ -85,7 +85,12 @@ class Link:
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
         self._started: Future[None] = Future()
         self._roll = Roll(
-            [place.node for place in self._opening.places], self._opening.grace, self._resend, self._give_up, say
+            [place.node for place in self._opening.places],
+            self._opening.grace,
+            max(self._opening.grace, self._opening.timeout),
+            self._resend,
+            self._give_up,
+            say,
         )
         # Tasks without a reply, and where frames go; both belong to the link's own thread. No queue: not connected.
         self._unanswered: dict[str, pb.Task] = {}

@@ -19,6 +19,7 @@ class Roll:
     Args:
         names: of the nodes.
         grace: seconds after which a node that is away is lost.
+        patience: seconds after which one is lost that does not come to a gateway that has just been reached.
         back: called with the name of a node that is here from now on.
         gone: called with the name of a node that is lost, and why.
         say: told of the same, by event.
@@ -28,12 +29,14 @@ class Roll:
         self,
         names: Iterable[str],
         grace: float,
+        patience: float,
         back: Callable[[str], None],
         gone: Callable[[str, str], None],
         say: Callable[..., None],
     ) -> None:
         self._names = tuple(names)
         self._grace = grace
+        self._patience = patience
         self._back = back
         self._gone = gone
         self._say = say
@@ -88,7 +91,7 @@ class Roll:
             self._lose(name, final)
         elif name not in self._lost:
             self._say("node", node=name, state="away")
-            self._start_timer(name)
+            self._start_timer(name, self._grace)
 
     def gateway_away(self) -> None:
         """Take note that nobody can be reached; nobody is lost by that."""
@@ -101,17 +104,17 @@ class Roll:
         """Wait for the nodes to come to a gateway that has just been reached."""
         for name in self._names:
             if name not in self._lost:
-                self._start_timer(name)
+                self._start_timer(name, self._patience)
 
     def close(self) -> None:
         """Wait for nobody any more."""
         for name in self._names:
             self._stop_timer(name)
 
-    def _start_timer(self, name: str) -> None:
+    def _start_timer(self, name: str, seconds: float) -> None:
         self._stop_timer(name)
-        why = f"The node was away for more than {self._grace:g} seconds."
-        self._timers[name] = asyncio.get_running_loop().call_later(self._grace, self._lose, name, why)
+        why = f"The node was away for more than {seconds:g} seconds."
+        self._timers[name] = asyncio.get_running_loop().call_later(seconds, self._lose, name, why)
 
     def _stop_timer(self, name: str) -> None:
         if (timer := self._timers.pop(name, None)) is not None:

@@ -170,6 +170,8 @@ def check_version(major: int, minor: int, *, peer: str = "node") -> None:
         )
 
 
+INTERRUPTED = "interrupted"
+"""Outcome of a run whose runner has not come back: it may yet, and nodes keep what they have recorded."""
 MAX_NAME = 500
 """Characters of a name that a peer gives to something: a dataset, a purpose, a task, a kind of message."""
 MAX_TASKS_AT_NODE = 1_000

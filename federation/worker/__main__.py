@@ -32,14 +32,17 @@ def main() -> None:
     write_frame(responses, worker_pb2.WorkerResponse(ready=worker_pb2.WorkerReady()))
     while (request := read_frame(requests, worker_pb2.WorkerRequest)) is not None:
         reply = pb.Reply(run_id=request.task.run_id, task_id=request.task.task_id)
+        answer = worker_pb2.WorkerResponse(reply=reply)
         started = time.perf_counter()
         try:
-            reply.content.CopyFrom(executor.run(request.task))
+            answer.reply.content.CopyFrom(executor.run(request.task))
+            if (state := executor.changed_state()) is not None:
+                answer.state.CopyFrom(state)
         except Exception:  # noqa: BLE001 - the app's own failure becomes a typed, scrubbed error
             traceback.print_exc()
-            reply.error.code = pb.TASK_ERROR_CODE_APP_FAILED
-        reply.app_seconds = executor.app_seconds or time.perf_counter() - started
-        write_frame(responses, worker_pb2.WorkerResponse(reply=reply))
+            answer.reply.error.code = pb.TASK_ERROR_CODE_APP_FAILED
+        answer.reply.app_seconds = executor.app_seconds or time.perf_counter() - started
+        write_frame(responses, answer)
 
 
 if __name__ == "__main__":

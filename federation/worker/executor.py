@@ -46,6 +46,8 @@ class Executor:
         sys.path.insert(0, start.app_folder)
         seed_everything(start.seed, start.node, "import")
         self._app = load(start.client_app, ClientApp)
+        self._context.state = decode_records(start.state, self._read)
+        self._state = start.state.SerializeToString(deterministic=True)
 
     def run(self, task: pb.Task) -> records_pb2.RecordDict:
         """Return the app's reply to ``task``.
@@ -69,6 +71,21 @@ class Executor:
         reply = self._app(message, self._context)
         self.app_seconds = time.perf_counter() - started
         return encode_records(reply.content, self._outbox.add)
+
+    def changed_state(self) -> records_pb2.RecordDict | None:
+        """Return ``Context.state``, or None if it is as it was the last time, or at the start.
+
+        Raises:
+            WireError: it holds something that the wire does not carry.
+        """
+        if not self._context.state and not self._state:
+            return None
+        state = encode_records(self._context.state, self._outbox.add)
+        encoded = state.SerializeToString(deterministic=True)
+        if encoded == self._state:
+            return None
+        self._state = encoded
+        return state
 
     def _read(self, sha256: bytes) -> StoredBuffer:
         return StoredBuffer(self._inbox.path(sha256))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from datalab.home import Home
 from datalab.service import free_ports
@@ -29,8 +32,25 @@ def measure(*, nodes: int, size: int, rounds: int, folder: Path) -> float:
         rounds: number of rounds.
         folder: for everything that is written.
     """
+    config = {"bytes": size, "num-server-rounds": rounds, "distinct": True}
+    said = run(ECHO, config, [""] * nodes, folder)
+    found = re.search(r"Strategy execution finished in ([0-9.]+)s", said)
+    if found is None:
+        raise RuntimeError(f"Flower's run did not finish: {said[-2000:]}")
+    return float(found[1]) / rounds
+
+
+def run(app: Path, config: Mapping[str, Any], nodes: Sequence[str], folder: Path) -> str:
+    """Run an app, and return what Flower's command said.
+
+    Args:
+        app: its folder.
+        config: over the app's own.
+        nodes: configuration of each SuperNode, as its command takes it.
+        folder: for everything that is written.
+    """
     tls, root = _certificates(folder)
-    link, *others = free_ports("127.0.0.1", 1 + nodes)
+    link, *others = free_ports("127.0.0.1", 1 + len(nodes))
     environment = {
         **os.environ,
         "FLWR_HOME": str(folder / "flower"),
@@ -53,9 +73,10 @@ def measure(*, nodes: int, size: int, rounds: int, folder: Path) -> float:
                 "--superlink",
                 f"{HOST}:{link}",
                 "--port",
-                port,
+                str(port),
+                *(["--node-config", node] if node else []),
             ]
-            for port in map(str, others)
+            for port, node in zip(others, nodes, strict=True)
         ),
     ]
     processes: list[subprocess.Popen[bytes]] = []
@@ -65,10 +86,10 @@ def measure(*, nodes: int, size: int, rounds: int, folder: Path) -> float:
                 subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
                 for command in commands
             )
-        _wait_for_nodes(nodes, environment)
-        config = f"bytes={size} num-server-rounds={rounds} distinct=true"
+        _wait_for_nodes(len(nodes), environment)
+        given = " ".join(f"{key}={json.dumps(value)}" for key, value in config.items())
         done = subprocess.run(
-            ["flwr", "run", str(ECHO), "here", "--run-config", config, "--stream"],
+            ["flwr", "run", str(app), "here", "--run-config", given, "--stream"],
             env=environment,
             capture_output=True,
             text=True,
@@ -83,10 +104,7 @@ def measure(*, nodes: int, size: int, rounds: int, folder: Path) -> float:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-    found = re.search(r"Strategy execution finished in ([0-9.]+)s", done.stdout + done.stderr)
-    if found is None:
-        raise RuntimeError(f"Flower's run did not finish: {(done.stdout + done.stderr)[-2000:]}")
-    return float(found[1]) / rounds
+    return done.stdout + done.stderr
 
 
 def _certificates(folder: Path) -> tuple[list[str], Path]:

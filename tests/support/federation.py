@@ -22,6 +22,7 @@ from federation.pki.keys import Credentials
 from federation.pki.local import create_federation, invite
 from federation.run import ConfigValue, RunFolder, RunPlace
 from federation.sandbox.limits import Limits
+from tests.support.proxy import Proxy
 
 ROOT = Path(__file__).parents[2]
 ECHO = ROOT / "tests" / "apps" / "echo"
@@ -75,6 +76,8 @@ class Federation:
         dataset: str = "",
         source: str = "export/toy.csv",
         contract: Path = TOY_CONTRACT,
+        dataset_id: str = DATASET,
+        through: Proxy | None = None,
     ) -> Home:
         """Lay out a node with a toy dataset that allows ``apps``, and start it; ``wait_for`` says when it is connected.
 
@@ -87,6 +90,8 @@ class Federation:
             dataset: further lines under ``[[datasets]]``.
             source: of its dataset.
             contract: by which its raw file is curated.
+            dataset_id: of its dataset.
+            through: what it reaches the gateway through.
         """
         home = self.node_home(name)
         lines = [f"{number / 10},{number % 2}" for number in range(rows)]
@@ -97,12 +102,17 @@ class Federation:
         allowed = "\n".join(f'[[policy.apps]]\nsha256 = "{digest(pack(app))}"\n' for app in apps)
         home.path.joinpath("node.toml").write_text(
             f'[policy]\npurposes = ["e-ii"]\npermit_keys = ["access-body.jwk"]\n{policy}\n{allowed}\n'
-            f'[[datasets]]\nid = "{DATASET}"\nsource = "{source}"\ncontract = "toy.odcs.yaml"\n{dataset}\n',
+            f'[[datasets]]\nid = "{dataset_id}"\nsource = "{source}"\ncontract = "toy.odcs.yaml"\n{dataset}\n',
             encoding="utf-8",
         )
-        token = home.path / "token"
-        token.touch(mode=0o600)
-        token.write_text(invite(self.lab, Role.NODE, name, organisation=name, country="NL"), encoding="ascii")
+        text = invite(self.lab, Role.NODE, name, organisation=name, country="NL")
+        if through is None:
+            token = home.path / "token"
+            token.touch(mode=0o600)
+            token.write_text(text, encoding="ascii")
+        else:
+            enrol(text, home.path / "identity")
+            (home.path / "identity" / "gateway").write_text(f"127.0.0.1:{through.port}", encoding="ascii")
         self.start_node(name)
         return home
 

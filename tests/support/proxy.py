@@ -43,6 +43,7 @@ class Proxy:
     ) -> None:
         self._forget_after = forget_after
         self.forgotten = 0
+        self._severed = False
         self._target = (host, port)
         self._tls = tls
         self._delay = piece_delay
@@ -68,6 +69,15 @@ class Proxy:
         """Close every connection at once; new ones are passed on again."""
         self._loop.call_soon_threadsafe(self._abort)
 
+    def sever(self) -> None:
+        """Let nothing through any more, and tell nobody, until ``mend``."""
+        self._severed = True
+
+    def mend(self) -> None:
+        """Close what was severed, and pass new connections on again."""
+        self._severed = False
+        self.cut()
+
     def take_no_more(self) -> None:
         """Pass no new connection on; those that are open stay."""
         self._loop.call_soon_threadsafe(self._server.close)
@@ -91,12 +101,17 @@ class Proxy:
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(*self._target)
+        try:
+            there, back = await asyncio.open_connection(*self._target)
+        except OSError:  # nobody listens there now
+            writer.transport.abort()
+            return
         pair = {writer, back}
         self._writers |= pair
         line = _Line(time.monotonic())
         try:
-            await asyncio.gather(self._pass(reader, back, line), self._pass(there, writer, line))
+            with contextlib.suppress(asyncio.CancelledError):  # the proxy ends, and asyncio would print it
+                await asyncio.gather(self._pass(reader, back, line), self._pass(there, writer, line))
         finally:
             self._writers -= pair
             for one in pair:
@@ -109,7 +124,7 @@ class Proxy:
                 if not line.forgotten and self._forget_after is not None and silent > self._forget_after:
                     line.forgotten = True
                     self.forgotten += 1
-                if line.forgotten:
+                if line.forgotten or self._severed:
                     continue
                 if self._delay:
                     await asyncio.sleep(self._delay)

@@ -229,3 +229,12 @@ async def test_a_buffer_of_another_size_than_was_announced_is_refused_at_its_fir
     with pytest.raises(WireError, match="size"):
         await connect(tmp_path, peer).ensure(SHA256, peer.send, size=1000)
     assert BufferStore(tmp_path).received(SHA256) == 0
+
+
+async def test_what_a_crash_has_left_without_its_name_is_finished(tmp_path: Path) -> None:
+    peer = Peer()
+    inbox = connect(tmp_path, peer)
+    tmp_path.joinpath(f"{SHA256.hex()}.part").write_bytes(DATA)
+    await asyncio.wait_for(inbox.ensure(SHA256, peer.send, size=len(DATA)), 10)
+    assert BufferStore(tmp_path).path(SHA256).read_bytes() == DATA
+    assert not peer.asked

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -11,10 +13,19 @@ app = ClientApp()
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    """Return the model plus one; on the node that is to be spoilt, something that no strategy can use."""
+    """Return the model plus one; on the node that is to be spoilt, something that no strategy can use.
+
+    A client that is to remember adds, instead of one, how often it has trained in this run.
+    """
     config = context.run_config
+    time.sleep(float(config["pause"]))
     arrays = message.content.array_records["arrays"]
     step = 1 + context.node_id % 1000 / 1000 if config["distinct"] else 1
+    if config["remember"]:
+        before = context.state.metric_records.get("trained", MetricRecord({"times": 0}))
+        step = int(before["times"]) + 1
+        context.state["trained"] = MetricRecord({"times": step})
+        context.state["model"] = ArrayRecord(dict(arrays))
     reply = ArrayRecord()
     for name, array in arrays.items():
         model = array.numpy()

@@ -1,0 +1,1 @@
+"""Each of Flower's strategies in turn, on three unequal sites."""
