@@ -115,7 +115,7 @@ class Wanted:
                 continue
             rows: Counter[str] = Counter()
             for record in records:
-                rows.update(dict(zip(record[f"levels-{name}"], record[f"rows-{name}"], strict=True)))  # type: ignore[arg-type]
+                rows.update(dict(zip(texts(record, f"levels-{name}"), integers(record, f"rows-{name}"), strict=True)))
             columns += [(name, level, rows[level] / rows.total(), 1.0) for level in sorted(rows)[1:]]
         return Features(
             self,
@@ -123,7 +123,7 @@ class Wanted:
             tuple(one[1] for one in columns),
             Scaling(np.array([one[2] for one in columns]), np.array([one[3] for one in columns])),
             {
-                name: sorted({level for record in records for level in record[f"levels-{name}"]})[:1]  # type: ignore[union-attr, misc]
+                name: sorted({level for record in records for level in texts(record, f"levels-{name}")})[:1]
                 for name in self.categorical
             },
         )
