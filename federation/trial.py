@@ -169,6 +169,11 @@ def try_app(
     return run
 
 
+def app_logs(folder: Path) -> list[Path]:
+    """Return what the app printed in a trial, at the lab and at each site."""
+    return sorted([*folder.glob("lab/runs/*/log/server-app.log"), *folder.glob("sites/*/log/run-*.log")])
+
+
 def _lay_out(home: Home, name: str, lab: Home, sample: Sample, app_sha256: str, permit_key: bytes) -> None:
     """Write a site's home: its export, contract, policy and token."""
     (home.folder("export") / "sample.csv").write_text(sample.csv(name), encoding="utf-8")

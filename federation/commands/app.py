@@ -18,7 +18,8 @@ from datalab.supervisor import Supervisor
 from federation.bundle import digest, pack, read_app
 from federation.commands.run import round_line, setting
 from federation.templates import copy_template, templates
-from federation.trial import EXAMPLE, SAMPLE, Sample, example_settings, try_app
+from federation.errors import RunFailedError
+from federation.trial import EXAMPLE, SAMPLE, Sample, app_logs, example_settings, try_app
 
 
 @click.command()
@@ -131,14 +132,13 @@ def test(folder: Path, data: Path | None, sites: int, settings: tuple[str, ...],
     sample = Sample.read(path, sites)
     config = {**example_settings(folder), **dict(setting(one) for one in settings)}
     with tempfile.TemporaryDirectory(prefix="datalab-trial-") as temporary, Supervisor() as supervisor:
-        run = try_app(
-            folder,
-            sample,
-            folder=keep.absolute() if keep else Path(temporary),
-            config=config,
-            supervisor=supervisor,
-            on_event=_show,
-        )
+        place = keep.absolute() if keep else Path(temporary)
+        try:
+            run = try_app(folder, sample, folder=place, config=config, supervisor=supervisor, on_event=_show)
+        except RunFailedError:
+            for log in app_logs(place):  # the sample is the developer's own: here, a trace may be seen
+                click.echo(log.read_text(encoding="utf-8", errors="replace"), err=True)
+            raise
         click.echo(f"completed at {len(sample.sites)} sites: {', '.join(sample.sites)}")
         for artifact in sorted(run.artifacts.iterdir()):
             click.echo(f"{artifact.name}: {artifact.stat().st_size} bytes" + (f", {artifact}" if keep else ""))
