@@ -148,7 +148,7 @@ def read_app(folder: Path) -> App:
 
 
 def check_config(app: App, config: Mapping[str, Any]) -> None:
-    """Raise BadInputError if a setting is not one of the app's own, of another type than its default, or out of range."""
+    """Raise BadInputError if a setting is not the app's own, of another type than its default, or out of its range."""
     for key, value in config.items():
         if key not in app.config:
             raise BadInputError(

@@ -1,7 +1,7 @@
 """An app tried out before anybody is asked to approve it: virtual sites on this machine, and every part a real one.
 
-Gateway, node agents and runner are processes; streams are mutual TLS; ClientApps and ServerApp run in their sandboxes; each
-site curates its share of the sample and decides by its own policy. Keys and data are made for the trial.
+Gateway, node agents and runner are processes; streams are mutual TLS; ClientApps and ServerApp run in their sandboxes;
+each site curates its share of the sample and decides by its own policy. Keys and data are made for the trial.
 """
 
 from __future__ import annotations

@@ -13,12 +13,12 @@ import click
 from datalab.errors import NotFoundError, NotWritableError
 from datalab.home import write_atomically
 from datalab.permits.keys import load_private_key
-from federation.app_signature import sign_app
 from datalab.supervisor import Supervisor
+from federation.app_signature import sign_app
 from federation.bundle import digest, pack, read_app
 from federation.commands.run import round_line, setting
-from federation.templates import copy_template, templates
 from federation.errors import RunFailedError
+from federation.templates import copy_template, templates
 from federation.trial import EXAMPLE, SAMPLE, Sample, app_logs, example_settings, try_app
 
 

@@ -67,7 +67,7 @@ def test_sums_are_those_of_the_pooled_rows(tmp_path: Path) -> None:
 def test_a_rare_level_is_hidden_at_its_site_with_another_one(tmp_path: Path) -> None:
     tables = sites()
     berlin = tables["berlin"].copy()
-    berlin.iloc[:3, berlin.columns.get_loc("grade")] = 4
+    berlin.loc[berlin.index[:3], "grade"] = 4
     tables["berlin"] = berlin
     report, grid = run_app(
         "descriptives", tables, tmp_path, categorical="grade,sex", tables="grade:sex", correlations=False
@@ -85,7 +85,7 @@ def test_a_rare_level_is_hidden_at_its_site_with_another_one(tmp_path: Path) -> 
 def test_two_sums_never_tell_a_few_rows_apart(tmp_path: Path) -> None:
     table = sites()["amsterdam"].copy()
     table["marker"] = table["marker"].fillna(20.0)
-    table.iloc[:2, table.columns.get_loc("marker")] = np.nan  # two have an age and no marker
+    table.loc[table.index[:2], "marker"] = np.nan  # two have an age and no marker
     _, grid = run_app("descriptives", {"amsterdam": table}, tmp_path, numeric="age,marker")
     ((_, content),) = grid.seen
     assert content.array_records["moments"]["count"].numpy().tolist() == [298, 298]
@@ -95,10 +95,8 @@ def test_two_sums_never_tell_a_few_rows_apart(tmp_path: Path) -> None:
 def can_be_worked_out(counts: np.ndarray, hidden: np.ndarray) -> list[tuple[int, ...]]:
     """Return the hidden cells that the shown ones and the margins determine, by linear algebra."""
     cells = [tuple(cell) for cell in np.argwhere(hidden)]
-    equations = []
-    for axis in range(2):
-        for line in range(counts.shape[axis]):
-            equations.append([float(cell[axis] == line) for cell in cells])
+    lines = [(axis, line) for axis in range(2) for line in range(counts.shape[axis])]
+    equations = [[float(cell[axis] == line) for cell in cells] for axis, line in lines]
     matrix = np.array(equations).reshape(len(equations), len(cells))
     rank = np.linalg.matrix_rank(matrix)
     known = []
@@ -153,11 +151,12 @@ def test_a_quantile_lies_between_its_bounds(values: list[list[float]], share: fl
     histograms = [Histogram.of(np.array(one), edges, K) for one in values]
     for histogram in histograms:
         assert histogram.counts.sum() == 0 or (histogram.counts >= K).all()
-    counted = np.sort(np.clip(np.concatenate([np.array(one) for one in values if len(one) >= K] or [[]]), 0, 100))
+    counted = np.sort(np.clip(np.array([value for one in values if len(one) >= K for value in one]), 0, 100))
     found = quantile(histograms, edges, share)
     if len(counted) == 0:
         assert found["value"] is None
         return
     exact = np.quantile(counted, share, method="inverted_cdf")
-    assert found["low"] <= exact <= found["high"]
-    assert found["low"] <= found["value"] <= found["high"]
+    low, value, high = (float(found[key] or 0.0) for key in ("low", "value", "high"))
+    assert low <= exact <= high
+    assert low <= value <= high

@@ -1,4 +1,4 @@
-"""What every template has: a README that says what leaves a site, settings that are described, an example that is valid."""
+"""What every template has: a README that says what leaves a site, described settings, a valid example."""
 
 from __future__ import annotations
 

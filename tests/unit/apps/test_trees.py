@@ -31,8 +31,9 @@ def trees_of(folder: Path) -> list[dict[str, Any]]:
 
 
 def coarse(table: pd.DataFrame, everything: pd.DataFrame) -> np.ndarray:
-    x, pooled = table[["a", "b", "c"]], everything[["a", "b", "c"]]
-    return np.clip(np.round((x - pooled.mean()) / pooled.std(ddof=0) * 8) / 8, -4, 4).to_numpy()
+    x, pooled = (one[["a", "b", "c"]].to_numpy() for one in (table, everything))
+    scaled = (x - np.nanmean(pooled, axis=0)) / np.nanstd(pooled, axis=0)
+    return np.asarray(np.clip(np.round(scaled * 8) / 8, -4, 4))
 
 
 def test_one_site_alone_gets_the_model_that_xgboost_makes(tmp_path: Path) -> None:

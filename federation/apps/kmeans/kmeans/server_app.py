@@ -1,4 +1,4 @@
-"""What runs at the lab: moves centres to the means of their groups until they stay (Lloyd, 1982), from some beginnings."""
+"""What runs at the lab: moves centres to the means of their groups until they stay (Lloyd, 1982)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def main(grid: Grid, context: Context) -> None:
     """Run the whole of it; writes ``model.safetensors`` and ``report.json`` into the working directory."""
     config, nodes = context.run_config, list(grid.get_node_ids())
     features = Wanted.of(config).fit(ask(grid, nodes, "query.prepare", RecordDict()))
-    rng = np.random.default_rng(random.getrandbits(63))  # noqa: S311 - where it begins is no secret
+    rng = np.random.default_rng(random.getrandbits(63))
     tried = [
         group(
             grid,

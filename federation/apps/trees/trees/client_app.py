@@ -74,7 +74,7 @@ def train(message: Message, context: Context) -> Message:
         rate=float(config["learning-rate"]) / sites,
         subsample=float(config["subsample"]),
         k=minimum_cell(config),
-        seed=random.getrandbits(31),  # noqa: S311 - draws rows for trees, nothing secret
+        seed=random.getrandbits(31),
     )
     return Message(
         RecordDict(
