@@ -33,7 +33,7 @@ check: env
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy -m logistic.client_app -m logistic.server_app
+	$(BIN)/mypy $(foreach app,descriptives kmeans logistic regression survival trees,-m $(app).client_app -m $(app).server_app)
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint proto
 	$(BIN)/python -m tools.protos --check

@@ -9,13 +9,17 @@ import io
 import tomllib
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pydantic import ValidationError
+
+from datalab.boundary import bad_field
 from datalab.canonical import sha256_hex
 from datalab.errors import BadInputError
 from federation.errors import BundleError
+from federation.setting import Parameter
 
 MAX_BUNDLE_BYTES = 64 << 20
 MAX_UNPACKED_BYTES = 256 << 20
@@ -35,6 +39,8 @@ class App:
         server_app: where the ServerApp is, ``package.module:object``.
         client_app: where the ClientApp is.
         config: default run configuration, flat, keys joined with dots.
+        description: what it is for, in a line.
+        parameters: what is known of settings beside their defaults (``[tool.datalab.parameters]``).
     """
 
     name: str
@@ -42,6 +48,8 @@ class App:
     server_app: str
     client_app: str
     config: dict[str, Any]
+    description: str = ""
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
 
 
 def pack(folder: Path) -> bytes:
@@ -121,7 +129,14 @@ def read_app(folder: Path) -> App:
             server_app=str(parts["serverapp"]),
             client_app=str(parts["clientapp"]),
             config=_flat(app.get("config", {})),
+            description=str(project["project"].get("description", "")),
+            parameters={
+                str(name): Parameter.model_validate(one)
+                for name, one in project["tool"].get("datalab", {}).get("parameters", {}).items()
+            },
         )
+    except ValidationError as error:
+        raise bad_field("[tool.datalab.parameters]", error, where=where) from error
     except OSError as error:
         raise BundleError("There is no Flower app here: pyproject.toml cannot be read.", where=where) from error
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
@@ -133,7 +148,7 @@ def read_app(folder: Path) -> App:
 
 
 def check_config(app: App, config: Mapping[str, Any]) -> None:
-    """Raise BadInputError if a setting is not one of the app's own, or of another type than its default."""
+    """Raise BadInputError if a setting is not the app's own, of another type than its default, or out of its range."""
     for key, value in config.items():
         if key not in app.config:
             raise BadInputError(
@@ -142,6 +157,9 @@ def check_config(app: App, config: Mapping[str, Any]) -> None:
         default = app.config[key]
         if type(value) is not type(default) and not (isinstance(default, float) and type(value) is int):
             raise BadInputError(f"The app's setting {key} is a {type(default).__name__}, such as {default!r}.")
+        parameter = app.parameters.get(key)
+        if parameter is not None and not parameter.allows(value):
+            raise BadInputError(f"The app's setting {key} is {parameter}, and {value!r} is not.")
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

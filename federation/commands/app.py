@@ -1,16 +1,25 @@
-"""``datalab app show`` and ``datalab app sign``: what an app is, its digest, and a signature that nodes may trust."""
+"""``datalab app list, new, test, show, sign``: templates, trying an app out, its digest, and a signature over it."""
 
 from __future__ import annotations
 
+import json
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
-from datalab.errors import NotWritableError
+from datalab.errors import NotFoundError, NotWritableError
 from datalab.home import write_atomically
 from datalab.permits.keys import load_private_key
+from datalab.supervisor import Supervisor
 from federation.app_signature import sign_app
 from federation.bundle import digest, pack, read_app
+from federation.commands.run import round_line, setting
+from federation.errors import RunFailedError
+from federation.templates import copy_template, templates
+from federation.trial import EXAMPLE, SAMPLE, Sample, app_logs, example_settings, try_app
 
 
 @click.command()
@@ -27,7 +36,9 @@ def show(folder: Path) -> None:
     click.echo(f"ClientApp   {app.client_app}")
     click.echo(f"ServerApp   {app.server_app}")
     for key, value in sorted(app.config.items()):
-        click.echo(f"config      {key} = {value!r}")
+        parameter = app.parameters.get(key)
+        known = f"   ({parameter}) {parameter.help}" if parameter else ""
+        click.echo(f"config      {key} = {value!r}{known}")
     click.echo(f"sha256      {digest(pack(folder))}")
 
 
@@ -59,3 +70,82 @@ def sign(folder: Path, key_file: Path, out: Path | None) -> None:
             f"Cannot write the signature to {out}: {error.strerror}.", next_step="Name another file."
         ) from error
     click.echo(f"Signature of the app {sha256} written to {out}")
+
+
+@click.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_apps(*, as_json: bool) -> None:
+    """Print the apps that come with Datalab, each ready for use and a starting point for one's own."""
+    if as_json:
+        found = {name: {"version": app.version, "description": app.description} for name, app in templates().items()}
+        click.echo(json.dumps(found, indent=2))
+        return
+    width = max(map(len, templates()))
+    for name, app in templates().items():
+        click.echo(f"{name:<{width}}  {app.version}  {app.description}")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--template", required=True, help="One of `datalab app list`.")
+def new(folder: Path, template: str) -> None:
+    """Copy a template into FOLDER, as the beginning of an app of one's own.
+
+    The copy is whole: it is also run by Flower itself (`flwr run FOLDER`). Its README says what leaves a site.
+    """
+    try:
+        copy_template(template, folder)
+    except OSError as error:
+        raise NotWritableError(
+            f"Cannot write to {folder}: {error.strerror}.", next_step="Name another folder."
+        ) from error
+    click.echo(
+        f"Copied {template} to {folder}. Its README.md says what it does; try it with: datalab app test {folder}"
+    )
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help=f"CSV file with a header; a column `site` says whose a row is. Without it, {SAMPLE} of the app.",
+)
+@click.option("--sites", type=click.IntRange(1, 20), default=3, show_default=True, help="How many virtual sites.")
+@click.option(
+    "--config", "settings", multiple=True, help=f"KEY=VALUE over [config] in the app's {EXAMPLE}; repeatable."
+)
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep everything in this new folder; without it, what the app wrote is printed and all is removed.",
+)
+def test(folder: Path, data: Path | None, sites: int, settings: tuple[str, ...], keep: Path | None) -> None:
+    """Try the Flower app in FOLDER on sample data, at virtual sites on this machine.
+
+    Every part is the real one, a process each: gateway, nodes with policy and sandbox, runner, mutual TLS. Only keys,
+    permit and data are made for the trial.
+    """
+    path = data or folder / SAMPLE
+    if not path.exists():
+        raise NotFoundError(f"The app has no {SAMPLE}.", where=str(folder), next_step="Name a CSV file with --data.")
+    sample = Sample.read(path, sites)
+    config = {**example_settings(folder), **dict(setting(one) for one in settings)}
+    with tempfile.TemporaryDirectory(prefix="datalab-trial-") as temporary, Supervisor() as supervisor:
+        place = keep.absolute() if keep else Path(temporary)
+        try:
+            run = try_app(folder, sample, folder=place, config=config, supervisor=supervisor, on_event=_show)
+        except RunFailedError:
+            for log in app_logs(place):  # the sample is the developer's own: here, a trace may be seen
+                click.echo(log.read_text(encoding="utf-8", errors="replace"), err=True)
+            raise
+        click.echo(f"completed at {len(sample.sites)} sites: {', '.join(sample.sites)}")
+        for artifact in sorted(run.artifacts.iterdir()):
+            click.echo(f"{artifact.name}: {artifact.stat().st_size} bytes" + (f", {artifact}" if keep else ""))
+            if artifact.suffix == ".json":
+                click.echo(artifact.read_text(encoding="utf-8"))
+
+
+def _show(event: Mapping[str, Any]) -> None:
+    if event["event"] == "round":
+        click.echo(round_line(dict(event)))

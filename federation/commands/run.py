@@ -78,7 +78,7 @@ def submit(
         permit=permit.read().strip(),
         purpose=purpose,
         app_signature=app_signature.read().strip() if app_signature else "",
-        config={**(read_toml(config_file) if config_file else {}), **dict(_setting(one) for one in settings)},
+        config={**(read_toml(config_file) if config_file else {}), **dict(setting(one) for one in settings)},
         seed=seed,
     )
     click.echo(f"{submitted.path.name} submitted")
@@ -144,7 +144,8 @@ def _place(text: str) -> RunPlace:
         raise bad_field(f"--place {text!r}", error) from error
 
 
-def _setting(text: str) -> tuple[str, ConfigValue]:
+def setting(text: str) -> tuple[str, ConfigValue]:
+    """Return what ``KEY=VALUE`` says; the value is JSON, or else text."""
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise BadInputError(f"--config {text!r} is not KEY=VALUE.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, time, tzinfo
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -13,6 +13,7 @@ from datalab.boundary import bad_field, read_toml
 from datalab.errors import BadInputError, NotFoundError
 from datalab.permits.claims import Purpose
 from federation.run import Digest, Slug
+from federation.setting import Setting as Setting  # noqa: PLC0414 - handed on
 from federation.wire.channel import Proxy
 from federation.wire.protocol import KEEPALIVE_SECONDS
 
@@ -81,49 +82,6 @@ class SiteDataset(_Model):
         if self.in_s3 and not all(self.source.removeprefix("s3://").partition("/")[::2]):
             raise ValueError("an S3 source is written s3://bucket/key")
         return self
-
-
-class Setting(_Model):
-    """What a setting of an app may be; all that is written must hold, of a list for each of its elements.
-
-    Attributes:
-        min: the smallest number.
-        max: the largest number.
-        values: the only values.
-    """
-
-    min: float | None = None
-    max: float | None = None
-    values: tuple[bool | int | float | str, ...] | None = None
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError("min is greater than max")
-        return self
-
-    def allows(self, value: Any) -> bool:
-        """Whether a run may set it to ``value``."""
-        if isinstance(value, list):
-            return all(self.allows(one) for one in value)
-        if self.values is not None and not any(_equal(value, one) for one in self.values):
-            return False
-        if self.min is None and self.max is None:
-            return True
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        low = float("-inf") if self.min is None else self.min
-        high = float("inf") if self.max is None else self.max
-        return number and low <= value <= high
-
-    def __str__(self) -> str:
-        said = []
-        if self.min is not None:
-            said.append(f"at least {self.min:g}")
-        if self.max is not None:
-            said.append(f"at most {self.max:g}")
-        if self.values is not None:
-            said.append(f"one of {', '.join(map(str, self.values))}")
-        return " and ".join(said) or "anything"
 
 
 class Rule(_Model):
@@ -346,8 +304,3 @@ def load_secret_pair(path: Path, form: str, field: str) -> str:
 
 def _zone(name: str) -> tzinfo:
     return UTC if name == "UTC" else ZoneInfo(name)
-
-
-def _equal(one: Any, other: Any) -> bool:
-    """Whether two settings are the same; ``true`` is not 1."""
-    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)

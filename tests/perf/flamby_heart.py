@@ -4,9 +4,9 @@
 ``python -m tests.perf.flamby_heart --strategy fedavg --seed 42 --data DIR``
 
 Real processes: gateway, four node agents that curate their hospital's file, sandboxed workers, a runner for each run;
-mutual TLS. DIR holds the four files as UCI publishes them. Accuracy is that on all held-out rows together, scaled as the
-training rows of all hospitals together are, as FLamby's pooled test set is; ``centres`` is each hospital's own, scaled as
-its own training rows are. Pooled and local models, which only a benchmark may train, are for comparison.
+mutual TLS. DIR holds the four files as UCI publishes them. Accuracy is that on all held-out rows together, scaled as
+the training rows of all hospitals together are, as FLamby's pooled test set is; ``centres`` is each hospital's own,
+scaled as its own training rows are. Pooled and local models, which only a benchmark may train, are for comparison.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _adam(x: Floats, y: Floats, *, seed: int) -> Floats:
             second = 0.999 * second + 0.001 * gradient**2
             rate = REFERENCE_RATE * (1 - 0.999**step) ** 0.5 / (1 - 0.9**step)
             model = model - rate * first / (np.sqrt(second) + 1e-8)
-    return model
+    return np.asarray(model)
 
 
 def _published(name: str) -> dict[str, float]:
@@ -134,7 +134,7 @@ def _published(name: str) -> dict[str, float]:
 
 
 def measure(strategies: Sequence[str], seeds: Sequence[int], data: Path) -> dict[str, Any]:
-    """Run strategies × seeds, and return what is reported."""
+    """Run each strategy with each seed, and return what is reported."""
     hospitals = read_hospitals(data)
     result: dict[str, Any] = {"strategies": {}}
     with tempfile.TemporaryDirectory() as folder, Supervisor() as supervisor:
@@ -157,10 +157,10 @@ def measure(strategies: Sequence[str], seeds: Sequence[int], data: Path) -> dict
 
 
 def main() -> None:
-    """Parse the arguments and print the result; exit 1 if a mean is further than one published SD from the published."""
+    """Parse the arguments and print the result; exit 1 if a mean is further than one published SD from the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--strategy", choices=list(STRATEGIES), action="append", help="only this one (may be repeated)")
-    parser.add_argument("--seed", type=int, action="append", help="only this one (may be repeated)")
+    parser.add_argument("--strategy", choices=list(STRATEGIES), action="append", help="only this one (repeatable)")
+    parser.add_argument("--seed", type=int, action="append", help="only this one (repeatable)")
     parser.add_argument("--data", type=Path, default=DATA, help="folder with the four files")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     arguments = parser.parse_args()

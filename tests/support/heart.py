@@ -1,4 +1,4 @@
-"""Fed-Heart-Disease as FLamby prepares it (du Terrail et al., NeurIPS 2022): four hospitals, 13 features, fixed split."""
+"""Fed-Heart-Disease as FLamby (du Terrail et al., NeurIPS 2022) prepares it: four hospitals, 13 features, one split."""
 
 from __future__ import annotations
 

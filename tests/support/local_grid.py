@@ -49,7 +49,12 @@ class LocalGrid(Grid):
         return seam.empty_run("test")
 
     def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,  # noqa: ARG002
     ) -> Message:
         """Return a new message."""
         return Message(content, dst_node_id, message_type, group_id=group_id)
@@ -70,7 +75,7 @@ class LocalGrid(Grid):
         """Return replies."""
         return [self._replies.pop(one) for one in message_ids]
 
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:  # noqa: ARG002
         """Answer messages."""
         return self.pull_messages(self.push_messages(messages))
 

@@ -25,6 +25,16 @@ def names(text: object) -> tuple[str, ...]:
     return tuple(name.strip() for name in str(text).split(",") if name.strip())
 
 
+def texts(record: ConfigRecord, key: str) -> list[str]:
+    """Return a list of texts that a record holds."""
+    return [str(one) for one in np.atleast_1d(np.array(record[key], dtype=np.str_))]
+
+
+def integers(record: ConfigRecord, key: str) -> list[int]:
+    """Return a list of whole numbers that a record holds."""
+    return [int(one) for one in np.atleast_1d(np.array(record[key], dtype=np.int64))]
+
+
 def read_columns(path: str, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Return columns of a Parquet file: numbers as float64 with NaN for missing, text as text with ``""``."""
     import duckdb
@@ -105,7 +115,7 @@ class Wanted:
                 continue
             rows: Counter[str] = Counter()
             for record in records:
-                rows.update(dict(zip(record[f"levels-{name}"], record[f"rows-{name}"], strict=True)))  # type: ignore[arg-type]
+                rows.update(dict(zip(texts(record, f"levels-{name}"), integers(record, f"rows-{name}"), strict=True)))
             columns += [(name, level, rows[level] / rows.total(), 1.0) for level in sorted(rows)[1:]]
         return Features(
             self,
@@ -113,7 +123,7 @@ class Wanted:
             tuple(one[1] for one in columns),
             Scaling(np.array([one[2] for one in columns]), np.array([one[3] for one in columns])),
             {
-                name: sorted({level for record in records for level in record[f"levels-{name}"]})[:1]  # type: ignore[union-attr, misc]
+                name: sorted({level for record in records for level in texts(record, f"levels-{name}")})[:1]
                 for name in self.categorical
             },
         )
@@ -157,9 +167,9 @@ class Features:
     @classmethod
     def of(cls, wanted: Wanted, record: ConfigRecord) -> Features:
         """Return what ``record`` has made."""
-        columns, levels = ([str(one) for one in record[key]] for key in ("columns", "levels"))  # type: ignore[union-attr]
+        columns, levels = (texts(record, key) for key in ("columns", "levels"))
         mean, scale = (np.array(record[key], dtype=np.float64) for key in ("mean", "scale"))
-        first = {name: [str(one) for one in record[f"first-{name}"]] for name in wanted.categorical}  # type: ignore[union-attr]
+        first = {name: texts(record, f"first-{name}") for name in wanted.categorical}
         return cls(wanted, tuple(columns), tuple(levels), Scaling(mean, scale), first)
 
     def matrix(self, table: Table, k: int) -> Floats:
@@ -169,7 +179,7 @@ class Features:
         sums over it would be about too few.
         """
         number = dict(zip(self.wanted.numeric, self.wanted.numbers(table).T, strict=True))
-        text = {name: _levels(table[name]) for name in self.wanted.categorical}
+        text = {name: level_texts(table[name]) for name in self.wanted.categorical}
         known = {
             name: {
                 *self.first[name],
@@ -188,11 +198,12 @@ class Features:
         return np.column_stack(columns) if columns else np.empty((len(next(iter(table.values()))), 0))
 
 
-def _levels(column: NDArray[Any]) -> NDArray[np.str_]:
+def level_texts(column: NDArray[Any]) -> NDArray[np.str_]:
+    """Return levels as text: numbers in short, and nothing for missing."""
     if column.dtype.kind == "f":
         return np.array(["" if np.isnan(value) else f"{value:g}" for value in column])
     return column.astype(np.str_)
 
 
 def _counts(column: NDArray[Any]) -> Counter[str]:
-    return Counter(level for level in _levels(column).tolist() if level)
+    return Counter(level for level in level_texts(column).tolist() if level)

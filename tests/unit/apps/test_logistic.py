@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from logistic.model import descend, log_loss, predict, split
+from logistic.model import descend, log_loss, predict
 from logistic.shared.evaluation import auc, auc_interval
+from logistic.shared.holdout import split
 from logistic.shared.scaling import Moments, Scaling
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss as sklearn_log_loss

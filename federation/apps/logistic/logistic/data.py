@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from logistic.model import split
+from logistic.shared.holdout import split
 from logistic.shared.scaling import Floats
 
 

@@ -70,14 +70,3 @@ def _batches(rows: int, size: int, rng: np.random.Generator) -> Iterator[NDArray
             continue
         order = rng.permutation(rows)
         yield from (order[start : start + size] for start in range(0, rows, size))
-
-
-def split(y: Floats, *, share: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the row numbers for training and for testing: ``share`` of each class is held out."""
-    rng = np.random.default_rng(seed)
-    held_out = []
-    for label in (0, 1):
-        rows = rng.permutation(np.flatnonzero(y == label))
-        held_out.append(rows[: round(share * len(rows))])
-    test = np.sort(np.concatenate(held_out))
-    return np.setdiff1d(np.arange(len(y)), test), test

@@ -13,7 +13,7 @@ from flwr.serverapp import Grid, ServerApp
 from safetensors.numpy import save_file
 
 from regression.model import FAMILIES, Sums, unscale
-from regression.shared.evaluation import evaluate_overall
+from regression.shared.collect import collect_evaluation
 from regression.shared.exchange import ask, metrics_of
 from regression.shared.features import Features, Wanted
 from regression.shared.inference import coefficient_table
@@ -48,11 +48,7 @@ def main(grid: Grid, context: Context) -> None:
     }
     if family == "binomial":
         replies = ask(grid, nodes, "query.evaluate", _content(features, beta))
-        sites = {
-            str(one.metadata.src_node_id): {key: float(value) for key, value in metrics_of(one).items()}  # type: ignore[arg-type]
-            for one in replies
-        }
-        report["evaluation"] = {"sites": sites, "overall": evaluate_overall(list(sites.values()))}
+        report["evaluation"] = collect_evaluation(replies)
     save_file(
         {"coefficients": estimate, "covariance": np.ascontiguousarray(covariance)},
         "model.safetensors",

@@ -1,0 +1,1 @@
+"""k-means as a Flower app: Lloyd's algorithm over sums that the sites make."""

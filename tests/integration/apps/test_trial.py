@@ -1,0 +1,45 @@
+"""``datalab app new`` and ``datalab app test``: from a template to a run at virtual sites, through the real parts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+
+from datalab.service import python_module
+from federation.templates import templates
+from tests.support.local_grid import APPS
+
+
+def datalab(*arguments: str | Path) -> str:
+    done = subprocess.run(
+        [*python_module("datalab"), *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_copied_template_runs_at_virtual_sites(tmp_path: Path) -> None:
+    app, kept = tmp_path / "mine", tmp_path / "kept"
+    settings = ("--config", "features=age,sex", "--config", "categorical=sex", "--config", "log1p=")
+    datalab("app", "new", "--template", "regression", app)
+    assert not any(path.is_symlink() for path in app.rglob("*"))
+    printed = datalab("app", "test", app, "--keep", kept, *settings)
+    assert "completed at 3 sites: site-1, site-2, site-3" in printed
+    report = json.loads((kept / "lab" / "runs" / "trial" / "artifacts" / "report.json").read_text(encoding="utf-8"))
+    sample = pd.read_csv(APPS / "sample.csv")
+    design = pd.DataFrame({"one": 1.0, "age": sample["age"], "male": (sample["sex"] == "male").astype(float)})
+    exact = sm.Logit(sample["event"], design).fit(disp=0, tol=1e-14)
+    np.testing.assert_allclose([one["estimate"] for one in report["coefficients"]], exact.params, atol=1e-8)
+    np.testing.assert_allclose([one["standard_error"] for one in report["coefficients"]], exact.bse, atol=1e-8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("template", [name for name in templates() if name != "regression"])
+def test_each_template_runs_on_its_sample(template: str, tmp_path: Path) -> None:
+    assert "completed at 3 sites" in datalab("app", "test", APPS / template)
