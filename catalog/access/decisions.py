@@ -6,7 +6,6 @@ of their own, and the request is granted when the signed permit comes back.
 
 from __future__ import annotations
 
-from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -135,15 +134,6 @@ def answer(store: Store, key: str, text: str, *, revision: int, account: Account
             )
         thread = (*request.thread, entry(request, account, text, Step.ANSWER))
         return put(change, request, "request.answered", thread=thread)
-
-
-def proposed(request: AccessRequest, today: date) -> Terms:
-    """Return the terms that a decider starts from: those of the first approval, or as long as was asked for."""
-    if request.terms is not None or request.months is None:
-        return request.terms or Terms()
-    months = today.month - 1 + request.months
-    year, month = today.year + months // 12, months % 12 + 1
-    return Terms(until=date(year, month, min(today.day, monthrange(year, month)[1])))
 
 
 def _check_terms(request: AccessRequest, terms: Terms, today: date) -> None:

@@ -5,11 +5,25 @@ from __future__ import annotations
 from fastapi import Depends, FastAPI
 
 from catalog.lab import Lab
-from catalog.web.pages import about, accounts, audit, datasets, errors, permits, register, runs, sign_in
+from catalog.web.pages import (
+    about,
+    accounts,
+    audit,
+    datasets,
+    decisions,
+    errors,
+    permits,
+    projects,
+    register,
+    requests,
+    runs,
+    sign_in,
+)
 from catalog.web.pages.page import same_origin
 from catalog.web.pages.templates import STATIC, Assets, static_version
 
-ROUTERS = tuple(module.router for module in (sign_in, register, datasets, permits, runs, audit, accounts, about))
+_ACCESS = (requests, decisions, projects, permits)
+ROUTERS = tuple(module.router for module in (sign_in, register, datasets, *_ACCESS, runs, audit, accounts, about))
 
 
 def create_pages(lab: Lab, public_url: str | None) -> FastAPI:

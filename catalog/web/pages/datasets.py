@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import ValidationError
 
-from catalog import datasets
+from catalog import datasets, permits
 from catalog.permissions import Action, may
 from catalog.records import AccountDraft, Dataset, PermitRecord, Role, Version
 from catalog.search.model import FACETS, MAX_PAGE, SearchPage, SearchQuery
@@ -156,9 +156,7 @@ def _tab(page: Page, key: str, tab: str) -> Response:
 def _permits(page: Page, dataset: str) -> list[PermitRecord]:
     if not page.may(Action.PERMIT_READ):
         return []
-    rows = page.lab.store.rows("SELECT record FROM permits ORDER BY id")
-    every = [PermitRecord.model_validate_json(row[0]) for row in rows]
-    return [one for one in every if any(named.id == dataset for named in one.claims.datasets)]
+    return permits.find(page.lab.store, page.account, dataset=dataset, limit=1000)
 
 
 def _differences(made: Sequence[Version]) -> dict[int, Difference]:

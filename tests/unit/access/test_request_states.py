@@ -24,9 +24,10 @@ from catalog.accounts import put_account
 from catalog.errors import CatalogError, ConflictError, NotPermittedError
 from catalog.records import AccountDraft, PermitRecord, Role
 from catalog.store import Store, now
+from catalog.web.pages import wording
 from datalab.errors import BadInputError, NotFoundError, RefusedError
 from datalab.permits.claims import PermitClaims
-from datalab.permits.keys import PUBLIC_FILE, generate_key, write_key_pair
+from datalab.permits.keys import generate_key, write_key_pair
 from datalab.permits.permit import sign_permit
 from tests.unit.catalog.examples import anonymous, draft
 
@@ -389,5 +390,7 @@ def test_the_steward_of_other_data_cannot_have_a_permit_recorded(world: World) -
                 permits.record(world.store, sign_permit(made, key), world.keys, STELLA)
 
 
-def test_the_key_files_are_the_ones_that_keygen_writes() -> None:
-    assert PUBLIC_FILE.endswith(".jwk")
+def test_everything_that_a_request_may_lack_is_said_in_the_pages_languages() -> None:
+    assert {lack: str(lack) for lack in Lack} == wording.LACK
+    assert set(wording.REQUEST_STATE) == set(State)
+    assert set(PermitState) <= set(wording.PERMIT_STATE)
