@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -22,7 +24,7 @@ from catalog.access.requests import IncompleteError
 from catalog.access.transitions import PERMIT, REQUEST, Party, PermitState, State, Step
 from catalog.accounts import put_account
 from catalog.errors import CatalogError, ConflictError, NotPermittedError
-from catalog.records import AccountDraft, PermitRecord, Role
+from catalog.records import AccountDraft, DatasetPatch, PermitRecord, Role
 from catalog.store import Store, now
 from catalog.web.pages import wording
 from datalab.errors import BadInputError, NotFoundError, RefusedError
@@ -113,7 +115,9 @@ def world(tmp_path: Path) -> World:
 @cache
 def shared_world() -> World:
     """One world for all walks of the state machine; each walk makes a request of its own."""
-    return World(Path(tempfile.mkdtemp(prefix="datalab-requests-")))
+    folder = tempfile.mkdtemp(prefix="datalab-requests-")
+    atexit.register(shutil.rmtree, folder)
+    return World(Path(folder))
 
 
 class Requests(RuleBasedStateMachine):
@@ -220,7 +224,7 @@ class Requests(RuleBasedStateMachine):
 
 
 Requests.TestCase.settings = settings(
-    max_examples=10, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=8, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestRequests = Requests.TestCase
 
@@ -336,6 +340,14 @@ def test_two_people_approve_the_same_terms(world: World) -> None:
     assert [one.by for one in other.approvals] == ["anna"]
     done = decisions.approve(world.store, made.id, terms(days=20), revision=other.revision, account=ANTON)
     assert (done.state, [one.by for one in done.approvals]) == (State.APPROVED, ["anna", "anton"])
+
+
+def test_a_second_person_is_asked_for_even_after_the_request_was_handed_in(world: World) -> None:
+    made = world.submitted(datasets=("single",))
+    assert not made.two_people
+    datasets.update(world.store, "single", DatasetPatch(two_people=True), revision=1, account=STELLA)
+    first = decisions.approve(world.store, made.id, terms(), revision=made.revision, account=ANTON)
+    assert (first.state, first.two_people) == (State.SUBMITTED, True)
 
 
 def test_a_renewal_starts_from_the_last_request_and_marks_the_permit(world: World) -> None:
