@@ -1,7 +1,8 @@
 """Who may do what: one table, role by action; what is not in it is refused.
 
 In which *state* something may be done (a revision, a run's state, a data class) is for the record's own module.
- A service account has the rights of its service and no person's.
+Which records of a kind an account sees (its own requests, its holder's permits) is for that module, too.
+A service account has the rights of its service and no person's.
 """
 
 from __future__ import annotations
@@ -31,6 +32,15 @@ class Action(StrEnum):
     PERMIT_RECORD = "permit:record"
     PERMIT_READ = "permit:read"
     PERMIT_REVOKE = "permit:revoke"
+    PERMIT_RESULT = "permit:result"
+    PERMIT_REVOCATIONS = "permit:revocations"
+    PROJECT_READ = "project:read"
+    PROJECT_WRITE = "project:write"
+    REQUEST_READ = "request:read"
+    REQUEST_WRITE = "request:write"
+    REQUEST_COMMENT = "request:comment"
+    REQUEST_RETURN = "request:return"
+    REQUEST_DECIDE = "request:decide"
     RUN_CREATE = "run:create"
     RUN_UPDATE = "run:update"
     RUN_READ = "run:read"
@@ -42,6 +52,7 @@ class Action(StrEnum):
 
 
 _EVERYONE = frozenset(Role)
+_DECIDERS = frozenset({Role.ACCESS_BODY, Role.STEWARD})
 ALLOWED: dict[Action, frozenset[Role]] = {
     Action.DATASET_READ: _EVERYONE,
     Action.DATASET_REGISTER: frozenset({Role.OPERATOR, Role.STEWARD}),
@@ -57,8 +68,19 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.VERSION_DOWNLOAD: frozenset({Role.OPERATOR, Role.STEWARD, Role.RESEARCHER}),
     Action.VERSION_WITHDRAW: frozenset({Role.OPERATOR, Role.STEWARD}),
     Action.PERMIT_RECORD: frozenset({Role.ACCESS_BODY, Role.STEWARD, Role.OPERATOR, Role.GATEWAY}),
-    Action.PERMIT_READ: frozenset({Role.ACCESS_BODY, Role.STEWARD, Role.OPERATOR, Role.GATEWAY, Role.AUDITOR}),
-    Action.PERMIT_REVOKE: frozenset({Role.ACCESS_BODY, Role.OPERATOR}),
+    Action.PERMIT_READ: frozenset(
+        {Role.ACCESS_BODY, Role.STEWARD, Role.OPERATOR, Role.GATEWAY, Role.AUDITOR, Role.RESEARCHER}
+    ),
+    Action.PERMIT_REVOKE: frozenset({Role.ACCESS_BODY, Role.OPERATOR, Role.STEWARD}),
+    Action.PERMIT_RESULT: frozenset({Role.RESEARCHER}),
+    Action.PERMIT_REVOCATIONS: _DECIDERS,
+    Action.PROJECT_READ: frozenset({Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR}),
+    Action.PROJECT_WRITE: frozenset({Role.RESEARCHER}),
+    Action.REQUEST_READ: frozenset({Role.RESEARCHER, Role.AUDITOR}) | _DECIDERS,
+    Action.REQUEST_WRITE: frozenset({Role.RESEARCHER}),
+    Action.REQUEST_COMMENT: frozenset({Role.RESEARCHER}) | _DECIDERS,
+    Action.REQUEST_RETURN: _DECIDERS,
+    Action.REQUEST_DECIDE: _DECIDERS,
     Action.RUN_CREATE: frozenset({Role.GATEWAY, Role.RUNNER}),
     Action.RUN_UPDATE: frozenset({Role.GATEWAY, Role.RUNNER}),
     Action.RUN_READ: _EVERYONE - {Role.COMPUTE, Role.PIPELINE},

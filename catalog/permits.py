@@ -16,7 +16,7 @@ from catalog.access.policy import deciding_holder
 from catalog.access.requests import datasets
 from catalog.access.transitions import PermitState, PermitStep, follow_permit
 from catalog.errors import ConflictError, NotPermittedError
-from catalog.records import AccountDraft, PermitRecord, Result, Role
+from catalog.records import AccountDraft, PermitRecord, Result, ResultDraft, Role
 from catalog.store import Change, Store, now
 from datalab.errors import NotFoundError
 from datalab.permits.claims import PermitClaims
@@ -179,7 +179,7 @@ def revoke(store: Store, key: str, account: AccountDraft) -> PermitRecord:
     return revoked
 
 
-def add_result(store: Store, key: str, result: Result, account: AccountDraft) -> PermitRecord:
+def add_result(store: Store, key: str, draft: ResultDraft, account: AccountDraft) -> PermitRecord:
     """Put on record what came of a permit; the public register shows it.
 
     Raises:
@@ -193,6 +193,7 @@ def add_result(store: Store, key: str, result: Result, account: AccountDraft) ->
                 where=f"permit {key}",
                 next_step="Ask one of them.",
             )
+        result = Result(**draft.model_dump(), by=account.name, time=now())
         made = PermitRecord.model_validate({**dict(permit), "results": (*permit.results, result)})
         change.update("permits", key, made)
         change.event("permit.result", f"permit/{key}", results=len(made.results))

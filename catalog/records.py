@@ -386,11 +386,16 @@ class PermitDraft(Record):
     token: Annotated[str, Field(max_length=64_000, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
-class Result(Record):
+class ResultDraft(Record):
     """What came of a permit, in the data user's words, and where it is published."""
 
     title: Line
     url: Web | None = None
+
+
+class Result(ResultDraft):
+    """A result on record."""
+
     by: Slug
     time: AwareDatetime
 

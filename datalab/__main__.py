@@ -18,6 +18,7 @@ _EXTRA_OF_MODULE = {
 }
 """Which extra brings a module that is missing; the node's brings the rest."""
 _GROUPS = {
+    "access": "Access requests and permits: ask, assess, decide, revoke.",
     "account": "Accounts of the people who use a lab.",
     "app": "Flower apps: look at one, and get the digest that a node approves.",
     "audit": "The hash-chained record of who did what: read it, verify it.",

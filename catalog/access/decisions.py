@@ -6,7 +6,6 @@ of their own, and the request is granted when the signed permit comes back.
 
 from __future__ import annotations
 
-from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -51,8 +50,10 @@ def approve(store: Store, key: str, terms: Terms, *, revision: int, account: Acc
     """
     with store.change(account.name) as change:
         request = read(change, key, account)
+        named = datasets(change, request.datasets)
         earlier = request.approvals if request.terms == terms else ()
-        enough = len(earlier) + 1 >= (2 if request.two_people else 1)
+        two_people = request.two_people or any(one.two_people for one in named.values())
+        enough = len(earlier) + 1 >= (2 if two_people else 1)
         request = step(change, key, Step.APPROVE if enough else Step.ENDORSE, account, revision=revision)
         moment = now().replace(microsecond=0)
         _check_terms(request, terms, moment.date())
@@ -64,10 +65,10 @@ def approve(store: Store, key: str, terms: Terms, *, revision: int, account: Acc
             )
         approvals = (*earlier, Approval(by=account.name, time=moment))
         if not enough:
-            return put(change, request, "request.endorsed", terms=terms, approvals=approvals)
+            return put(change, request, "request.endorsed", terms=terms, approvals=approvals, two_people=two_people)
         claims = None
         if request.kind is Kind.DATA:
-            claims = _claims(request, terms, next(iter(datasets(change, request.datasets).values())), account)
+            claims = _claims(request, terms, next(iter(named.values())), account)
         return put(change, request, "request.approved", terms=terms, approvals=approvals, claims=claims, decided=moment)
 
 
@@ -135,15 +136,6 @@ def answer(store: Store, key: str, text: str, *, revision: int, account: Account
             )
         thread = (*request.thread, entry(request, account, text, Step.ANSWER))
         return put(change, request, "request.answered", thread=thread)
-
-
-def proposed(request: AccessRequest, today: date) -> Terms:
-    """Return the terms that a decider starts from: those of the first approval, or as long as was asked for."""
-    if request.terms is not None or request.months is None:
-        return request.terms or Terms()
-    months = today.month - 1 + request.months
-    year, month = today.year + months // 12, months % 12 + 1
-    return Terms(until=date(year, month, min(today.day, monthrange(year, month)[1])))
 
 
 def _check_terms(request: AccessRequest, terms: Terms, today: date) -> None:

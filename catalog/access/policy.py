@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
-from catalog.access.records import RESERVED, Kind, RequestDraft
+from catalog.access.records import RESERVED, AccessRequest, Kind, RequestDraft, Terms
 from catalog.records import AccountDraft, Dataset, Role
 from datalab.errors import BadInputError
 
@@ -101,6 +103,15 @@ def compare(request: RequestDraft, datasets: Sequence[Dataset]) -> list[Comparis
         Comparison(one, letter in one.purposes if one.purposes else None, one.access == "federated-only")
         for one in datasets
     ]
+
+
+def proposed(request: AccessRequest, today: date) -> Terms:
+    """Return the terms that a decider starts from: those of the first approval, or as long as was asked for."""
+    if request.terms is not None or request.months is None:
+        return request.terms or Terms()
+    months = today.month - 1 + request.months
+    year, month = today.year + months // 12, months % 12 + 1
+    return Terms(until=date(year, month, min(today.day, monthrange(year, month)[1])))
 
 
 def _datasets(named: Sequence[str], known: Mapping[str, Dataset]) -> Lack | None:

@@ -11,7 +11,20 @@ from catalog.web.access import TheLab
 from catalog.web.guard import API, Guard
 from catalog.web.live import Streams
 from catalog.web.pages.app import create_pages
-from catalog.web.routes import accounts, datasets, events, permits, runs, search, standards, uploads, versions
+from catalog.web.routes import (
+    accounts,
+    datasets,
+    events,
+    permits,
+    projects,
+    register,
+    requests,
+    runs,
+    search,
+    standards,
+    uploads,
+    versions,
+)
 from datalab import __version__
 
 _health = APIRouter(tags=["health"])
@@ -48,7 +61,8 @@ def _create_api(lab: Lab, url: str) -> FastAPI:
     app.state.url = url
     for part in (
         _health,
-        *(m.router for m in (datasets, standards, search, uploads, versions, permits, runs, accounts, events)),
+        *(m.router for m in (datasets, standards, search, uploads, versions, requests, projects, permits, register)),
+        *(m.router for m in (runs, accounts, events)),
     ):
         app.include_router(part, prefix=API)
     errors.install(app)

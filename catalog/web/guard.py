@@ -21,7 +21,7 @@ from catalog.web.errors import error_answer
 from datalab.errors import IdentityError
 
 API = "/api/v1"
-OPEN_PATHS = frozenset({f"{API}/health"})
+OPEN_PATHS = frozenset({f"{API}/health", f"{API}/register", f"{API}/revocations"})
 """Paths that need no account."""
 MAX_BODY = 4 << 20
 """Bytes that a request may carry unless its route says otherwise."""

@@ -12,11 +12,14 @@ from catalog.web.pages import (
     audit,
     curation,
     datasets,
+    decisions,
     edit,
     errors,
     file,
     lifecycle,
     permits,
+    projects,
+    requests,
     runs,
     sign_in,
     wizard,
@@ -24,23 +27,10 @@ from catalog.web.pages import (
 from catalog.web.pages.page import same_origin
 from catalog.web.pages.templates import STATIC, Assets, static_version
 
-ROUTERS = tuple(
-    module.router
-    for module in (
-        sign_in,
-        file,
-        wizard,
-        edit,
-        curation,
-        lifecycle,
-        datasets,
-        permits,
-        runs,
-        audit,
-        accounts,
-        about,
-    )
-)
+_REGISTER = (file, wizard, edit, curation)
+_DATASETS = (lifecycle, datasets)
+_ACCESS = (requests, decisions, projects, permits)
+ROUTERS = tuple(module.router for module in (sign_in, *_REGISTER, *_DATASETS, *_ACCESS, runs, audit, accounts, about))
 
 
 def create_pages(lab: Lab, public_url: str | None, streams: Streams) -> FastAPI:

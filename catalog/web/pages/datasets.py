@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import ValidationError
 
-from catalog import datasets, lifecycle
+from catalog import datasets, lifecycle, permits
 from catalog.compare import Comparison, compare
 from catalog.permissions import Action, may
 from catalog.records import AccountDraft, Dataset, Number, PermitRecord, Role, Version
@@ -167,9 +167,7 @@ def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | No
 def _permits(page: Page, dataset: str) -> list[PermitRecord]:
     if not page.may(Action.PERMIT_READ):
         return []
-    rows = page.lab.store.rows("SELECT record FROM permits ORDER BY id")
-    every = [PermitRecord.model_validate_json(row[0]) for row in rows]
-    return [one for one in every if any(named.id == dataset for named in one.claims.datasets)]
+    return permits.find(page.lab.store, page.account, dataset=dataset, limit=1000)
 
 
 def _changes(made: Sequence[Version]) -> dict[int, Comparison]:

@@ -54,6 +54,11 @@ class Page:
         url = self.request.url
         return url.path + (f"?{url.query}" if url.query else "")
 
+    @property
+    def origin(self) -> str:
+        """The address at which people reach the lab."""
+        return own_origin(self.request)
+
     def may(self, action: Action) -> bool:
         """Return whether whoever asks may do ``action``."""
         return self.session is not None and self.session.complete and may(self.session.account.role, action)

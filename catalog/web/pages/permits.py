@@ -1,52 +1,112 @@
-"""The permits on record, each with what was done under it, and revoking one."""
+"""The permits on record, each with all that was done under it; revoking, renewing, and saying what came of one."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import ValidationError
 
 from catalog import permits
+from catalog.access import requests
+from catalog.access.transitions import PERMIT, PermitStep
 from catalog.permissions import Action
-from catalog.records import Line, PermitRecord, RunRecord
-from catalog.web.pages.page import Page, Shown
+from catalog.records import Event, Line, PermitRecord, ResultDraft, RunRecord
+from catalog.store import now
+from catalog.web.pages.edit import problems_of
+from catalog.web.pages.page import Form, Page, Shown
 
 router = APIRouter(prefix="/permits")
 Reader = Annotated[Page, Depends(Shown(Action.PERMIT_READ))]
+Revoker = Annotated[Page, Depends(Shown(Action.PERMIT_REVOKE, decision=True))]
 PermitId = Annotated[Line, Path()]
 PER_PAGE = 50
+MOST_EVENTS = 200
 
 
 @router.get("")
 def listing(page: Reader, after: Annotated[str, Query(max_length=300)] = "") -> Response:
-    """Show the permits, by id."""
-    found = page.lab.store.page(PermitRecord, "permits", after=after, limit=PER_PAGE + 1)
+    """Show the permits that the account sees, by id."""
+    found = permits.find(page.lab.store, page.account, after=after, limit=PER_PAGE + 1)
     return page.show("permits.html", permits=found[:PER_PAGE], more=len(found) > PER_PAGE, after=after)
 
 
 @router.get("/{permit}")
 def one(page: Reader, permit: PermitId) -> Response:
-    """Show a permit, and the runs under it."""
-    found = page.lab.store.get(PermitRecord, "permits", permit)
-    runs = []
-    if page.may(Action.RUN_READ):
-        rows = page.lab.store.rows(
-            "SELECT record FROM runs WHERE list_contains(from_json(record -> 'permits', '[\"VARCHAR\"]'), ?)", [permit]
-        )
-        runs = [RunRecord.model_validate_json(row[0]) for row in rows]
-    return page.show("permit.html", permit=found, runs=runs)
+    """Show a permit, and all that was done under it."""
+    return _one(page, permit)
+
+
+@router.post("/{permit}/results")
+def add_result(page: Annotated[Page, Depends(Shown(Action.PERMIT_RESULT))], permit: PermitId, form: Form) -> Response:
+    """Say what came of a permit; the public register shows it."""
+    said = {name: text for name in ResultDraft.model_fields if (text := form.get(name, "").strip())}
+    try:
+        permits.add_result(page.lab.store, permit, ResultDraft.model_validate(said), page.account)
+    except ValidationError as error:
+        return _one(page, permit, values=form, problems=problems_of(error))
+    return page.go(f"/permits/{permit}?notice=result")
+
+
+@router.post("/{permit}/renew")
+def renew(page: Annotated[Page, Depends(Shown(Action.REQUEST_WRITE))], permit: PermitId) -> Response:
+    """Begin a request for a permit that follows this one."""
+    return page.go(f"/requests/{requests.renew(page.lab.store, permit, page.account).id}/edit")
 
 
 @router.get("/{permit}/revoke")
-def revoke_form(
-    page: Annotated[Page, Depends(Shown(Action.PERMIT_REVOKE, decision=True))], permit: PermitId
-) -> Response:
+def revoke_form(page: Revoker, permit: PermitId) -> Response:
     """Ask whether a permit is to be revoked, which cannot be taken back."""
-    return page.show("revoke.html", permit=page.lab.store.get(PermitRecord, "permits", permit))
+    return page.show("revoke.html", permit=permits.read(page.lab.store, permit, page.account))
 
 
 @router.post("/{permit}/revoke")
-def revoke(page: Annotated[Page, Depends(Shown(Action.PERMIT_REVOKE, decision=True))], permit: PermitId) -> Response:
+def revoke(page: Revoker, permit: PermitId) -> Response:
     """Revoke a permit."""
     permits.revoke(page.lab.store, permit, page.account)
     return page.go(f"/permits/{permit}?notice=revoked")
+
+
+def _one(page: Page, permit: str, *, values: Form | None = None, problems: dict[str, str] | None = None) -> Response:
+    found = permits.read(page.lab.store, permit, page.account)
+    named = page.account.organisation == found.claims.data_user and page.account.name in found.claims.people
+    runs = _runs(page, permit)
+    return page.show(
+        "permit.html",
+        status=422 if problems else 200,
+        permit=found,
+        runs=runs,
+        events=_events(page, found, runs),
+        may_revoke=_revocable(found) and permits.may_revoke(found, page.account),
+        may_renew=named and found.request is not None and page.may(Action.REQUEST_WRITE),
+        may_tell=named and page.may(Action.PERMIT_RESULT),
+        values=values or {},
+        problems=problems or {},
+    )
+
+
+def _revocable(permit: PermitRecord) -> bool:
+    return permits.state(permit, now()) in PERMIT[PermitStep.REVOKE].sources
+
+
+def _runs(page: Page, permit: str) -> list[RunRecord]:
+    if not page.may(Action.RUN_READ):
+        return []
+    rows = page.lab.store.rows(
+        "SELECT record FROM runs WHERE list_contains(record ->> '$.permits[*]', ?) ORDER BY record ->> 'created' DESC",
+        [permit],
+    )
+    return [RunRecord.model_validate_json(row[0]) for row in rows]
+
+
+def _events(page: Page, permit: PermitRecord, runs: list[RunRecord]) -> list[Event]:
+    """Return what was done with a permit, its request and its runs, the newest first."""
+    subjects = [f"permit/{permit.id}", *(f"run/{one.id}" for one in runs)]
+    if permit.request is not None:
+        subjects.append(f"request/{permit.request}")
+    found = [one for name in subjects for one in page.lab.store.find_events(subject=name, limit=MOST_EVENTS)]
+    return sorted(found, key=_number, reverse=True)[:MOST_EVENTS]
+
+
+def _number(event: Event) -> int:
+    return event.n

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from catalog.records import Role, RunState
+from catalog.access.policy import Lack, is_health
+from catalog.access.records import Kind
+from catalog.access.transitions import PermitState, State, Step
+from catalog.records import Dataset, Role, RunState
 from catalog.web.pages.language import Language, mark
 
 ACCESS = {
@@ -113,6 +116,52 @@ COUNT = {
     "rejected": mark("Rejected by the contract"),
     "events": mark("Rows whose outcome is an event"),
 }
+REQUEST_STATE = {
+    State.DRAFT: mark("Draft"),
+    State.SUBMITTED: mark("Submitted"),
+    State.RETURNED: mark("Returned"),
+    State.APPROVED: mark("Approved, to be signed"),
+    State.GRANTED: mark("Granted"),
+    State.ANSWERED: mark("Answered"),
+    State.REJECTED: mark("Rejected"),
+    State.WITHDRAWN: mark("Withdrawn"),
+}
+STEP = {
+    Step.RETURN: mark("returned it"),
+    Step.REJECT: mark("rejected it"),
+    Step.ANSWER: mark("answered it"),
+}
+"""What somebody did with a request, after their name."""
+PERMIT_STATE = {
+    PermitState.ACTIVE: mark("In force"),
+    PermitState.RENEWED: mark("Renewed"),
+    PermitState.EXPIRED: mark("Expired"),
+    PermitState.REVOKED: mark("Revoked"),
+    "answered": mark("Answered"),
+}
+KIND = {Kind.DATA: mark("Use of data"), Kind.STATISTIC: mark("A statistic")}
+KIND_MEANS = {
+    Kind.DATA: mark("for analyses and training of models, under a permit (EHDS Art. 67)"),
+    Kind.STATISTIC: mark("an anonymous answer alone, without access to data (EHDS Art. 69)"),
+}
+LACK = {
+    Lack.EMPTY: mark("Fill this in."),
+    Lack.NO_MANDATE: mark(
+        "This purpose is reserved for public bodies and who acts for one: say which body, and the mandate."
+    ),
+    Lack.NO_DATASET: mark("Name at least one dataset of this lab."),
+    Lack.UNKNOWN_DATASET: mark("One of these is no dataset of this lab."),
+    Lack.OPEN_DATASET: mark("One of these is public: it needs no permit and can be downloaded."),
+    Lack.SEVERAL_HOLDERS: mark(
+        "The stewards of several data holders would have to decide: make one request for each holder."
+    ),
+    Lack.UNKNOWN_PERSON: mark(
+        "Everybody named here must have a researcher's account of your organisation in this lab."
+    ),
+    Lack.OUTSIDE_PROJECT: mark("Everybody named here must be one of the project's people."),
+    Lack.NOT_UNDERTAKEN: mark("Without this, no data may be used."),
+}
+"""What a request lacks; the same words as in ``catalog.access.policy``, marked for translation."""
 VERSION_STATE = {"published": mark("Published"), "announced": mark("Announced by the node")}
 NOTICE = {
     "registered": mark("The dataset is registered."),
@@ -121,6 +170,18 @@ NOTICE = {
     "moved": mark("The state of the dataset is changed."),
     "version-withdrawn": mark("The version is withdrawn. Nobody may use it any more."),
     "revoked": mark("The permit is revoked. No new run may name it."),
+    "draft": mark("The draft is kept. Nobody else has been asked yet."),
+    "submitted": mark("The request is handed in. Who assesses and decides can see it now."),
+    "request-withdrawn": mark("The request is withdrawn."),
+    "commented": mark("Your comment is there for everybody who sees this request."),
+    "returned": mark("The request is returned to its applicant."),
+    "rejected": mark("The request is rejected."),
+    "endorsed": mark("Your approval is kept. A second person has to approve the same."),
+    "approved": mark("The request is approved."),
+    "granted": mark("The permit is granted and in the public register."),
+    "answered": mark("The statistic is given and in the public register."),
+    "result": mark("The result is in the public register."),
+    "project": mark("The project is saved."),
     "needed": mark("Decisions need a second factor. Set it up or give its code, then decide."),
     "second-factor": mark("The second factor is set up."),
     "token-revoked": mark("The token is revoked."),
@@ -135,6 +196,8 @@ TONE = {
     "submitted": "info", "running": "info", "finished": "good", "failed": "bad", "stopped": "warn",
     "published": "good", "announced": "info", "draft": "info", "withdrawn": "bad", "deleted": "bad",
     "same": "plain", "added": "good", "removed": "bad", "changed": "warn",
+    "returned": "warn", "approved": "info", "granted": "good", "answered": "good", "rejected": "bad",
+    "active": "good", "renewed": "info", "revoked": "bad",
 }  # fmt: skip
 """The badge's colour; the badge's words always say the same."""
 FIELD = {
@@ -163,6 +226,13 @@ def translated(
         pattern = language.words(mark("%(term)s: %(meaning)s"))
         said = {code: pattern % {"term": term, "meaning": language.words(means[code])} for code, term in said.items()}
     return list(said.items())
+
+
+def decider(language: Language, dataset: Dataset) -> str:
+    """Return who decides on requests for a dataset."""
+    if is_health(dataset):
+        return dataset.hdab.name if dataset.hdab else language.words(mark("A health data access body."))
+    return language.words(mark("The data holder's steward."))
 
 
 def moment(text: str) -> datetime:

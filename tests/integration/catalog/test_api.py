@@ -21,13 +21,15 @@ from datalab.home import Home
 from datalab.storage.store import ObjectStore
 from tests.integration.catalog.conftest import Staging
 from tests.unit.catalog.examples import SHA, anonymous, at_site, draft, report
-from tests.unit.catalog.test_routes import action_of, every_route
+from tests.unit.catalog.test_routes import action_of, every_route, is_open
 
 NO_SUCH = {
     "dataset": "nowhere",
     "upload": "nowhere",
     "permit": "nowhere",
     "run": "nowhere",
+    "request": "nowhere",
+    "project": "nowhere",
     "number": "1",
     "form": "dcat-ap",
 }
@@ -71,7 +73,10 @@ def call(http: httpx.Client, route: APIRoute, token: str | None) -> httpx.Respon
     return http.request(method, route.path.format(**NO_SUCH), headers=headers, json={})
 
 
-@pytest.mark.parametrize("route", every_route(), ids=lambda route: f"{route.name} {route.path}")
+GUARDED = [route for route in every_route() if not is_open(route)]
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=lambda route: f"{route.name} {route.path}")
 def test_every_route_refuses_whoever_its_permission_does_not_name(
     route: APIRoute, http: httpx.Client, tokens: dict[Role, str]
 ) -> None:
@@ -84,8 +89,11 @@ def test_every_route_refuses_whoever_its_permission_does_not_name(
         assert refused == (not may(role, action_of(route).action)), role
 
 
-def test_only_health_needs_no_account(http: httpx.Client) -> None:
+def test_only_health_and_the_register_need_no_account(http: httpx.Client) -> None:
     assert http.get("/health").json() == {"status": "ok"}
+    assert http.get("/register").json() == []
+    assert http.get("/revocations", params={"key": "A" * 43}).status_code == 404
+    assert http.post("/register").status_code == 405
     for path in ("/openapi.json", "/docs", "/nowhere", "/%2e%2e/%2e%2e/etc/passwd"):
         assert http.get(path).status_code == 401
     assert http.get("/../../etc/passwd").status_code == 404

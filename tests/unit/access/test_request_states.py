@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -22,11 +24,12 @@ from catalog.access.requests import IncompleteError
 from catalog.access.transitions import PERMIT, REQUEST, Party, PermitState, State, Step
 from catalog.accounts import put_account
 from catalog.errors import CatalogError, ConflictError, NotPermittedError
-from catalog.records import AccountDraft, PermitRecord, Role
+from catalog.records import AccountDraft, DatasetPatch, PermitRecord, Role
 from catalog.store import Store, now
+from catalog.web.pages import wording
 from datalab.errors import BadInputError, NotFoundError, RefusedError
 from datalab.permits.claims import PermitClaims
-from datalab.permits.keys import PUBLIC_FILE, generate_key, write_key_pair
+from datalab.permits.keys import generate_key, write_key_pair
 from datalab.permits.permit import sign_permit
 from tests.unit.catalog.examples import anonymous, draft
 
@@ -112,7 +115,9 @@ def world(tmp_path: Path) -> World:
 @cache
 def shared_world() -> World:
     """One world for all walks of the state machine; each walk makes a request of its own."""
-    return World(Path(tempfile.mkdtemp(prefix="datalab-requests-")))
+    folder = tempfile.mkdtemp(prefix="datalab-requests-")
+    atexit.register(shutil.rmtree, folder)
+    return World(Path(folder))
 
 
 class Requests(RuleBasedStateMachine):
@@ -219,7 +224,7 @@ class Requests(RuleBasedStateMachine):
 
 
 Requests.TestCase.settings = settings(
-    max_examples=10, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=8, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestRequests = Requests.TestCase
 
@@ -337,6 +342,14 @@ def test_two_people_approve_the_same_terms(world: World) -> None:
     assert (done.state, [one.by for one in done.approvals]) == (State.APPROVED, ["anna", "anton"])
 
 
+def test_a_second_person_is_asked_for_even_after_the_request_was_handed_in(world: World) -> None:
+    made = world.submitted(datasets=("single",))
+    assert not made.two_people
+    datasets.update(world.store, "single", DatasetPatch(two_people=True), revision=1, account=STELLA)
+    first = decisions.approve(world.store, made.id, terms(), revision=made.revision, account=ANTON)
+    assert (first.state, first.two_people) == (State.SUBMITTED, True)
+
+
 def test_a_renewal_starts_from_the_last_request_and_marks_the_permit(world: World) -> None:
     _, old = world.granted()
     with pytest.raises(NotPermittedError):
@@ -389,5 +402,7 @@ def test_the_steward_of_other_data_cannot_have_a_permit_recorded(world: World) -
                 permits.record(world.store, sign_permit(made, key), world.keys, STELLA)
 
 
-def test_the_key_files_are_the_ones_that_keygen_writes() -> None:
-    assert PUBLIC_FILE.endswith(".jwk")
+def test_everything_that_a_request_may_lack_is_said_in_the_pages_languages() -> None:
+    assert {lack: str(lack) for lack in Lack} == wording.LACK
+    assert set(wording.REQUEST_STATE) == set(State)
+    assert set(PermitState) <= set(wording.PERMIT_STATE)

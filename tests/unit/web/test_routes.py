@@ -5,7 +5,7 @@ from fastapi.routing import APIRoute
 from catalog.web.pages.app import ROUTERS
 from catalog.web.pages.page import Shown
 
-OPEN = {"/", "/sign-in", "/sign-in/code", "/sign-out", "/password", "/language", "/accessibility"}
+OPEN = {"/", "/sign-in", "/sign-in/code", "/sign-out", "/password", "/language", "/accessibility", "/public-register"}
 """Pages that need no account."""
 
 
@@ -34,6 +34,15 @@ def test_decisions_need_the_second_factor() -> None:
     assert decisions == {
         ("GET", "/permits/{permit}/revoke"),
         ("POST", "/permits/{permit}/revoke"),
+        ("GET", "/requests/{request}/approve"),
+        ("POST", "/requests/{request}/approve"),
+        ("GET", "/requests/{request}/reject"),
+        ("POST", "/requests/{request}/reject"),
+        ("GET", "/requests/{request}/sign"),
+        ("POST", "/requests/{request}/sign"),
+        ("GET", "/requests/{request}/answer"),
+        ("POST", "/requests/{request}/answer"),
+        ("POST", "/datasets/{dataset}/two-people"),
         ("POST", "/accounts"),
         ("GET", "/accounts/{name}/withdraw"),
         ("POST", "/accounts/{name}/withdraw"),
