@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from catalog.datasets import check_contract, insert_version, next_number, version
+from catalog.datasets import check_contract, insert_version, next_number, tell, version
 from catalog.errors import ConflictError, DataMismatchError, NotPermittedError
 from catalog.lake import Lake
 from catalog.lifecycle import check_open
@@ -157,16 +157,18 @@ class Publisher:
 
     def complete(self, intent: Intent) -> Intent:
         """Step 4: add the version's row, which makes it readable."""
-        made = Version(
-            dataset=intent.dataset,
-            number=intent.number,
-            state="published",
-            report=intent.request.report,
-            files=intent.files,
-            created=now(),
-            pipeline_run=intent.request.pipeline_run,
-        )
+        report = intent.request.report
         with self._store.change(intent.actor) as change:
+            made = Version(
+                dataset=intent.dataset,
+                number=intent.number,
+                state="published",
+                report=report,
+                files=intent.files,
+                created=now(),
+                pipeline_run=intent.request.pipeline_run,
+                told=tell(change, intent.dataset, report),
+            )
             insert_version(change, made)
             change.execute("UPDATE intents SET state = ? WHERE id = ?", [State.COMPLETED, intent.id])
             change.event(

@@ -354,6 +354,8 @@ class Version(Record):
         pipeline_run: the pipeline run that made it, or None.
         announced_by: the node that announced it, or None.
         withdrawn: why it may not be used any more, or None.
+        told: the report as everybody may read it, made when the version was, with the versions before in mind; None
+            in records of before that.
     """
 
     dataset: Slug
@@ -365,6 +367,12 @@ class Version(Record):
     pipeline_run: Line | None = None
     announced_by: Slug | None = None
     withdrawn: Withdrawal | None = None
+    told: CurationReport | None = None
+
+    @property
+    def public(self) -> CurationReport:
+        """The report as everybody may read it."""
+        return self.told or self.report.public()
 
     @property
     def checks_passed(self) -> int:

@@ -5,6 +5,8 @@ Each reads and writes Parquet files in a work folder, so that a caller may run t
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from datalab.canonical import sha256_file
 from datalab.curation.contract import Contract, HarmonisedColumn, QualityRule
 from datalab.curation.database import Limits, connect, identifier, literal
-from datalab.curation.report import Check, Column
+from datalab.curation.report import Cell, Check, Column
 from datalab.curation.rules import SQL_TYPES, outside
 from datalab.curation.validate import VALIDATED
 from datalab.errors import BadInputError
@@ -149,7 +151,51 @@ def _column(database: DuckDBPyConnection, source: str, column: HarmonisedColumn,
         missing=missing,
         low=low,
         high=high,
+        cells=_cells(database, source, column, low, high),
     )
+
+
+def _cells(
+    database: DuckDBPyConnection, source: str, column: HarmonisedColumn, low: float | None, high: float | None
+) -> tuple[Cell, ...]:
+    """Count the rows of each code, or of each range of numbers; free text is not counted, it may name people."""
+    name = identifier(column.name)
+    if column.domain.codes:
+        query = f"SELECT {name}::VARCHAR, count(*) FROM {source} WHERE {name} IS NOT NULL GROUP BY ALL ORDER BY ALL"
+        found: dict[str, int] = dict(database.execute(query).fetchall())
+        codes = [str(code) for code in column.domain.codes]
+        other = sum(count for value, count in found.items() if value not in codes)
+        cells = [Cell(value=code, count=found.get(code, 0)) for code in codes]
+        return (*cells, Cell(value="…", count=other)) if other else tuple(cells)
+    if low is None or high is None:
+        return ()
+    inner = _edges(low, high, whole=column.domain.type == "integer")
+    ranges = list(pairwise((None, *inner, None)))
+    counted = ", ".join(f"count(*) FILTER ({_within(name, start, end)})" for start, end in ranges)
+    counts = database.execute(f"SELECT {counted} FROM {source}").fetchall()[0]
+    return tuple(Cell(low=start, high=end, count=n) for (start, end), n in zip(ranges, counts, strict=True))
+
+
+def _edges(low: float, high: float, *, whole: bool) -> list[float]:
+    """Return round numbers from ``low`` to ``high``, a step of 1, 2 or 5 times a power of ten apart, at most 11.
+
+    They come from extremes that may be told, and stay the same while those move little, so that versions compare.
+    """
+    span = high - low
+    if span <= 0:
+        return [low]
+    power = 10.0 ** math.floor(math.log10(span / 10))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power * 10 >= span)
+    step = max(step, 1.0) if whole else step
+    first = math.floor(low / step) + 1
+    last = math.ceil(high / step)
+    return [round(number * step, 12) for number in range(first, max(first, last) + 1)]
+
+
+def _within(name: str, start: float | None, end: float | None) -> str:
+    bounds = [] if start is None else [f"{name} >= {start!r}"]
+    bounds += [] if end is None else [f"{name} < {end!r}"]
+    return " AND ".join(bounds)
 
 
 def _domain_check(database: DuckDBPyConnection, source: str, column: HarmonisedColumn) -> Check:
