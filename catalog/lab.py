@@ -9,6 +9,7 @@ from pathlib import Path
 
 from catalog.accounts import Accounts
 from catalog.credentials import Credentials
+from catalog.erasure.eraser import Eraser
 from catalog.lake import Lake
 from catalog.publish import Publisher
 from catalog.search.index import SearchIndex
@@ -31,6 +32,7 @@ class Lab:
         credentials: passwords and second factors of people.
         sessions: who is signed in with a browser.
         publisher: makes versions.
+        eraser: removes people.
         search: finds datasets.
         permit_keys: folder of the public keys that the lab pins for permits, ``HOME/permit-keys/*.jwk``.
     """
@@ -42,6 +44,7 @@ class Lab:
     credentials: Credentials
     sessions: Sessions
     publisher: Publisher
+    eraser: Eraser
     search: SearchIndex
     permit_keys: Path
 
@@ -63,6 +66,8 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
         accounts.ensure_service_accounts(home)
         publisher = Publisher(store, lake, objects)
         publisher.reconcile()
+        eraser = Eraser(home, store, lake, objects, publisher)
+        eraser.resume()
         search = SearchIndex(folder / "search", store)
         stack.callback(search.close)
         yield Lab(
@@ -73,6 +78,7 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
             credentials=Credentials(store, home.secret("second-factor-key")),
             sessions=Sessions(store),
             publisher=publisher,
+            eraser=eraser,
             search=search,
             permit_keys=home.folder("permit-keys"),
         )

@@ -31,6 +31,9 @@ class Action(StrEnum):
     PERMIT_RECORD = "permit:record"
     PERMIT_READ = "permit:read"
     PERMIT_REVOKE = "permit:revoke"
+    ERASURE_CREATE = "erasure:create"
+    ERASURE_READ = "erasure:read"
+    OPT_OUT_READ = "opt-out:read"
     RUN_CREATE = "run:create"
     RUN_UPDATE = "run:update"
     RUN_READ = "run:read"
@@ -59,6 +62,9 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.PERMIT_RECORD: frozenset({Role.ACCESS_BODY, Role.STEWARD, Role.OPERATOR, Role.GATEWAY}),
     Action.PERMIT_READ: frozenset({Role.ACCESS_BODY, Role.STEWARD, Role.OPERATOR, Role.GATEWAY, Role.AUDITOR}),
     Action.PERMIT_REVOKE: frozenset({Role.ACCESS_BODY, Role.OPERATOR}),
+    Action.ERASURE_CREATE: frozenset({Role.OPERATOR, Role.STEWARD}),
+    Action.ERASURE_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),
+    Action.OPT_OUT_READ: frozenset({Role.PIPELINE}),
     Action.RUN_CREATE: frozenset({Role.GATEWAY, Role.RUNNER}),
     Action.RUN_UPDATE: frozenset({Role.GATEWAY, Role.RUNNER}),
     Action.RUN_READ: _EVERYONE - {Role.COMPUTE, Role.PIPELINE},

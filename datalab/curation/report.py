@@ -82,6 +82,8 @@ class CurationReport(_Record):
         events: rows whose outcome is 1; None where the contract names no outcome, or it may not be told.
         disclosure_threshold: the smallest count that the contract lets anyone see outside the holder.
         parquet_sha256: digest of the harmonised Parquet file.
+        outcome: the column whose 1 is an event, or None.
+        pseudonym: the column by which the holder knows a person, or None.
     """
 
     contract_id: str
@@ -98,6 +100,8 @@ class CurationReport(_Record):
     columns: tuple[Column, ...]
     parquet_sha256: str
     parquet_bytes: int
+    outcome: str | None = None
+    pseudonym: str | None = None
 
     @property
     def passed(self) -> bool:
