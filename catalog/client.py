@@ -43,6 +43,7 @@ from catalog.records import (
     Version,
 )
 from catalog.search.model import SearchPage, SearchQuery
+from catalog.snapshot import Snapshot
 from catalog.standards.requirements import Readiness
 from datalab.errors import BadInputError, DatalabError, IdentityError, NotFoundError, ServiceFailedError
 from datalab.home import Home
@@ -222,6 +223,10 @@ class LabClient:
     def opt_outs(self, holder: str) -> Marks:
         """Return the marks of a holder's people who are left out of every curation."""
         return self._call(Marks, "GET", f"/opt-outs/{_part(holder)}")
+
+    def take_snapshot(self) -> Snapshot:
+        """Have the lab copy its catalog's files, as they are at this moment, into its home."""
+        return self._call(Snapshot, "POST", "/backups")
 
     # Permits
 

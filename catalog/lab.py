@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.accounts import Accounts
+from catalog.backup import take_snapshot
 from catalog.credentials import Credentials
 from catalog.erasure.eraser import Eraser
 from catalog.lake import Lake
 from catalog.publish import Publisher
 from catalog.search.index import SearchIndex
 from catalog.sessions import Sessions
+from catalog.snapshot import Snapshot
 from catalog.store import Store
 from catalog.tokens import Tokens
 from datalab.home import Home
@@ -34,6 +36,7 @@ class Lab:
         publisher: makes versions.
         eraser: removes people.
         search: finds datasets.
+        snapshot: copies both catalog files for a backup, on behalf of an account.
         permit_keys: folder of the public keys that the lab pins for permits, ``HOME/permit-keys/*.jwk``.
     """
 
@@ -47,6 +50,7 @@ class Lab:
     eraser: Eraser
     search: SearchIndex
     permit_keys: Path
+    snapshot: Callable[[str], Snapshot]
 
 
 @contextmanager
@@ -81,4 +85,5 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
             eraser=eraser,
             search=search,
             permit_keys=home.folder("permit-keys"),
+            snapshot=lambda actor: take_snapshot(home, store, lake, publisher, actor=actor),
         )

@@ -31,6 +31,7 @@ class Action(StrEnum):
     PERMIT_RECORD = "permit:record"
     PERMIT_READ = "permit:read"
     PERMIT_REVOKE = "permit:revoke"
+    BACKUP_CREATE = "backup:create"
     ERASURE_CREATE = "erasure:create"
     ERASURE_READ = "erasure:read"
     OPT_OUT_READ = "opt-out:read"
@@ -62,6 +63,7 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.PERMIT_RECORD: frozenset({Role.ACCESS_BODY, Role.STEWARD, Role.OPERATOR, Role.GATEWAY}),
     Action.PERMIT_READ: frozenset({Role.ACCESS_BODY, Role.STEWARD, Role.OPERATOR, Role.GATEWAY, Role.AUDITOR}),
     Action.PERMIT_REVOKE: frozenset({Role.ACCESS_BODY, Role.OPERATOR}),
+    Action.BACKUP_CREATE: frozenset({Role.OPERATOR}),
     Action.ERASURE_CREATE: frozenset({Role.OPERATOR, Role.STEWARD}),
     Action.ERASURE_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),
     Action.OPT_OUT_READ: frozenset({Role.PIPELINE}),

@@ -49,6 +49,7 @@ class Eraser:
         self._objects = objects
         self._publisher = publisher
         self._key = home.secret(KEY).encode()
+        self._signer = _signing_key(home)  # there from the start, so that every backup has it
 
     def erase(self, draft: ErasureDraft, account: AccountDraft) -> Erasure:
         """Remove a person, and leave them out from now on.
@@ -82,7 +83,7 @@ class Eraser:
         """Carry out what a crash interrupted, and again what a restored catalog does not know of."""
         known = {one.id: one for one in self.every()}
         for path in sorted(self._home.folder("erasures").glob("*.jws")):
-            payload = verified_payload(path.read_text("ascii").strip(), kind=KIND, keys=[public_key(self._signer())])
+            payload = verified_payload(path.read_text("ascii").strip(), kind=KIND, keys=[public_key(self._signer)])
             done = Erasure.model_validate_json(payload)
             if done.id not in known:
                 again = done.model_copy(update={"state": "pending", "finished": None, "versions": ()})
@@ -247,13 +248,14 @@ class Eraser:
 
     def _sign(self, done: Erasure) -> str:
         """Sign what was done, and keep it beside the catalog."""
-        signed = sign(done.model_dump_json().encode(), kind=KIND, key=self._signer())
+        signed = sign(done.model_dump_json().encode(), kind=KIND, key=self._signer)
         write_atomically(self._home.folder("erasures") / f"{done.id}.jws", f"{signed}\n".encode())
         return signed
 
-    def _signer(self) -> OKPKey:
-        """Return the lab's key for evidence, made when first asked for."""
-        folder = self._home.folder("secrets", "evidence")
-        if not (folder / PRIVATE_FILE).exists():
-            write_key_pair(generate_key(), folder)
-        return load_private_key(folder / PRIVATE_FILE)
+
+def _signing_key(home: Home) -> OKPKey:
+    """Return the lab's key for evidence, made when first asked for."""
+    folder = home.folder("secrets", "evidence")
+    if not (folder / PRIVATE_FILE).exists():
+        write_key_pair(generate_key(), folder)
+    return load_private_key(folder / PRIVATE_FILE)

@@ -10,7 +10,19 @@ from catalog.web import errors
 from catalog.web.access import TheLab
 from catalog.web.guard import API, Guard
 from catalog.web.pages.app import create_pages
-from catalog.web.routes import accounts, datasets, erasures, events, permits, runs, search, standards, uploads, versions
+from catalog.web.routes import (
+    accounts,
+    backups,
+    datasets,
+    erasures,
+    events,
+    permits,
+    runs,
+    search,
+    standards,
+    uploads,
+    versions,
+)
 from datalab import __version__
 
 _health = APIRouter(tags=["health"])
@@ -44,7 +56,7 @@ def _create_api(lab: Lab, url: str) -> FastAPI:
     )
     app.state.lab = lab
     app.state.url = url
-    modules = (datasets, standards, search, uploads, versions, permits, runs, accounts, events, erasures)
+    modules = (datasets, standards, search, uploads, versions, permits, runs, accounts, events, erasures, backups)
     for part in (_health, *(module.router for module in modules)):
         app.include_router(part, prefix=API)
     errors.install(app)
