@@ -17,6 +17,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from catalog.compare import Comparison
+from catalog.erasure.records import Erasure, ErasureDraft, Marks
 from catalog.errors import CatalogError, ConflictError, DataMismatchError, NotPermittedError, TooLargeError
 from catalog.records import (
     AccountDraft,
@@ -42,6 +43,7 @@ from catalog.records import (
     Version,
 )
 from catalog.search.model import SearchPage, SearchQuery
+from catalog.snapshot import Snapshot
 from catalog.standards.requirements import Readiness
 from datalab.errors import BadInputError, DatalabError, IdentityError, NotFoundError, ServiceFailedError
 from datalab.home import Home
@@ -207,6 +209,24 @@ class LabClient:
         """Return a short-lived address of one file of a version of anonymous data."""
         path = f"/datasets/{_part(dataset)}/versions/{number}/download"
         return self._send("GET", path, params={"file": file}).headers["Location"]
+
+    # Erasure
+
+    def erase(self, draft: ErasureDraft) -> Erasure:
+        """Remove a person from everything that the lab keeps of a data holder's, and leave them out from now on."""
+        return self._call(Erasure, "POST", "/erasures", body=draft)
+
+    def erasures(self) -> list[Erasure]:
+        """Return all erasures, the oldest first."""
+        return self._call(list[Erasure], "GET", "/erasures")
+
+    def opt_outs(self, holder: str) -> Marks:
+        """Return the marks of a holder's people who are left out of every curation."""
+        return self._call(Marks, "GET", f"/opt-outs/{_part(holder)}")
+
+    def take_snapshot(self) -> Snapshot:
+        """Have the lab copy its catalog's files, as they are at this moment, into its home."""
+        return self._call(Snapshot, "POST", "/backups")
 
     # Permits
 

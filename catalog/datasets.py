@@ -89,8 +89,8 @@ def shown(version: Version, dataset: Dataset, account: AccountDraft) -> Version:
     """Return a version as ``account`` may see it: of personal data, small counts only where the role may."""
     own = account.role is not Role.STEWARD or account.organisation == dataset.holder
     if dataset.data_class == "anonymous" or (own and may(account.role, Action.VERSION_COUNTS)):
-        return version
-    return version.model_copy(update={"report": version.report.public()})
+        return version.model_copy(update={"told": None})
+    return version.model_copy(update={"report": version.public, "told": None})
 
 
 def announce(store: Store, key: str, announcement: Announcement, account: AccountDraft) -> Version:
@@ -134,6 +134,7 @@ def announce(store: Store, key: str, announcement: Announcement, account: Accoun
             files=(),
             created=now(),
             announced_by=announcement.node,
+            told=tell(change, key, report),
         )
         insert_version(change, made)
         change.event("version.announced", f"dataset/{key}/v{number}", node=announcement.node)
@@ -151,6 +152,11 @@ def check_contract(dataset: Dataset, report: CurationReport) -> None:
             where=dataset.id,
             next_step="Update the dataset's contract version, or curate by the registered contract.",
         )
+
+
+def tell(change: Change, dataset: str, report: CurationReport) -> CurationReport:
+    """Return what everybody may read of a new version's report, with what was told of the versions before in mind."""
+    return report.public(earlier=[one.public for one in _versions(change, dataset)])
 
 
 def next_number(change: Change, dataset: str) -> int:

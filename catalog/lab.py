@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.accounts import Accounts
+from catalog.backup import take_snapshot
 from catalog.credentials import Credentials
 from catalog.curations import Curations
 from catalog.drafts import Drafts
+from catalog.erasure.eraser import Eraser
 from catalog.lake import Lake
 from catalog.publish import Publisher
 from catalog.search.index import SearchIndex
 from catalog.sessions import Sessions
+from catalog.snapshot import Snapshot
 from catalog.store import Store
 from catalog.tokens import Tokens
 from datalab.home import Home
@@ -33,10 +36,12 @@ class Lab:
         credentials: passwords and second factors of people.
         sessions: who is signed in with a browser.
         publisher: makes versions.
+        eraser: removes people.
         search: finds datasets.
         drafts: datasets in the making.
         curations: runs of the pipeline over uploaded files.
         home: where the lab keeps its files.
+        snapshot: copies both catalog files for a backup, on behalf of an account.
         permit_keys: folder of the public keys that the lab pins for permits, ``HOME/permit-keys/*.jwk``.
     """
 
@@ -47,11 +52,13 @@ class Lab:
     credentials: Credentials
     sessions: Sessions
     publisher: Publisher
+    eraser: Eraser
     search: SearchIndex
     drafts: Drafts
     curations: Curations
     home: Home
     permit_keys: Path
+    snapshot: Callable[[str], Snapshot]
 
 
 @contextmanager
@@ -71,6 +78,8 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
         accounts.ensure_service_accounts(home)
         publisher = Publisher(store, lake, objects)
         publisher.reconcile()
+        eraser = Eraser(home, store, lake, objects, publisher)
+        eraser.resume()
         search = SearchIndex(folder / "search", store)
         stack.callback(search.close)
         drafts = Drafts(store, objects)
@@ -85,9 +94,11 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
             credentials=Credentials(store, home.secret("second-factor-key")),
             sessions=Sessions(store),
             publisher=publisher,
+            eraser=eraser,
             search=search,
             drafts=drafts,
             curations=curations,
             home=home,
             permit_keys=home.folder("permit-keys"),
+            snapshot=lambda actor: take_snapshot(home, store, lake, publisher, actor=actor),
         )

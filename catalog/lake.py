@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import importlib.util
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from catalog.errors import CatalogError, DataMismatchError
+from catalog.rewrite import rewrite
 from datalab.errors import NotInstalledError
 from datalab.storage.access import REGION
 
@@ -36,29 +38,9 @@ class Lake:
 
     def __init__(self, path: Path, objects: ObjectStore) -> None:
         self._lock = threading.Lock()
-        self._connection = duckdb.connect(
-            config={
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                "memory_limit": _MEMORY_LIMIT,
-                "threads": 2,
-            }
-        )
-        for extension in _EXTENSIONS:
-            self._connection.execute(f"LOAD {_text(str(_extension_file(extension)))}")
-        try:
-            self._connection.execute(
-                f"""CREATE SECRET objects (
-                    TYPE s3, KEY_ID {_text(objects.access_key)}, SECRET {_text(objects.secret_key)},
-                    ENDPOINT {_text(objects.endpoint)}, USE_SSL false, URL_STYLE 'path',
-                    REGION {_text(REGION)}, SCOPE {_text(f"s3://{objects.bucket}")})"""
-            )
-        except duckdb.Error:
-            raise CatalogError("DuckDB did not accept the object store's credentials.") from None  # it quotes them
-        self._connection.execute(
-            f"""ATTACH {_text(f"ducklake:{path}")} AS lake
-                (DATA_PATH {_text(f"s3://{objects.bucket}/data/")}, DATA_INLINING_ROW_LIMIT 0)"""
-        )
+        self._path = path
+        self._objects = objects
+        self._connection = _open(path, objects)
 
     def close(self) -> None:
         """Close the metadata file."""
@@ -116,6 +98,48 @@ class Lake:
                 self._connection.rollback()
                 raise
 
+    def replace_version(self, dataset: str, number: int, uris: Sequence[str]) -> None:
+        """Have the table of a version consist of other files with the same columns, in one commit."""
+        schema, table = _name(dataset), f"v{number}"
+        files = ", ".join(map(_text, uris))
+        with self._lock:
+            run = self._connection.execute
+            self._connection.begin()
+            try:
+                run(f"DROP TABLE IF EXISTS lake.{schema}.{table}")
+                run(f"CREATE TABLE lake.{schema}.{table} AS SELECT * FROM read_parquet([{files}]) LIMIT 0")
+                for uri in uris:
+                    run("CALL ducklake_add_data_files('lake', ?, ?, schema => ?)", [table, uri, dataset])
+                self._connection.commit()
+            except BaseException:
+                self._connection.rollback()
+                raise
+
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Lend the connection, which can read and write in object storage; nobody else uses it meanwhile."""
+        with self._lock:
+            yield self._connection
+
+    def forget(self) -> None:
+        """Let go of all that was: snapshots, the files of tables that are dropped, and the bytes in the file."""
+        with self._lock:
+            self._connection.execute("CALL ducklake_expire_snapshots('lake', older_than => now())")
+            self._connection.execute("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)")
+            self._rewrite(None)
+
+    def copy(self, target: Path) -> None:
+        """Write a copy of the metadata file."""
+        with self._lock:
+            self._rewrite(target)
+
+    def _rewrite(self, copy: Path | None) -> None:
+        self._connection.close()
+        try:
+            rewrite(self._path, copy)
+        finally:
+            self._connection = _open(self._path, self._objects)
+
     def committed(self, intent: str) -> bool:
         """Return whether a commit that carries ``intent`` has happened."""
         query = "SELECT count(*) FROM ducklake_snapshots('lake') WHERE commit_message = ?"
@@ -129,6 +153,33 @@ class Lake:
             row = self._connection.execute(f"SELECT count(*) FROM lake.{_name(dataset)}.v{number}").fetchone()
         assert row is not None
         return int(row[0])
+
+
+def _open(path: Path, objects: ObjectStore) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(
+        config={
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "memory_limit": _MEMORY_LIMIT,
+            "threads": 2,
+        }
+    )
+    for extension in _EXTENSIONS:
+        connection.execute(f"LOAD {_text(str(_extension_file(extension)))}")
+    try:
+        connection.execute(
+            f"""CREATE SECRET objects (
+                TYPE s3, KEY_ID {_text(objects.access_key)}, SECRET {_text(objects.secret_key)},
+                ENDPOINT {_text(objects.endpoint)}, USE_SSL false, URL_STYLE 'path',
+                REGION {_text(REGION)}, SCOPE {_text(f"s3://{objects.bucket}")})"""
+        )
+    except duckdb.Error:
+        raise CatalogError("DuckDB did not accept the object store's credentials.") from None  # it quotes them
+    connection.execute(
+        f"""ATTACH {_text(f"ducklake:{path}")} AS lake
+            (DATA_PATH {_text(f"s3://{objects.bucket}/data/")}, DATA_INLINING_ROW_LIMIT 0)"""
+    )
+    return connection
 
 
 def _check(dataset: str, number: int, *, rows: tuple[int, int | None], columns: tuple[list[str], list[str]]) -> None:

@@ -41,6 +41,10 @@ class Action(StrEnum):
     REQUEST_COMMENT = "request:comment"
     REQUEST_RETURN = "request:return"
     REQUEST_DECIDE = "request:decide"
+    BACKUP_CREATE = "backup:create"
+    ERASURE_CREATE = "erasure:create"
+    ERASURE_READ = "erasure:read"
+    OPT_OUT_READ = "opt-out:read"
     RUN_CREATE = "run:create"
     RUN_UPDATE = "run:update"
     RUN_READ = "run:read"
@@ -81,6 +85,10 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.REQUEST_COMMENT: frozenset({Role.RESEARCHER}) | _DECIDERS,
     Action.REQUEST_RETURN: _DECIDERS,
     Action.REQUEST_DECIDE: _DECIDERS,
+    Action.BACKUP_CREATE: frozenset({Role.OPERATOR}),
+    Action.ERASURE_CREATE: frozenset({Role.OPERATOR, Role.STEWARD}),
+    Action.ERASURE_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),
+    Action.OPT_OUT_READ: frozenset({Role.PIPELINE}),
     Action.RUN_CREATE: frozenset({Role.GATEWAY, Role.RUNNER}),
     Action.RUN_UPDATE: frozenset({Role.GATEWAY, Role.RUNNER}),
     Action.RUN_READ: _EVERYONE - {Role.COMPUTE, Role.PIPELINE},

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from catalog.datasets import check_contract, insert_version, next_number, version
+from catalog.datasets import check_contract, insert_version, next_number, tell, version
 from catalog.errors import ConflictError, DataMismatchError, NotPermittedError
 from catalog.lake import Lake
 from catalog.lifecycle import check_open
 from catalog.records import Dataset, PublishRequest, StoredFile, Version
-from catalog.store import Store, now
+from catalog.store import Change, Store, now
 from datalab.errors import BadInputError, DatalabError
 from datalab.storage.store import ObjectStore
 
@@ -89,9 +89,22 @@ class Publisher:
 
     def reconcile(self) -> None:
         """Bring every publication that a crash interrupted to its end, one way or the other."""
+        with self.alone():
+            pass
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold up all publications, once those that are under way are settled."""
         with self._lock:
             for intent in self._intents("state IN ('pending', 'completed')"):
                 self.settle(intent)
+            yield
+
+    def forget(self, change: Change, version: Version) -> None:
+        """Let the intents of a version that was written anew say what it is now, and not what it was."""
+        for intent in self._intents("dataset = ? AND number = ?", version.dataset, str(version.number)):
+            request = intent.request.model_copy(update={"report": version.report})
+            change.execute("UPDATE intents SET request = ? WHERE id = ?", [request.model_dump_json(), intent.id])
 
     def settle(self, intent: Intent) -> None:
         """Finish an intent that the lake has a commit for; take back one that it has none for."""
@@ -157,16 +170,18 @@ class Publisher:
 
     def complete(self, intent: Intent) -> Intent:
         """Step 4: add the version's row, which makes it readable."""
-        made = Version(
-            dataset=intent.dataset,
-            number=intent.number,
-            state="published",
-            report=intent.request.report,
-            files=intent.files,
-            created=now(),
-            pipeline_run=intent.request.pipeline_run,
-        )
+        report = intent.request.report
         with self._store.change(intent.actor) as change:
+            made = Version(
+                dataset=intent.dataset,
+                number=intent.number,
+                state="published",
+                report=report,
+                files=intent.files,
+                created=now(),
+                pipeline_run=intent.request.pipeline_run,
+                told=tell(change, intent.dataset, report),
+            )
             insert_version(change, made)
             change.execute("UPDATE intents SET state = ? WHERE id = ?", [State.COMPLETED, intent.id])
             change.event(

@@ -308,6 +308,8 @@ class Upload(StoredFile):
     filename: Line
     uploaded_by: Line
     created: AwareDatetime
+    erased: AwareDatetime | None = None
+    """When the file was removed because it held somebody who was erased; hand it in again without them."""
 
 
 class PublishRequest(Record):
@@ -341,6 +343,14 @@ class Withdrawal(Record):
     reason: Line
 
 
+class Tombstone(Record):
+    """That people were erased from a version: by which erasure, when, and what its digest was before."""
+
+    erasure: Slug
+    at: AwareDatetime
+    sha256: Sha256
+
+
 class Reason(Record):
     """Why something is done."""
 
@@ -357,6 +367,9 @@ class Version(Record):
         pipeline_run: the pipeline run that made it, or None.
         announced_by: the node that announced it, or None.
         withdrawn: why it may not be used any more, or None.
+        erasures: when people were erased from it; report and files are those since.
+        told: the report as everybody may read it, made when the version was, with the versions before in mind; None
+            in records of before that.
     """
 
     dataset: Slug
@@ -368,6 +381,13 @@ class Version(Record):
     pipeline_run: Line | None = None
     announced_by: Slug | None = None
     withdrawn: Withdrawal | None = None
+    erasures: tuple[Tombstone, ...] = ()
+    told: CurationReport | None = None
+
+    @property
+    def public(self) -> CurationReport:
+        """The report as everybody may read it."""
+        return self.told or self.report.public()
 
     @property
     def checks_passed(self) -> int:

@@ -1,8 +1,9 @@
-"""``datalab dataset edit``, ``state``, ``compare`` and ``withdraw``: the life of a dataset at the command line."""
+"""``datalab dataset edit``, ``state``, ``compare`` and ``withdraw``, and ``datalab erase``: care of what is there."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO
 
 import click
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from catalog.client import lab_client
 from catalog.compare import Comparison
+from catalog.erasure.records import ErasureDraft
 from catalog.records import DatasetPatch, DatasetState, StateChange
 from datalab.boundary import bad_field, read_toml
 from datalab.home import Home
@@ -92,6 +94,30 @@ def compare(*, dataset: str, before: int, after: int, home: Path, as_json: bool)
     console = Console(markup=False, emoji=False, highlight=False)
     for table in _tables(found):
         console.print(table)
+
+
+@click.command("erase")
+@click.argument("holder")
+@click.argument("pseudonym", type=click.File("r", encoding="utf-8"))
+@click.option("--reason", required=True, help="Why; it stays on record and must name nobody.")
+@_HOME
+def erase(*, holder: str, pseudonym: IO[str], reason: str, home: Path) -> None:
+    """Remove a person from everything that the lab keeps of the data holder HOLDER, and leave them out from now on.
+
+    PSEUDONYM is a file with the holder's pseudonym for the person and nothing else, or - for standard input. Versions
+    are written anew without the person, raw files that name the person are removed, and a signed record remains.
+    """
+    try:
+        draft = ErasureDraft(holder=holder, pseudonym=pseudonym.read().strip(), reason=reason)
+    except ValidationError as error:
+        raise bad_field("The erasure", error) from error
+    with lab_client(Home(home), "operator") as client:
+        done = client.erase(draft)
+    click.echo(f"Erased; record {done.id}.")
+    for one in done.versions:
+        click.echo(f"  {one.dataset} version {one.version} was written anew")
+    for upload in done.uploads:
+        click.echo(f"  raw file {upload} was removed; hand it in again without the person")
 
 
 def _tables(found: Comparison) -> list[Table]:

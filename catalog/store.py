@@ -18,12 +18,13 @@ import duckdb
 
 from catalog.errors import CatalogError, CatalogInUseError, ConflictError
 from catalog.records import Event, EventsVerification, Record, Version
+from catalog.rewrite import rewrite
 from datalab.audit.chain import GENESIS, entry_hash
 from datalab.canonical import canonical_json
 from datalab.errors import NotFoundError
 
 _R = TypeVar("_R", bound=Record)
-Table = Literal["datasets", "uploads", "permits", "runs", "drafts", "projects", "requests"]
+Table = Literal["datasets", "uploads", "permits", "runs", "drafts", "projects", "requests", "erasures"]
 """Tables of records that have an id: ``id`` and the record itself, as JSON."""
 
 _SCHEMA = """
@@ -35,6 +36,7 @@ CREATE TABLE IF NOT EXISTS drafts (id VARCHAR PRIMARY KEY, record JSON NOT NULL)
 CREATE TABLE IF NOT EXISTS projects (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
 CREATE TABLE IF NOT EXISTS requests (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
 CREATE TABLE IF NOT EXISTS revocations (signer VARCHAR PRIMARY KEY, issued BIGINT NOT NULL, token VARCHAR NOT NULL);
+CREATE TABLE IF NOT EXISTS erasures (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
 CREATE TABLE IF NOT EXISTS versions (
     dataset VARCHAR, number INTEGER, record JSON NOT NULL, PRIMARY KEY (dataset, number));
 CREATE TABLE IF NOT EXISTS intents (
@@ -67,24 +69,10 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._connection = duckdb.connect(
-                path,
-                config={
-                    "autoinstall_known_extensions": False,
-                    "autoload_known_extensions": False,
-                    "enable_external_access": False,
-                    "threads": 1,
-                },
-            )
-        except duckdb.IOException as error:
-            if "lock" not in str(error).lower():
-                raise CatalogError("The catalog file cannot be opened.", where=str(path)) from error
-            raise CatalogInUseError(
-                "Another process has the catalog open; only one lab server may.",
-                where=str(path),
-                next_step="Stop the other lab server, or use its API.",
-            ) from error
+        self._path = path
+        self._connection = _open(path)
+        self._scans = 0
+        self._gate = threading.Condition()
         self._lock = threading.RLock()
         self._watchers: list[Callable[[Collection[str]], None]] = []
         self._connection.execute(_SCHEMA)
@@ -93,6 +81,19 @@ class Store:
         """Write everything to the file and close it."""
         with self._lock:
             self._connection.close()
+
+    def rewrite(self, copy: Path | None = None) -> None:
+        """Write the file anew, so that nothing is left in it of what was replaced; or write a copy of it.
+
+        Changes wait meanwhile, and so do scans.
+        """
+        with self._lock, self._gate:
+            self._gate.wait_for(lambda: self._scans == 0)
+            self._connection.close()
+            try:
+                rewrite(self._path, copy)
+            finally:
+                self._connection = _open(self._path)
 
     @contextmanager
     def change(self, actor: str) -> Iterator[Change]:
@@ -130,8 +131,16 @@ class Store:
 
     def scan(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run a query over many records, on a cursor of its own: it sees what is committed and holds nobody up."""
-        with self._connection.cursor() as cursor:
+        with self._gate:
+            self._scans += 1
+            cursor = self._connection.cursor()
+        try:
             return cursor.execute(query, values).fetchall()
+        finally:
+            cursor.close()
+            with self._gate:
+                self._scans -= 1
+                self._gate.notify_all()
 
     def get(self, kind: type[_R], table: Table, key: str) -> _R:
         """Return the record ``key`` of ``table``; NotFoundError if there is none."""
@@ -251,6 +260,27 @@ class Change:
         values += [canonical_json(details).decode(), event.previous, event.hash]
         self.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
         self.recorded = True
+
+
+def _open(path: Path) -> duckdb.DuckDBPyConnection:
+    try:
+        return duckdb.connect(
+            path,
+            config={
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "enable_external_access": False,
+                "threads": 1,
+            },
+        )
+    except duckdb.IOException as error:
+        if "lock" not in str(error).lower():
+            raise CatalogError("The catalog file cannot be opened.", where=str(path)) from error
+        raise CatalogInUseError(
+            "Another process has the catalog open; only one lab server may.",
+            where=str(path),
+            next_step="Stop the other lab server, or use its API.",
+        ) from error
 
 
 def now() -> datetime:

@@ -46,6 +46,12 @@ def curate_upload(home: Home, upload_id: str, run_id: str | None = None) -> Outc
         upload = lab.get_upload(upload_id)
         dataset = lab.dataset(upload.dataset)
         versions = lab.versions(dataset.id)
+    if upload.erased is not None:
+        raise BadInputError(
+            "This file was removed, because it held somebody who was erased.",
+            where=f"upload {upload.id}",
+            next_step="Hand it in again without them.",
+        )
     contract = find_contract(home, dataset)
     for version in versions:
         if (version.report.raw_sha256, version.report.contract_digest) == (upload.sha256, sha256_file(contract)):

@@ -226,7 +226,7 @@ def _document(dataset: Dataset, latest: Version | None) -> tantivy.Document:
     made.add_text("title_sort", f"{dataset.title.casefold()[:200]} {dataset.id}")
     made.add_unsigned("updated", int(dataset.updated.timestamp()))
     # By the public form: the order of small counts would tell them.
-    made.add_unsigned("rows", (latest.report.public().rows or 0) if latest else 0)
+    made.add_unsigned("rows", (latest.public.rows or 0) if latest else 0)
     return made
 
 

@@ -215,7 +215,7 @@ def _add_numbers(graph: Graph, node: URIRef, dataset: Dataset, version: Version 
         HEALTH.minTypicalAge: dataset.min_age,
         HEALTH.maxTypicalAge: dataset.max_age,
         HEALTH.numberOfUniqueIndividuals: told,
-        HEALTH.numberOfRecords: version.report.public().rows if version else None,
+        HEALTH.numberOfRecords: version.public.rows if version else None,
     }
     for name, number in numbers.items():
         if number is not None:

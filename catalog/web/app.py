@@ -13,7 +13,9 @@ from catalog.web.live import Streams
 from catalog.web.pages.app import create_pages
 from catalog.web.routes import (
     accounts,
+    backups,
     datasets,
+    erasures,
     events,
     permits,
     projects,
@@ -62,7 +64,7 @@ def _create_api(lab: Lab, url: str) -> FastAPI:
     for part in (
         _health,
         *(m.router for m in (datasets, standards, search, uploads, versions, requests, projects, permits, register)),
-        *(m.router for m in (runs, accounts, events)),
+        *(m.router for m in (runs, accounts, events, erasures, backups)),
     ):
         app.include_router(part, prefix=API)
     errors.install(app)

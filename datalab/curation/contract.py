@@ -24,7 +24,8 @@ Custom property                 Stands at              Meaning
 ``datalab.exclusions``          harmonised             list of ``name``, ``expression``, ``reason``; the first that is
                                                        true for a row leaves it out and counts it
 ``datalab.sortBy``              harmonised             columns that the table is sorted by first
-``datalab.role``                column of harmonised   ``predictor`` (default) or ``outcome``: 1 is an event, 0 is none
+``datalab.role``                column of harmonised   ``predictor`` (default); ``outcome``: 1 is an event, 0 is none;
+                                                       ``pseudonym``: by which the holder knows the person
 =============================== ====================== ================================================================
 
 Spaces around a value do not count. An ``integer`` may be written with zero decimals (``63.0``), as table programs do.
@@ -157,6 +158,7 @@ class Harmonised:
     exclusions: tuple[Exclusion, ...] = ()
     sort_by: tuple[str, ...] = ()
     outcome: str | None = None
+    pseudonym: str | None = None
     quality: tuple[QualityRule, ...] = ()
 
     @property

@@ -124,6 +124,8 @@ def compile_report(
         columns=profiled.columns,
         parquet_sha256=harmonisation.parquet_sha256,
         parquet_bytes=harmonisation.parquet_bytes,
+        outcome=contract.harmonised.outcome,
+        pseudonym=contract.harmonised.pseudonym,
     )
 
 

@@ -78,7 +78,7 @@ class OfHarmonisedColumn(Extensions):
     """At a column of the harmonised table."""
 
     unit: str | None = None
-    role: Literal["predictor", "outcome"] = "predictor"
+    role: Literal["predictor", "outcome", "pseudonym"] = "predictor"
 
 
 Place = TypeVar("Place", bound=Extensions)

@@ -5,6 +5,8 @@ Each reads and writes Parquet files in a work folder, so that a caller may run t
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,8 @@ from pydantic import BaseModel, ConfigDict
 from datalab.canonical import sha256_file
 from datalab.curation.contract import Contract, HarmonisedColumn, QualityRule
 from datalab.curation.database import Limits, connect, identifier, literal
-from datalab.curation.report import Check, Column
+from datalab.curation.optout import OptOuts
+from datalab.curation.report import Cell, Check, Column
 from datalab.curation.rules import SQL_TYPES, outside
 from datalab.curation.validate import valid_rows
 from datalab.errors import BadInputError
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 DATA = "data.parquet"
+OPTED_OUT = "opted out"
+"""The exclusion under which people are counted who have opted out."""
+OTHER = "…"
+"""The cell of values that the contract does not name."""
 
 
 class Harmonisation(BaseModel):
@@ -78,23 +85,37 @@ def check_deidentified(contract: Contract, work: Path, *, limits: Limits | None 
     )
 
 
-def harmonise(contract: Contract, work: Path, *, limits: Limits | None = None) -> Harmonisation:
+def harmonise(
+    contract: Contract, work: Path, *, opt_outs: OptOuts | None = None, limits: Limits | None = None
+) -> Harmonisation:
     """Apply exclusions and transformations to the validated rows; write ``data.parquet``.
 
-    The rows are sorted by all columns, so that the same input gives the same bytes.
+    The rows are sorted by all columns, so that the same input gives the same bytes. Rows of people in ``opt_outs`` are
+    left out, and counted as the exclusion ``opted out``.
 
     Raises:
         BadInputError: an expression of the contract fails on the data; names the property, not the value.
     """
     table = contract.harmonised
-    cases = " ".join(f"WHEN {one.expression.sql} THEN {index}" for index, one in enumerate(table.exclusions))
-    excluded = f"CASE {cases} END" if cases else "NULL::INTEGER"
+    cases = "".join(f" WHEN {one.expression.sql} THEN {index}" for index, one in enumerate(table.exclusions))
+    named = {column.name: column for column in table.columns}
+    if table.pseudonym is not None and opt_outs is not None:
+        person = f"CAST({_transform(named[table.pseudonym])} AS VARCHAR)"
+        cases = f" WHEN {person} IN (SELECT name FROM gone) THEN -1{cases}"
+    else:
+        person = None
+    excluded = f"CASE{cases} END" if cases else "NULL::INTEGER"
     columns = ", ".join(f"{_transform(column)} AS {identifier(column.name)}" for column in table.columns)
     order = ", ".join(f"{identifier(name)} ASC NULLS LAST" for name in table.order)
     source = valid_rows(work)
     path = work / DATA
     with connect(work, limits) as database:
         try:
+            if person is not None and opt_outs is not None:
+                people = database.execute(f"SELECT DISTINCT {person} AS p FROM {source} WHERE p IS NOT NULL").fetchall()
+                database.execute("CREATE TEMP TABLE gone (name VARCHAR)")
+                gone = opt_outs.among(row[0] for row in people)
+                database.execute("INSERT INTO gone SELECT unnest(?::VARCHAR[])", [gone])
             counts = dict(database.execute(f"SELECT {excluded}, count(*) FROM {source} GROUP BY ALL").fetchall())
             database.execute(
                 f"""
@@ -108,7 +129,10 @@ def harmonise(contract: Contract, work: Path, *, limits: Limits | None = None) -
             raise _failed(database, contract, source, error) from None
     return Harmonisation(
         rows=counts.get(None, 0),
-        excluded={one.name: counts.get(index, 0) for index, one in enumerate(table.exclusions)},
+        excluded={
+            **({OPTED_OUT: counts[-1]} if -1 in counts else {}),
+            **{one.name: counts.get(index, 0) for index, one in enumerate(table.exclusions)},
+        },
         parquet_sha256=sha256_file(path),
         parquet_bytes=path.stat().st_size,
     )
@@ -120,7 +144,10 @@ def profile(contract: Contract, work: Path, *, limits: Limits | None = None) -> 
     source = _parquet(work / DATA)
     with connect(work, limits) as database:
         rows = _number(database, f"SELECT count(*) FROM {source}")
-        columns = tuple(_column(database, source, one, rows, contract.disclosure_threshold) for one in table.columns)
+        columns = tuple(
+            _column(database, source, one, rows, contract.disclosure_threshold, spread=one.name != table.pseudonym)
+            for one in table.columns
+        )
         events = None
         if table.outcome is not None:
             events = _number(database, f"SELECT count(*) FROM {source} WHERE {identifier(table.outcome)} = 1")
@@ -134,13 +161,15 @@ def _transform(column: HarmonisedColumn) -> str:
     return f"CAST({column.expression.sql} AS {SQL_TYPES[column.domain.type]})"
 
 
-def _column(database: DuckDBPyConnection, source: str, column: HarmonisedColumn, rows: int, threshold: int) -> Column:
+def _column(
+    database: DuckDBPyConnection, source: str, column: HarmonisedColumn, rows: int, threshold: int, *, spread: bool
+) -> Column:
+    """Profile a column; of a pseudonym, whose values are people (``spread`` is false), only how many are missing."""
     name = identifier(column.name)
     missing = rows - _number(database, f"SELECT count({name}) FROM {source}")
     low = high = None
-    if column.domain.type != "string" and rows - missing >= 2 * threshold:
-        query = f"SELECT min({name}, {threshold})[-1]::DOUBLE, max({name}, {threshold})[-1]::DOUBLE FROM {source}"
-        low, high = database.execute(query).fetchall()[0]
+    if spread and column.domain.type != "string" and rows - missing >= 2 * threshold:
+        low, high = extremes(database, source, column.name, threshold)
     return Column(
         name=column.name,
         type=column.domain.type,
@@ -149,7 +178,60 @@ def _column(database: DuckDBPyConnection, source: str, column: HarmonisedColumn,
         missing=missing,
         low=low,
         high=high,
+        cells=_cells(database, source, column, low, high) if spread else (),
     )
+
+
+def extremes(database: DuckDBPyConnection, source: str, column: str, threshold: int) -> tuple[float, float]:
+    """Return the smallest and the largest value that ``threshold`` rows share or pass."""
+    name = identifier(column)
+    query = f"SELECT min({name}, {threshold})[-1]::DOUBLE, max({name}, {threshold})[-1]::DOUBLE FROM {source}"
+    low, high = database.execute(query).fetchall()[0]
+    return float(low), float(high)
+
+
+def _cells(
+    database: DuckDBPyConnection, source: str, column: HarmonisedColumn, low: float | None, high: float | None
+) -> tuple[Cell, ...]:
+    """Count the rows of each code, or of each range of numbers; free text is not counted, it may name people."""
+    name = identifier(column.name)
+    if column.domain.codes:
+        query = f"SELECT {name}::VARCHAR, count(*) FROM {source} WHERE {name} IS NOT NULL GROUP BY ALL ORDER BY ALL"
+        found: dict[str, int] = dict(database.execute(query).fetchall())
+        codes = [str(code) for code in column.domain.codes]
+        other = sum(count for value, count in found.items() if value not in codes)
+        cells = [Cell(value=code, count=found.get(code, 0)) for code in codes]
+        return (*cells, Cell(value=OTHER, count=other)) if other else tuple(cells)
+    if low is None or high is None:
+        return ()
+    inner = _edges(low, high, whole=column.domain.type == "integer")
+    ranges = list(pairwise((None, *inner, None)))
+    counted = ", ".join(f"count(*) FILTER ({within(name, start, end)})" for start, end in ranges)
+    counts = database.execute(f"SELECT {counted} FROM {source}").fetchall()[0]
+    return tuple(Cell(low=start, high=end, count=n) for (start, end), n in zip(ranges, counts, strict=True))
+
+
+def _edges(low: float, high: float, *, whole: bool) -> list[float]:
+    """Return round numbers from ``low`` to ``high``, a step of 1, 2 or 5 times a power of ten apart, at most 11.
+
+    They come from extremes that may be told, and stay the same while those move little, so that versions compare.
+    """
+    span = high - low
+    if span <= 0:
+        return [low]
+    power = 10.0 ** math.floor(math.log10(span / 10))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power * 10 >= span)
+    step = max(step, 1.0) if whole else step
+    first = math.floor(low / step) + 1
+    last = math.ceil(high / step)
+    return [round(number * step, 12) for number in range(first, max(first, last) + 1)]
+
+
+def within(name: str, start: float | None, end: float | None) -> str:
+    """Return SQL for a number in a range that may be open, whose end is not in it."""
+    bounds = [] if start is None else [f"{name} >= {start!r}"]
+    bounds += [] if end is None else [f"{name} < {end!r}"]
+    return " AND ".join(bounds) or "true"
 
 
 def _domain_check(database: DuckDBPyConnection, source: str, column: HarmonisedColumn) -> Check:

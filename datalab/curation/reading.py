@@ -153,6 +153,7 @@ def _harmonised(document: Document, at: int, export: Export, parser: DuckDBPyCon
     readable = {column.name for column in export.columns if not column.drop}
     columns: list[HarmonisedColumn] = []
     outcomes: list[str] = []
+    pseudonyms: list[str] = []
     quality = _quality(document, ("schema", at), document.data["schema"][at], None)
     for index, entry in _properties(document, at):
         keys = ("schema", at, "properties", index)
@@ -170,12 +171,15 @@ def _harmonised(document: Document, at: int, export: Export, parser: DuckDBPyCon
         if extensions.role == "outcome":
             _check_outcome(document, keys, column)
             outcomes.append(column.name)
+        if extensions.role == "pseudonym":
+            pseudonyms.append(column.name)
     names = {column.name for column in columns}
     _known(document, own.sort_by, names, "a column to sort by", "schema", at, "customProperties")
-    if len(outcomes) > 1:
-        raise BadInputError(
-            "A contract has one outcome at most.", where=document.where("schema", at), next_step="Keep one."
-        )
+    for role, having in {"outcome": outcomes, "pseudonym": pseudonyms}.items():
+        if len(having) > 1:
+            raise BadInputError(
+                f"A contract has one {role} at most.", where=document.where("schema", at), next_step="Keep one."
+            )
     where = f"{document.where('schema', at, 'customProperties')}, exclusion "
     return Harmonised(
         columns=tuple(columns),
@@ -185,6 +189,7 @@ def _harmonised(document: Document, at: int, export: Export, parser: DuckDBPyCon
         ),
         sort_by=tuple(own.sort_by),
         outcome=outcomes[0] if outcomes else None,
+        pseudonym=pseudonyms[0] if pseudonyms else None,
         quality=tuple(quality),
     )
 

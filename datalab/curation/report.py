@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Sequence
+from typing import Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
+
+from datalab.curation.disclosure import few, suppress
 
 
 class _Record(BaseModel):
@@ -27,6 +30,22 @@ class Check(_Record):
     found: int | None = 0
 
 
+class Cell(_Record):
+    """How many rows have one value of a column, or one in a range of numbers.
+
+    Attributes:
+        value: the code; None for a range.
+        low: where the range begins; None where it is open.
+        high: where it ends, itself not in it; None where it is open.
+        count: how many rows; None where that may not be told.
+    """
+
+    value: str | None = None
+    low: float | None = None
+    high: float | None = None
+    count: int | None
+
+
 class Column(_Record):
     """One column of the harmonised table.
 
@@ -38,6 +57,8 @@ class Column(_Record):
         missing: how many rows have no value; None where that may not be told.
         low: the smallest value shared or undercut by at least as many rows as the disclosure threshold.
         high: the same at the upper end. Extremes that belong to fewer people are never reported.
+        cells: how the values are spread: by code, or by range of numbers; with ``missing``, they sum to the rows. Empty
+            where there is neither code nor number.
     """
 
     name: str
@@ -47,6 +68,7 @@ class Column(_Record):
     missing: int | None = None
     low: float | None = None
     high: float | None = None
+    cells: tuple[Cell, ...] = ()
 
 
 class CurationReport(_Record):
@@ -60,6 +82,8 @@ class CurationReport(_Record):
         events: rows whose outcome is 1; None where the contract names no outcome, or it may not be told.
         disclosure_threshold: the smallest count that the contract lets anyone see outside the holder.
         parquet_sha256: digest of the harmonised Parquet file.
+        outcome: the column whose 1 is an event, or None.
+        pseudonym: the column by which the holder knows a person, or None.
     """
 
     contract_id: str
@@ -76,13 +100,15 @@ class CurationReport(_Record):
     columns: tuple[Column, ...]
     parquet_sha256: str
     parquet_bytes: int
+    outcome: str | None = None
+    pseudonym: str | None = None
 
     @property
     def passed(self) -> bool:
         """Whether every check passed."""
         return all(check.passed for check in self.checks)
 
-    def public(self, threshold: int | None = None) -> Self:
+    def public(self, threshold: int | None = None, earlier: Sequence[CurationReport] = ()) -> Self:
         """Return the report as its holder may announce it: counts of fewer than ``threshold`` people are None.
 
         A zero says nothing about anybody and stays, except for events: there, both the rows with and the rows
@@ -92,6 +118,8 @@ class CurationReport(_Record):
 
         Args:
             threshold: at least the contract's own (the default); a lower one is raised to it.
+            earlier: what was told of the versions before. A difference of fewer than ``threshold`` people to any of
+                them is not told either: where the number of rows gives one away, no count is.
         """
         limit = max(self.disclosure_threshold, threshold or 0)
         rows_in, parts = _suppress_parts(
@@ -101,7 +129,7 @@ class CurationReport(_Record):
         events = self.events
         if events is not None and (rows is None or not limit <= events <= rows - limit):
             events = None
-        return self.model_copy(
+        told = self.model_copy(
             update={
                 "rows_in": rows_in,
                 "rows": rows,
@@ -110,11 +138,23 @@ class CurationReport(_Record):
                 "events": events,
                 "checks": tuple(_public_check(check, limit) for check in self.checks),
                 "columns": tuple(
-                    _public_column(column, rows, limit, extremes=limit <= self.disclosure_threshold)
+                    _public_column(
+                        column,
+                        rows,
+                        limit,
+                        extremes=limit <= self.disclosure_threshold,
+                        earlier=[
+                            (one.rows, then) for one in earlier for then in one.columns if then.name == column.name
+                        ],
+                    )
                     for column in self.columns
                 ),
             }
         )
+        return _withheld(told) if any(_close(told, one, limit) for one in earlier) else told
+
+
+_R = TypeVar("_R", bound=CurationReport)
 
 
 class PreparationReport(_Record):
@@ -157,6 +197,22 @@ class PreparationReport(_Record):
         return self.suppressed / valid if valid else 0.0
 
 
+def _withheld(report: _R) -> _R:
+    """Return a report without a count: with one, what is told of another version would give somebody away."""
+    columns = [one.model_copy(update={"missing": None, "low": None, "high": None}) for one in report.columns]
+    return report.model_copy(
+        update={
+            "rows_in": None,
+            "rows": None,
+            "rejected_rows": None,
+            "events": None,
+            "excluded": dict.fromkeys(report.excluded),
+            "columns": tuple(_hide_cells(one) for one in columns),
+            "checks": tuple(one if one.passed else one.model_copy(update={"found": None}) for one in report.checks),
+        }
+    )
+
+
 def _keyed(excluded: dict[str, int | None]) -> dict[str, int | None]:
     return {f"excluded:{name}": count for name, count in excluded.items()}
 
@@ -185,16 +241,85 @@ def _public_check(check: Check, limit: int) -> Check:
     return check
 
 
-def _public_column(column: Column, rows: int | None, limit: int, *, extremes: bool) -> Column:
-    """Hide a small count of missing or of present values; extremes stay where they were made for this limit."""
+def _public_column(
+    column: Column, rows: int | None, limit: int, *, extremes: bool, earlier: Sequence[tuple[int | None, Column]]
+) -> Column:
+    """Hide small counts of missing or present values and of cells; extremes stay if they were made for this limit."""
     missing = column.missing
     if rows is None or missing is None or 0 < missing < limit or 0 < rows - missing < limit:
         missing = None
+    if any(few(missing, then.missing, limit) for _, then in earlier):
+        missing = None
     keep = extremes and rows is not None
-    return column.model_copy(
+    told = column.model_copy(
         update={
             "missing": missing,
             "low": column.low if keep else None,
             "high": column.high if keep else None,
         }
     )
+    return _public_cells(told, column, rows, limit, earlier)
+
+
+def _public_cells(
+    told: Column, column: Column, rows: int | None, limit: int, earlier: Sequence[tuple[int | None, Column]]
+) -> Column:
+    """Hide cells; the missing values are one of them, since all of them together are the rows."""
+    counts = [one.count for one in column.cells]
+    if not counts:
+        return told
+    whole = [count for count in (column.missing, *counts) if count is not None]
+    before = [
+        (total, then)
+        for total, then in earlier
+        if total is not None and any(one.count is not None for one in then.cells)
+    ]
+    same = all(_spread(then) == _spread(column) for _, then in before)
+    if rows is None or len(whole) != len(counts) + 1 or sum(whole) != rows or not same:
+        return _hide_cells(told)
+    cells = suppress(
+        whole, limit, [(total, (then.missing, *(one.count for one in then.cells))) for total, then in before]
+    )
+    missing = cells[0] if told.missing is not None else None
+    if missing is None and cells[0] is not None:  # hidden for itself above: the cells would give it away
+        return _hide_cells(told)
+    shown = zip(column.cells, cells[1:], strict=True)
+    return told.model_copy(
+        update={"missing": missing, "cells": tuple(one.model_copy(update={"count": count}) for one, count in shown)}
+    )
+
+
+def _hide_cells(column: Column) -> Column:
+    return column.model_copy(
+        update={"cells": tuple(one.model_copy(update={"count": None}) for one in column.cells), "missing": None}
+        if column.cells
+        else {}
+    )
+
+
+def _spread(column: Column) -> list[tuple[str | None, float | None, float | None]]:
+    return [(one.value, one.low, one.high) for one in column.cells]
+
+
+def _close(now: CurationReport, then: CurationReport, limit: int) -> bool:
+    """Return whether two reports, as they are told, differ by a few people in a count or in what is left of a sum."""
+    parts = _parts(now), _parts(then)
+    pairs = [(now.rows_in, then.rows_in), (now.events, then.events)]
+    pairs += [(count, parts[1].get(name)) for name, count in parts[0].items()]
+    hidden = [{name for name, count in one.items() if count is None} for one in parts]
+    groups = (hidden[0], hidden[1], hidden[0] | hidden[1])
+    pairs += [(_together(now, group), _together(then, group)) for group in groups]
+    return any(few(one, other, limit) for one, other in pairs)
+
+
+def _parts(report: CurationReport) -> dict[str, int | None]:
+    return {"rows": report.rows, "rejected": report.rejected_rows, **_keyed(report.excluded)}
+
+
+def _together(report: CurationReport, group: set[str]) -> int | None:
+    """Return how many records are in a group of parts, if that can be worked out from what is told."""
+    parts = _parts(report)
+    hidden = {name for name, count in parts.items() if count is None}
+    if report.rows_in is None or not (hidden <= group or hidden.isdisjoint(group)):
+        return None
+    return report.rows_in - sum(count or 0 for name, count in parts.items() if name not in group)

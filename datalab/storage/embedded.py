@@ -40,6 +40,8 @@ _INTERNAL = (
     "filer.port",
     "filer.port.grpc",
 )
+_SHELL = ("master", "filer")
+"""Listeners that the server's shell talks to, by gRPC with a certificate (``datalab.storage.compaction``)."""
 _COMPONENTS = ("master", "volume", "filer", "s3", "admin", "worker", "client")
 _OFF = (
     "-master.telemetry=false",
@@ -74,9 +76,9 @@ def main(home: Home) -> None:
     check_port("object-store", LOOPBACK, port)
     port = port or free_ports(LOOPBACK, 1)[0]
     endpoint = f"{LOOPBACK}:{port}"
-    with _weed(home, port) as weed:
+    with _weed(home, port) as (weed, addresses):
         _make_bucket(endpoint, credentials(home, "lab"), weed)
-        home.announce("object-store", endpoint=endpoint, bucket=BUCKET)
+        home.announce("object-store", endpoint=endpoint, bucket=BUCKET, **addresses)
         try:
             code = weed.wait()
         finally:
@@ -85,8 +87,8 @@ def main(home: Home) -> None:
 
 
 @contextmanager
-def _weed(home: Home, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the server; leaving the context, by SIGTERM too, stops it."""
+def _weed(home: Home, port: int) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str]]]:
+    """Start the server; yield it and where its own shell finds it. Leaving the context, by SIGTERM too, stops it."""
     binary = Path(sys.executable).parent / "weed"
     if not binary.exists():
         raise NotInstalledError("The embedded object store", "lab")
@@ -107,7 +109,7 @@ def _weed(home: Home, port: int) -> Iterator[subprocess.Popen[bytes]]:
         env={"PATH": os.defpath, "HOME": str(private)},
     )
     try:
-        yield weed
+        yield weed, {name: f"{LOOPBACK}:{ports[f'{name}.port']}.{ports[f'{name}.port.grpc']}" for name in _SHELL}
     finally:
         _stop(weed)
         for number in (port, *ports.values()):

@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -182,6 +182,32 @@ class ObjectStore:
         """Remove an object; it is no error if there is none."""
         with self._explained("delete", key) as client:
             client.remove_object(self.bucket, key)
+
+    def erase(self, prefix: str, *, keep: Collection[str] = ()) -> list[str]:
+        """Remove every object under a prefix for good, with all that it was before, held by an object lock or not.
+
+        A lock in GOVERNANCE gives way to the lab's own right; one in COMPLIANCE does not, hence none is ever set.
+
+        Args:
+            prefix: of the keys.
+            keep: keys that stay.
+
+        Returns:
+            The keys that were removed.
+        """
+        with self._explained("erase", prefix) as client:
+            from minio.deleteobjects import DeleteObject
+
+            found = client.list_objects(self.bucket, prefix, recursive=True, include_version=True)
+            gone = [(one.object_name or "", one.version_id) for one in found if one.object_name not in keep]
+            wanted = [DeleteObject(key, version if version != "null" else None) for key, version in gone]
+            for error in client.remove_objects(self.bucket, wanted, bypass_governance_mode=True):
+                raise StorageError(
+                    f"The object store would not erase an object: {error.code}.",
+                    where=self.uri(error.name or prefix),
+                    next_step="See whether it is held by an object lock in COMPLIANCE.",
+                )
+        return sorted({key for key, _ in gone})
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield every object whose key begins with ``prefix``, by key."""

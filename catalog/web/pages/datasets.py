@@ -17,6 +17,7 @@ from catalog.search.model import FACETS, MAX_PAGE, SearchPage, SearchQuery
 from catalog.web.access import DatasetId
 from catalog.web.pages.language import mark
 from catalog.web.pages.page import Page, Shown
+from catalog.web.pages.profile import profile_of
 from datalab.boundary import bad_field
 from datalab.errors import NotFoundError
 
@@ -25,6 +26,7 @@ Reader = Annotated[Page, Depends(Shown(Action.DATASET_READ))]
 TABS = {
     "": mark("Overview"),
     "schema": mark("Schema"),
+    "profile": mark("Profile"),
     "quality": mark("Quality"),
     "versions": mark("Versions"),
     "compare": mark("Compare"),
@@ -86,6 +88,12 @@ def overview(page: Reader, dataset: DatasetId) -> Response:
 def schema(page: Reader, dataset: DatasetId) -> Response:
     """Show the columns of the latest version."""
     return _tab(page, dataset, "schema")
+
+
+@router.get("/{dataset}/profile")
+def profile(page: Reader, dataset: DatasetId) -> Response:
+    """Show how the values of the latest version are spread, as far as that may be told."""
+    return _tab(page, dataset, "profile")
 
 
 @router.get("/{dataset}/quality")
@@ -156,6 +164,7 @@ def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | No
         versions=made,
         changes=_changes(made) if tab == "versions" else {},
         comparison=comparison,
+        profile=profile_of(made[-1].report) if made and tab == "profile" else (),
         permits=_permits(page, key) if tab == "access" else (),
         events=page.lab.store.find_events(subject=f"dataset/{key}", limit=100) if tab == "activity" else (),
         tab=tab,

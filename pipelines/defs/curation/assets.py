@@ -125,7 +125,7 @@ def deidentified(run: CurationRun) -> Result:
 @told
 def harmonised(run: CurationRun) -> Result:
     """The table that training sees: the contract's columns, types and units, sorted, as zstd Parquet."""
-    result = engine.harmonise(run.load_contract(), run.work)
+    result = engine.harmonise(run.load_contract(), run.work, opt_outs=run.opt_outs(_partition().holder))
     run.save(result)
     rows = _count_rows(run)
     readable = Check(

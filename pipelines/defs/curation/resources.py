@@ -10,8 +10,10 @@ import dagster as dg
 from pydantic import BaseModel
 
 from catalog.client import LabClient, lab_client
+from catalog.erasure.marks import opt_outs
 from datalab.canonical import sha256_file
 from datalab.curation.contract import Contract, load_contract
+from datalab.curation.optout import OptOuts
 from datalab.home import Home
 from datalab.storage.store import ObjectStore, connect
 
@@ -71,6 +73,11 @@ class CurationRun(dg.ConfigurableResource):  # type: ignore[type-arg]  # its par
     def lab(self) -> LabClient:
         """Return a client of the lab, to be used as a context manager."""
         return lab_client(Home(Path(self.home)), "pipeline")
+
+    def opt_outs(self, holder: str) -> OptOuts:
+        """Return whom the lab leaves out of a holder's data."""
+        with self.lab() as lab:
+            return opt_outs(Home(Path(self.home)), lab.opt_outs(holder))
 
     def objects(self) -> ObjectStore:
         """Return the object store, where pipelines read ``landing/`` and write ``staging/``."""

@@ -1,0 +1,70 @@
+"""``datalab backup`` and ``datalab restore``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from catalog.client import lab_client
+from datalab.errors import NotFoundError
+from datalab.home import Home
+from datalab.storage.store import connect
+
+_OUT = click.Path(path_type=Path, file_okay=False)
+
+
+@click.command("backup")
+@click.argument("out", type=_OUT)
+@click.option(
+    "--home", type=click.Path(path_type=Path), required=True, help="The home folder of a lab that is running."
+)
+def backup(*, out: Path, home: Path) -> None:
+    """Back up a lab while it runs: records, lake metadata, objects and keys, consistent with one another, into OUT.
+
+    Into a folder with an earlier backup only new objects are copied, and what is gone from the lab goes from there too.
+    The backup holds personal data and keys: guard it like the lab itself.
+    """
+    from catalog.backup import fetch
+
+    with lab_client(Home(home), "operator") as client:
+        snapshot = client.take_snapshot()
+    manifest = fetch(Home(home), connect(Home(home)), snapshot, out)
+    size = sum(one.bytes for one in manifest.files) + sum(one.bytes for one in manifest.objects)
+    stored = len(manifest.objects)
+    click.echo(f"Backed up {stored} objects and the catalog up to event {manifest.events}, {size:,} bytes.")
+
+
+@click.command("restore")
+@click.argument("backup_folder", metavar="BACKUP", type=_OUT)
+@click.option("--home", type=click.Path(path_type=Path), required=True, help="A home folder without a catalog.")
+def restore(*, backup_folder: Path, home: Path) -> None:
+    """Put a BACKUP into a home whose lab is not running; whoever was erased since it was taken is erased again.
+
+    To have them erased, keep the folder erasures of the lost home, or a newer copy of it, in the new one. Certificates
+    are not part of a backup: nodes enrol anew with a new home.
+    """
+    from catalog.backup import place, read_manifest, restored
+    from catalog.lab import open_lab
+    from datalab.storage.service import SERVICE
+    from datalab.supervisor import Supervisor
+
+    into = Home(home)
+    into.check_writable()
+    manifest = read_manifest(backup_folder)
+    with ExitStack() as stack:
+        try:
+            into.address(SERVICE.name)
+        except NotFoundError:
+            stack.enter_context(Supervisor()).start(SERVICE.name, SERVICE.module, into)
+        objects = connect(into)
+        place(backup_folder, manifest, into, objects)
+        with open_lab(into, objects) as lab:
+            done = restored(lab.store, len(lab.eraser.every()), len(manifest.objects))
+    click.echo(
+        f"Restored {done.datasets} datasets, {done.versions} versions and {done.objects} objects; "
+        f"{done.erasures} erasures hold."
+    )
+    broken = done.audit.broken_at
+    click.echo(f"The audit chain has {done.audit.events} events and is {'whole' if broken is None else 'BROKEN'}.")

@@ -1,0 +1,1 @@
+"""Removing a person from everything that the lab keeps, and keeping them out."""

@@ -1,0 +1,261 @@
+"""Carrying out erasures: each step can be repeated, so that one that a crash interrupted is done again at the start.
+
+    record → versions written anew → raw files, staging and old files removed → signed → both catalog files written anew
+    → the object store's files compacted → done
+
+The record is kept outside the catalog too (``HOME/erasures``), so that a catalog that is restored from a backup of
+before the erasure is cleared of the person again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from catalog.erasure.marks import KEY
+from catalog.erasure.records import Erasure, ErasureDraft, Marks
+from catalog.lake import Lake
+from catalog.permissions import check_holder
+from catalog.publish import Publisher
+from catalog.records import AccountDraft, Dataset, DatasetVersion, StoredFile, Tombstone, Upload, Version
+from catalog.store import Store, now
+from datalab.curation.again import count_again, told_again
+from datalab.curation.database import identifier, literal
+from datalab.curation.optout import OptOuts, mark_of
+from datalab.home import Home, write_atomically
+from datalab.permits.keys import PRIVATE_FILE, generate_key, load_private_key, public_key, write_key_pair
+from datalab.permits.signature import sign, verified_payload
+from datalab.storage.compaction import compact
+from datalab.storage.store import ObjectStore
+
+if TYPE_CHECKING:
+    from joserfc.jwk import OKPKey
+
+KIND = "datalab-erasure+jws"
+_PIECE = 1 << 20
+
+
+class Eraser:
+    """Removes people from what the lab keeps of a data holder's."""
+
+    def __init__(self, home: Home, store: Store, lake: Lake, objects: ObjectStore, publisher: Publisher) -> None:
+        self._home = home
+        self._store = store
+        self._lake = lake
+        self._objects = objects
+        self._publisher = publisher
+        self._key = home.secret(KEY).encode()
+        self._signer = _signing_key(home)  # there from the start, so that every backup has it
+
+    def erase(self, draft: ErasureDraft, account: AccountDraft) -> Erasure:
+        """Remove a person, and leave them out from now on.
+
+        Raises:
+            NotPermittedError: the data is another holder's.
+            DatalabError: a step failed; what is left of it is done when the lab server starts again, or is asked again.
+        """
+        check_holder(account, draft.holder)
+        mark = mark_of(self._key, draft.holder, draft.pseudonym)
+        known = [one for one in self.every() if (one.holder, one.mark) == (draft.holder, mark)]
+        uploads = tuple(one.id for one in self._uploads(draft.holder) if self._holds(one, draft.pseudonym))
+        erasure = Erasure(
+            id=uuid.uuid4().hex,
+            holder=draft.holder,
+            mark=mark,
+            reason=draft.reason,
+            requested_by=account.name,
+            created=now(),
+            uploads=uploads,
+        )
+        if known and known[0].state == "pending":
+            erasure = known[0]
+        else:
+            with self._store.change(account.name) as change:
+                change.insert("erasures", erasure.id, erasure)
+                change.event("erasure.requested", f"erasure/{erasure.id}", holder=draft.holder, reason=draft.reason)
+        return self._carry_out(erasure)
+
+    def resume(self) -> None:
+        """Carry out what a crash interrupted, and again what a restored catalog does not know of."""
+        known = {one.id: one for one in self.every()}
+        for path in sorted(self._home.folder("erasures").glob("*.jws")):
+            payload = verified_payload(path.read_text("ascii").strip(), kind=KIND, keys=[public_key(self._signer)])
+            done = Erasure.model_validate_json(payload)
+            if done.id not in known:
+                again = done.model_copy(update={"state": "pending", "finished": None, "versions": ()})
+                with self._store.change(done.requested_by) as change:
+                    change.insert("erasures", again.id, again)
+                    change.event("erasure.replayed", f"erasure/{again.id}", holder=again.holder)
+                known[again.id] = again
+        for one in known.values():
+            if one.state == "pending":
+                self._carry_out(one)
+
+    def every(self) -> list[Erasure]:
+        """Return all erasures, the oldest first."""
+        rows = self._store.rows("SELECT record FROM erasures ORDER BY json_extract_string(record, '$.created')")
+        return [Erasure.model_validate_json(row[0]) for row in rows]
+
+    def marks(self, holder: str) -> Marks:
+        """Return the marks of a holder's people who are left out."""
+        return Marks(holder=holder, marks=tuple(one.mark for one in self.every() if one.holder == holder))
+
+    def _carry_out(self, erasure: Erasure) -> Erasure:
+        people = OptOuts(self._key, erasure.holder, frozenset({erasure.mark}))
+        with self._publisher.alone():
+            for dataset in self._datasets(erasure.holder):
+                for version in self._versions(dataset.id):
+                    if version.report.pseudonym is not None and version.files:
+                        self._clear_version(version, people, erasure)
+                self._clear_leftovers(dataset)
+            for upload in self._uploads(erasure.holder):
+                if upload.id in erasure.uploads:
+                    self._clear_upload(upload, erasure)
+            self._lake.forget()
+            cleared = tuple(
+                DatasetVersion(dataset=one.dataset, version=one.number)
+                for dataset in self._datasets(erasure.holder)
+                for one in self._versions(dataset.id)
+                if any(stone.erasure == erasure.id for stone in one.erasures)
+            )
+            done = erasure.model_copy(update={"versions": cleared, "finished": now(), "state": "done"})
+            done = done.model_copy(update={"signed": self._sign(done)})
+            self._store.rewrite()
+        compact(self._home)
+        with self._store.change(erasure.requested_by) as change:
+            change.update("erasures", done.id, done)
+            change.event(
+                "erasure.done",
+                f"erasure/{done.id}",
+                holder=done.holder,
+                versions=[f"{one.dataset} v{one.version}" for one in cleared],
+                uploads=list(done.uploads),
+            )
+        return done
+
+    def _clear_version(self, version: Version, people: OptOuts, erasure: Erasure) -> None:
+        """Write a version anew without some people, if they are in it."""
+        column = identifier(version.report.pseudonym or "")
+        files: list[StoredFile] = []
+        with self._lake.reading() as database:
+            for file in version.files:
+                source = f"read_parquet({literal(self._objects.uri(file.key))})"
+                found = database.execute(f"SELECT DISTINCT {column}::VARCHAR AS p FROM {source} WHERE p IS NOT NULL")
+                gone = people.among(row[0] for row in found.fetchall())
+                if not gone:
+                    files.append(file)
+                    continue
+                key = f"{file.key.removesuffix('.parquet').partition('.')[0]}.{erasure.id}.parquet"
+                database.execute("CREATE OR REPLACE TEMP TABLE gone AS SELECT unnest(?::VARCHAR[]) AS name", [gone])
+                database.execute(
+                    f"COPY (SELECT * FROM {source} WHERE {column} IS NULL "
+                    f"OR {column}::VARCHAR NOT IN (SELECT name FROM gone)) TO {literal(self._objects.uri(key))} "
+                    "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3, PARQUET_VERSION V2, ROW_GROUP_SIZE 122880)"
+                )
+                database.execute("DROP TABLE gone")
+                files.append(self._stored(key))
+            if tuple(files) == version.files:
+                return
+            uris = ", ".join(literal(self._objects.uri(file.key)) for file in files)
+            digest = files[0].sha256 if len(files) == 1 else hashlib.sha256("".join(f.sha256 for f in files).encode())
+            report = count_again(
+                database,
+                f"read_parquet([{uris}])",
+                version.report,
+                parquet_sha256=digest if isinstance(digest, str) else digest.hexdigest(),
+                parquet_bytes=sum(file.bytes for file in files),
+            )
+        self._lake.replace_version(version.dataset, version.number, [self._objects.uri(file.key) for file in files])
+        stone = Tombstone(erasure=erasure.id, at=now(), sha256=version.report.parquet_sha256)
+        written = version.model_copy(
+            update={
+                "report": report,
+                "told": told_again(version.public, version.report, report),
+                "files": tuple(files),
+                "erasures": (*version.erasures, stone),
+            }
+        )
+        with self._store.change(erasure.requested_by) as change:
+            change.replace_version(written)
+            self._publisher.forget(change, written)
+            change.event(
+                "version.erased",
+                f"dataset/{version.dataset}/v{version.number}",
+                erasure=erasure.id,
+                before=stone.sha256,
+            )
+
+    def _clear_leftovers(self, dataset: Dataset) -> None:
+        """Remove what lies about of a dataset: old files of its versions, staging, and reports of its curation."""
+        kept = {file.key for version in self._versions(dataset.id) for file in version.files}
+        self._objects.erase(f"data/{dataset.id}/", keep=kept)
+        self._objects.erase(f"staging/{dataset.id}/")
+        shutil.rmtree(self._home.path / "curation" / dataset.id, ignore_errors=True)
+
+    def _clear_upload(self, upload: Upload, erasure: Erasure) -> None:
+        self._objects.erase(upload.key)
+        if upload.erased is None:
+            with self._store.change(erasure.requested_by) as change:
+                change.update("uploads", upload.id, upload.model_copy(update={"erased": now()}))
+                change.event("upload.erased", f"upload/{upload.id}", erasure=erasure.id)
+
+    def _holds(self, upload: Upload, pseudonym: str) -> bool:
+        """Return whether a raw file holds a text; also as a part of another, for it is better to remove too much."""
+        if upload.erased is not None:
+            return False
+        wanted, rest = pseudonym.encode(), b""
+        for piece in self._read(upload.key):
+            if wanted in rest + piece:
+                return True
+            rest = (rest + piece)[-len(wanted) :]
+        return False
+
+    def _stored(self, key: str) -> StoredFile:
+        digest, size = hashlib.sha256(), 0
+        for piece in self._read(key):
+            digest.update(piece)
+            size += len(piece)
+        return StoredFile(key=key, sha256=digest.hexdigest(), bytes=size)
+
+    def _read(self, key: str) -> Iterator[bytes]:
+        with closing(self._objects.open(key)) as source:
+            while piece := source.read(_PIECE):
+                yield piece
+
+    def _datasets(self, holder: str) -> list[Dataset]:
+        rows = self._store.rows(
+            "SELECT record FROM datasets WHERE json_extract_string(record, '$.holder') = ? "
+            "AND json_extract_string(record, '$.kept_at') = 'lab' ORDER BY id",
+            [holder],
+        )
+        return [Dataset.model_validate_json(row[0]) for row in rows]
+
+    def _versions(self, dataset: str) -> list[Version]:
+        rows = self._store.rows("SELECT record FROM versions WHERE dataset = ? ORDER BY number", [dataset])
+        return [Version.model_validate_json(row[0]) for row in rows]
+
+    def _uploads(self, holder: str) -> list[Upload]:
+        rows = self._store.rows(
+            "SELECT record FROM uploads WHERE json_extract_string(record, '$.dataset') IN "
+            "(SELECT id FROM datasets WHERE json_extract_string(record, '$.holder') = ?) ORDER BY id",
+            [holder],
+        )
+        return [Upload.model_validate_json(row[0]) for row in rows]
+
+    def _sign(self, done: Erasure) -> str:
+        """Sign what was done, and keep it beside the catalog."""
+        signed = sign(done.model_dump_json().encode(), kind=KIND, key=self._signer)
+        write_atomically(self._home.folder("erasures") / f"{done.id}.jws", f"{signed}\n".encode())
+        return signed
+
+
+def _signing_key(home: Home) -> OKPKey:
+    """Return the lab's key for evidence, made when first asked for."""
+    folder = home.folder("secrets", "evidence")
+    if not (folder / PRIVATE_FILE).exists():
+        write_key_pair(generate_key(), folder)
+    return load_private_key(folder / PRIVATE_FILE)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import pytest
+from click.testing import CliRunner
+
+from catalog import backup_commands
+from catalog.client import lab_client
+from catalog.erasure.records import ErasureDraft
+from catalog.lab import open_lab
+from catalog.lake import Lake
+from catalog.records import DatasetPatch
+from catalog.service import SERVICE as LAB
+from datalab.canonical import sha256_hex
+from datalab.errors import BadInputError, NotFoundError, RefusedError
+from datalab.home import Home
+from datalab.storage.service import SERVICE as OBJECT_STORE
+from datalab.storage.store import connect
+from datalab.supervisor import Supervisor
+from tests.integration.catalog.test_erasure import PERSON, places, request
+from tests.unit.catalog.examples import draft
+
+SETTINGS = "[ports]\nobject_store = 0\nlab = 0\n"
+
+
+def backup(out: Path, home: Home) -> str:
+    arguments = [str(out), "--home", str(home.path)]
+    return CliRunner().invoke(backup_commands.backup, arguments, catch_exceptions=False).stdout
+
+
+def restore(folder: Path, home: Home) -> str:
+    arguments = [str(folder), "--home", str(home.path)]
+    return CliRunner().invoke(backup_commands.restore, arguments, catch_exceptions=False).stdout
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Home]:
+    """A whole lab of the test's own."""
+    home = Home(tmp_path / "lab")
+    home.folder()
+    (home.path / "datalab.toml").write_text(SETTINGS)
+    with Supervisor() as supervisor:
+        for service in (OBJECT_STORE, LAB):
+            supervisor.start(service.name, service.module, home)
+        yield home
+
+
+def test_a_lab_that_is_being_changed_is_backed_up_restored_and_cleared_of_who_was_erased_since(
+    running: Home, tmp_path: Path
+) -> None:
+    objects = connect(running)
+    stop = Event()
+    with lab_client(running, "operator") as client, lab_client(running, "pipeline") as pipeline:
+        client.register_dataset(draft(id="atlas"))
+        raw = tmp_path / "raw.csv"
+        raw.write_text(f"pid\n{PERSON}\n")
+        client.upload("atlas", raw)
+        pipeline.publish("atlas", request(objects, tmp_path, "atlas", "one", rows=40))
+
+        def edit() -> int:
+            revision = 1
+            while not stop.is_set():
+                revision = client.update_dataset(
+                    "atlas", DatasetPatch(title=f"Title {revision}"), revision=revision
+                ).revision
+            return revision
+
+        with ThreadPoolExecutor(1) as pool:
+            edits = pool.submit(edit)
+            try:
+                said = backup(tmp_path / "out", running)
+            finally:
+                stop.set()
+            revision = edits.result()
+        assert "2 objects" in said
+        pipeline.publish("atlas", request(objects, tmp_path, "atlas", "two", rows=50))
+        client.erase(ErasureDraft(holder="gbsg", pseudonym=PERSON, reason="GDPR Art. 17"))
+        assert [one.report.rows for one in client.versions("atlas")] == [40, 50]
+
+    new = Home(tmp_path / "new")
+    (new.folder("erasures").parent / "datalab.toml").write_text(SETTINGS)
+    for path in (running.path / "erasures").iterdir():  # newer than the backup
+        (new.path / "erasures" / path.name).write_bytes(path.read_bytes())
+    said = restore(tmp_path / "out", new)
+    assert "1 datasets, 1 versions and 2 objects; 1 erasures hold." in said
+    assert "is whole" in said
+    assert places(new, PERSON.encode()) == []
+    with pytest.raises(RefusedError, match="has a catalog already"):
+        restore(tmp_path / "out", new)
+    with Supervisor() as supervisor:
+        supervisor.start(OBJECT_STORE.name, OBJECT_STORE.module, new)
+        with open_lab(new, connect(new)) as lab:
+            found = lab.store.rows("SELECT record FROM datasets")
+            assert '"revision":' in found[0][0]
+            assert 1 <= int(found[0][0].partition('"revision":')[2].rstrip("}")) <= revision
+            (row,) = lab.store.rows("SELECT json_extract_string(record, '$.files[0].key') FROM versions")
+            with connect(new).open(row[0]) as stored:
+                digest = sha256_hex(stored.read())
+            assert lab.store.rows("SELECT json_extract_string(record, '$.files[0].sha256') FROM versions") == [
+                (digest,)
+            ]
+        lake = Lake(new.path / "catalog" / "lake.ducklake", connect(new))
+        assert lake.count("atlas", 1) == 40
+        lake.close()
+
+
+def test_a_backup_that_is_not_whole_is_refused(running: Home, tmp_path: Path) -> None:
+    with lab_client(running, "operator") as client:
+        client.register_dataset(draft(id="atlas"))
+    backup(tmp_path / "out", running)
+    assert "0 objects" in backup(tmp_path / "out", running)
+    new = Home(tmp_path / "new")
+    with (tmp_path / "out" / "catalog" / "lake.ducklake").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(BadInputError, match="not what it was"):
+        restore(tmp_path / "out", new)
+    (tmp_path / "out" / "manifest.json").unlink()
+    with pytest.raises(NotFoundError, match="no whole backup"):
+        restore(tmp_path / "out", new)
