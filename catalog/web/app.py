@@ -9,6 +9,7 @@ from catalog.lab import Lab
 from catalog.web import errors
 from catalog.web.access import TheLab
 from catalog.web.guard import API, Guard
+from catalog.web.live import Streams
 from catalog.web.pages.app import create_pages
 from catalog.web.routes import accounts, datasets, events, permits, runs, search, standards, uploads, versions
 from datalab import __version__
@@ -23,15 +24,16 @@ def health(lab: TheLab) -> dict[str, str]:
     return {"status": "ok"}
 
 
-def create_app(lab: Lab, *, url: str, public_url: str | None = None) -> ASGIApp:
+def create_app(lab: Lab, *, url: str, streams: Streams, public_url: str | None = None) -> ASGIApp:
     """Return the application over an open lab: the JSON API, the pages, and the guard before both.
 
     Args:
         lab: the open lab.
         url: at which others reach it; the names of datasets in exports begin with it.
+        streams: counts the pages that change by themselves, and ends them when the server stops.
         public_url: where people reach the pages, if it is not the address that a request names.
     """
-    return Guard(_create_api(lab, url), create_pages(lab, public_url), lab.accounts)
+    return Guard(_create_api(lab, url), create_pages(lab, public_url, streams), lab.accounts)
 
 
 def _create_api(lab: Lab, url: str) -> FastAPI:

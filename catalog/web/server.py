@@ -8,6 +8,7 @@ import uvicorn
 
 from catalog.lab import open_lab
 from catalog.web.app import create_app
+from catalog.web.live import Streams
 from datalab.home import Home
 from datalab.service import check_port, run_service
 from datalab.settings import load_settings
@@ -32,8 +33,9 @@ def main(home: Home) -> None:
         listener.bind((settings.bind, settings.ports.lab))
         host, port = listener.getsockname()
         url = f"http://{host}:{port}"
+        streams = Streams()
         config = uvicorn.Config(
-            create_app(lab, url=settings.public_url or url, public_url=settings.public_url),
+            create_app(lab, url=settings.public_url or url, streams=streams, public_url=settings.public_url),
             access_log=False,  # the guard logs accesses, with the account
             log_config=None,
             server_header=False,
@@ -42,22 +44,27 @@ def main(home: Home) -> None:
             timeout_graceful_shutdown=_GRACE,
         )
         try:
-            _Server(config, home, url).run(sockets=[listener])
+            _Server(config, home, url, streams).run(sockets=[listener])
         finally:
             home.withdraw("lab")
 
 
 class _Server(uvicorn.Server):
-    """Announces itself once it listens."""
+    """Announces itself once it listens; ends what streams to pages when it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, home: Home, url: str) -> None:
+    def __init__(self, config: uvicorn.Config, home: Home, url: str, streams: Streams) -> None:
         super().__init__(config)
         self._home = home
         self._url = url
+        self._streams = streams
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._home.announce("lab", url=self._url)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._streams.close()
+        await super().shutdown(sockets)
 
 
 if __name__ == "__main__":

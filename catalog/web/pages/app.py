@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import Depends, FastAPI
 
 from catalog.lab import Lab
+from catalog.web.live import Streams
 from catalog.web.pages import (
     about,
     accounts,
@@ -27,11 +28,12 @@ ROUTERS = tuple(
 )
 
 
-def create_pages(lab: Lab, public_url: str | None) -> FastAPI:
+def create_pages(lab: Lab, public_url: str | None, streams: Streams) -> FastAPI:
     """Return the pages over an open lab; nothing that changes something is taken from other sites' pages."""
     app = FastAPI(openapi_url=None, dependencies=[Depends(same_origin)], redirect_slashes=False)
     app.state.lab = lab
     app.state.public_url = public_url
+    app.state.streams = streams
     for router in ROUTERS:
         app.include_router(router)
     app.mount(f"/static/{static_version()}", Assets(directory=STATIC))
