@@ -32,6 +32,9 @@ class Action(StrEnum):
     RUN_CREATE = "run:create"
     RUN_UPDATE = "run:update"
     RUN_READ = "run:read"
+    NODE_READ = "node:read"
+    NODE_DETAILS = "node:details"
+    NODE_MANAGE = "node:manage"
     ACCOUNT_CREATE = "account:create"
     ACCOUNT_WITHDRAW = "account:withdraw"
     ACCOUNT_READ = "account:read"
@@ -58,6 +61,9 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.RUN_CREATE: frozenset({Role.GATEWAY, Role.RUNNER}),
     Action.RUN_UPDATE: frozenset({Role.GATEWAY, Role.RUNNER}),
     Action.RUN_READ: _EVERYONE - {Role.COMPUTE, Role.PIPELINE},
+    Action.NODE_READ: frozenset({Role.OPERATOR, Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR}),
+    Action.NODE_DETAILS: frozenset({Role.OPERATOR, Role.AUDITOR}),
+    Action.NODE_MANAGE: frozenset({Role.OPERATOR}),
     Action.ACCOUNT_CREATE: frozenset({Role.OPERATOR}),
     Action.ACCOUNT_WITHDRAW: frozenset({Role.OPERATOR}),
     Action.ACCOUNT_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),

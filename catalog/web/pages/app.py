@@ -15,6 +15,7 @@ from catalog.web.pages import (
     edit,
     errors,
     file,
+    nodes,
     permits,
     runs,
     sign_in,
@@ -24,7 +25,8 @@ from catalog.web.pages.page import same_origin
 from catalog.web.pages.templates import STATIC, Assets, static_version
 
 ROUTERS = tuple(
-    module.router for module in (sign_in, file, wizard, edit, curation, datasets, permits, runs, audit, accounts, about)
+    module.router
+    for module in (sign_in, file, wizard, edit, curation, datasets, permits, runs, nodes, audit, accounts, about)
 )
 
 

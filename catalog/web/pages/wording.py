@@ -83,9 +83,18 @@ RUN_STATE = {
     RunState.FAILED: mark("Failed"),
     RunState.STOPPED: mark("Stopped"),
 }
+HEALTH = {
+    "connected": mark("Connected"),
+    "away": mark("Not connected"),
+    "expired": mark("Certificate expired"),
+    "revoked": mark("Revoked"),
+}
+HEALTH_ICON = {"connected": "✓", "away": "!", "expired": "✗", "revoked": "✗"}
 VERSION_STATE = {"published": mark("Published"), "announced": mark("Announced by the node")}
 NOTICE = {
     "registered": mark("The dataset is registered."),
+    "approved": mark("The key is approved. The node gets its certificate with its next call."),
+    "node-revoked": mark("The node is revoked. Its stream is cut, and its certificates no longer count."),
     "discarded": mark("The draft is discarded."),
     "changed": mark("The dataset is changed."),
     "revoked": mark("The permit is revoked. No new run may name it."),
@@ -102,6 +111,7 @@ TONE = {
     "anonymous": "plain", "personal": "warn",
     "submitted": "info", "running": "info", "finished": "good", "failed": "bad", "stopped": "warn",
     "published": "good", "announced": "info",
+    "connected": "good", "away": "warn", "expired": "bad", "revoked": "bad",
 }  # fmt: skip
 """The badge's colour; the badge's words always say the same."""
 FIELD = {

@@ -35,6 +35,12 @@ def test_decisions_need_the_second_factor() -> None:
         ("GET", "/permits/{permit}/revoke"),
         ("POST", "/permits/{permit}/revoke"),
         ("POST", "/accounts"),
+        ("GET", "/nodes/invite"),
+        ("POST", "/nodes/invite"),
+        ("GET", "/nodes/{node}/approve"),
+        ("POST", "/nodes/{node}/approve"),
+        ("GET", "/nodes/{node}/revoke"),
+        ("POST", "/nodes/{node}/revoke"),
         ("GET", "/accounts/{name}/withdraw"),
         ("POST", "/accounts/{name}/withdraw"),
     }
