@@ -485,3 +485,4 @@ class PersonalToken(Record):
     label: Line
     created: AwareDatetime
     expires: AwareDatetime
+    scopes: tuple[Literal["read", "write", "decide"], ...] = ("read",)
