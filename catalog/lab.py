@@ -12,12 +12,14 @@ from catalog.credentials import Credentials
 from catalog.curations import Curations
 from catalog.drafts import Drafts
 from catalog.lake import Lake
+from catalog.oidc import Oidc
 from catalog.publish import Publisher
 from catalog.search.index import SearchIndex
 from catalog.sessions import Sessions
 from catalog.store import Store
 from catalog.tokens import Tokens
 from datalab.home import Home
+from datalab.settings import load_settings
 from datalab.storage.store import ObjectStore
 
 
@@ -37,6 +39,7 @@ class Lab:
         drafts: datasets in the making.
         curations: runs of the pipeline over uploaded files.
         home: where the lab keeps its files.
+        oidc: the identity provider that the lab trusts, or None.
         permit_keys: folder of the public keys that the lab pins for permits, ``HOME/permit-keys/*.jwk``.
     """
 
@@ -51,6 +54,7 @@ class Lab:
     drafts: Drafts
     curations: Curations
     home: Home
+    oidc: Oidc | None
     permit_keys: Path
 
 
@@ -89,5 +93,13 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
             drafts=drafts,
             curations=curations,
             home=home,
+            oidc=_open_oidc(home, store),
             permit_keys=home.folder("permit-keys"),
         )
+
+
+def _open_oidc(home: Home, store: Store) -> Oidc | None:
+    if (provider := load_settings(home).oidc) is None:
+        return None
+    secret = home.folder("secrets") / "oidc-client-secret"
+    return Oidc(store, provider, secret.read_text(encoding="ascii").strip() if secret.exists() else "")

@@ -16,6 +16,7 @@ from catalog.web.pages import (
     errors,
     file,
     nodes,
+    oidc,
     permits,
     runs,
     sign_in,
@@ -26,7 +27,7 @@ from catalog.web.pages.templates import STATIC, Assets, static_version
 
 ROUTERS = tuple(
     module.router
-    for module in (sign_in, file, wizard, edit, curation, datasets, permits, runs, nodes, audit, accounts, about)
+    for module in (sign_in, oidc, file, wizard, edit, curation, datasets, permits, runs, nodes, audit, accounts, about)
 )
 
 

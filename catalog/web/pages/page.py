@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -77,6 +77,11 @@ class Page:
     def enter(self, session: str, address: str) -> RedirectResponse:
         """Send the browser on with a new session's id."""
         answer = self.go(address)
+        self.keep(answer, session)
+        return answer
+
+    def keep(self, answer: Response, session: str) -> None:
+        """Have the browser keep a session's id."""
         answer.set_cookie(
             cookie_name(self.request),
             session,
@@ -85,7 +90,6 @@ class Page:
             httponly=True,
             samesite="strict",
         )
-        return answer
 
 
 async def open_page(request: Request) -> Page:

@@ -95,6 +95,8 @@ NOTICE = {
     "registered": mark("The dataset is registered."),
     "approved": mark("The key is approved. The node gets its certificate with its next call."),
     "node-revoked": mark("The node is revoked. Its stream is cut, and its certificates no longer count."),
+    "linked": mark("The identity is linked. You can sign in with it from now on."),
+    "unlinked": mark("The identity is no longer linked."),
     "discarded": mark("The draft is discarded."),
     "changed": mark("The dataset is changed."),
     "revoked": mark("The permit is revoked. No new run may name it."),

@@ -5,7 +5,17 @@ from fastapi.routing import APIRoute
 from catalog.web.pages.app import ROUTERS
 from catalog.web.pages.page import Shown
 
-OPEN = {"/", "/sign-in", "/sign-in/code", "/sign-out", "/password", "/language", "/accessibility"}
+OPEN = {
+    "/",
+    "/sign-in",
+    "/sign-in/code",
+    "/sign-in/oidc",
+    "/sign-in/oidc/callback",
+    "/sign-out",
+    "/password",
+    "/language",
+    "/accessibility",
+}
 """Pages that need no account."""
 
 
