@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from dataclasses import dataclass
 
 from catalog.errors import ConflictError
+from catalog.permissions import Scope
 from catalog.records import AccountDraft, IssuedAccount, Role
 from catalog.store import Change, Store, now
 from datalab.canonical import sha256_hex
@@ -15,6 +17,15 @@ from datalab.home import Home
 SERVICE_ROLES = (Role.OPERATOR, Role.PIPELINE, Role.GATEWAY, Role.COMPUTE, Role.RUNNER)
 """Roles that get an account when the lab starts, its token in the home's secret ``token-<role>``."""
 LAB_ORGANISATION = "lab"
+_OWN_TOKEN = frozenset({Scope.READ, Scope.WRITE})
+
+
+@dataclass(frozen=True)
+class Bearer:
+    """Who holds a token, and what it is good for."""
+
+    account: AccountDraft
+    scopes: frozenset[Scope]
 
 
 class Accounts:
@@ -51,16 +62,19 @@ class Accounts:
         found = self._store.rows("SELECT record FROM accounts ORDER BY name")
         return [AccountDraft.model_validate_json(row[0]) for row in found]
 
-    def authenticate(self, token: str) -> AccountDraft:
-        """Return the account whose token this is: its own, or a personal one that has not expired.
+    def authenticate(self, token: str) -> Bearer:
+        """Return whose token this is, and its scopes: of an account's own, or of a personal one that has not expired.
+
+        A service's own token is good for all that the service may do, a person's for all but decisions.
 
         Raises:
             IdentityError: it is nobody's.
         """
         digest = _digest(token)
         found = self._store.rows(
-            "SELECT token_sha256, record FROM accounts WHERE token_sha256 = ? UNION ALL "
-            "SELECT sha256, record FROM tokens JOIN accounts ON account = name WHERE sha256 = ? AND expires > ?",
+            "SELECT token_sha256, record, '' FROM accounts WHERE token_sha256 = ? UNION ALL "
+            "SELECT sha256, record, scopes FROM tokens JOIN accounts ON account = name "
+            "WHERE sha256 = ? AND expires > ?",
             [digest, digest, int(now().timestamp())],
         )
         if not found or not hmac.compare_digest(found[0][0], digest):
@@ -68,7 +82,10 @@ class Accounts:
                 "This token is not known here.",
                 next_step="Use the token that this lab's operator gave you.",
             )
-        return AccountDraft.model_validate_json(found[0][1])
+        account = AccountDraft.model_validate_json(found[0][1])
+        if found[0][2]:
+            return Bearer(account, frozenset(map(Scope, found[0][2].split())))
+        return Bearer(account, frozenset(Scope) if account.name in set(SERVICE_ROLES) else _OWN_TOKEN)
 
 
 def put_account(change: Change, draft: AccountDraft, *, token_sha256: str) -> None:

@@ -113,7 +113,7 @@ class Credentials:
         with self._store.change(actor) as change:
             if not change.execute("UPDATE accounts SET token_sha256 = '' WHERE name = ? RETURNING name", [account]):
                 raise NotFoundError(f"There is no account {account}.", next_step="See the list of accounts.")
-            for table in ("credentials", "invitations", "tokens", "sessions"):
+            for table in ("credentials", "invitations", "tokens", "sessions", "identities"):
                 change.execute(f"DELETE FROM {table} WHERE account = ?", [account])
             change.event("account.withdrawn", f"account/{account}")
 

@@ -68,6 +68,13 @@ class Curation:
         return not self.alive
 
     @property
+    def state(self) -> str:
+        """A short text that is another one whenever something has happened."""
+        at = self.progress.current
+        step = self.progress.steps.get(at)
+        return f"{at}.{step.state if step else 'waiting'}.{'alive' if self.alive else 'ended'}"
+
+    @property
     def interrupted(self) -> bool:
         """Whether it ended without a word, because the lab server did."""
         return not self.alive and self.progress.version is None and self.progress.failure is None
@@ -134,11 +141,9 @@ class Curations:
         if not folder.is_dir():
             raise NotFoundError(f"There is no curation run {run}.", next_step="See the dataset's versions.")
         alive = run in self._alive  # asked first: what is read next is then complete
-        return Curation(dataset, run, progress.read(folder), alive, folder)
-
-    def is_alive(self, run: str) -> bool:
-        """Return whether a run has not ended."""
-        return run in self._alive
+        found = progress.read(folder)
+        settled = found.failure is not None or found.version is not None  # its process takes a moment to end
+        return Curation(dataset, run, found, alive and not settled, folder)
 
     def wait(self, run: str) -> None:
         """Wait until a run has ended."""

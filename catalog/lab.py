@@ -14,6 +14,7 @@ from catalog.curations import Curations
 from catalog.drafts import Drafts
 from catalog.erasure.eraser import Eraser
 from catalog.lake import Lake
+from catalog.oidc import Oidc
 from catalog.publish import Publisher
 from catalog.search.index import SearchIndex
 from catalog.sessions import Sessions
@@ -21,6 +22,7 @@ from catalog.snapshot import Snapshot
 from catalog.store import Store
 from catalog.tokens import Tokens
 from datalab.home import Home
+from datalab.settings import load_settings
 from datalab.storage.store import ObjectStore
 
 
@@ -42,6 +44,7 @@ class Lab:
         curations: runs of the pipeline over uploaded files.
         home: where the lab keeps its files.
         snapshot: copies both catalog files for a backup, on behalf of an account.
+        oidc: the identity provider that the lab trusts, or None.
         permit_keys: folder of the public keys that the lab pins for permits, ``HOME/permit-keys/*.jwk``.
     """
 
@@ -57,6 +60,7 @@ class Lab:
     drafts: Drafts
     curations: Curations
     home: Home
+    oidc: Oidc | None
     permit_keys: Path
     snapshot: Callable[[str], Snapshot]
 
@@ -99,6 +103,14 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
             drafts=drafts,
             curations=curations,
             home=home,
+            oidc=_open_oidc(home, store),
             permit_keys=home.folder("permit-keys"),
             snapshot=lambda actor: take_snapshot(home, store, lake, publisher, actor=actor),
         )
+
+
+def _open_oidc(home: Home, store: Store) -> Oidc | None:
+    if (provider := load_settings(home).oidc) is None:
+        return None
+    secret = home.folder("secrets") / "oidc-client-secret"
+    return Oidc(store, provider, secret.read_text(encoding="ascii").strip() if secret.exists() else "")

@@ -7,6 +7,7 @@ A service account has the rights of its service and no person's.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 
 from catalog.errors import NotPermittedError
@@ -48,6 +49,9 @@ class Action(StrEnum):
     RUN_CREATE = "run:create"
     RUN_UPDATE = "run:update"
     RUN_READ = "run:read"
+    NODE_READ = "node:read"
+    NODE_DETAILS = "node:details"
+    NODE_MANAGE = "node:manage"
     ACCOUNT_CREATE = "account:create"
     ACCOUNT_WITHDRAW = "account:withdraw"
     ACCOUNT_READ = "account:read"
@@ -55,8 +59,29 @@ class Action(StrEnum):
     EVENT_READ = "event:read"
 
 
+class Scope(StrEnum):
+    """What a bearer token is good for, of what its account may do."""
+
+    READ = "read"
+    WRITE = "write"
+    DECIDE = "decide"
+
+
 _EVERYONE = frozenset(Role)
 _DECIDERS = frozenset({Role.ACCESS_BODY, Role.STEWARD})
+DECISIONS = frozenset(
+    {
+        Action.PERMIT_RECORD,
+        Action.PERMIT_REVOKE,
+        Action.REQUEST_DECIDE,
+        Action.ERASURE_CREATE,
+        Action.NODE_MANAGE,
+        Action.ACCOUNT_CREATE,
+        Action.ACCOUNT_WITHDRAW,
+    }
+)
+"""What persons do with a second factor only: in their session, or with a token that they made in such a session."""
+_LOOKS = ("read", "counts", "details", "files", "download")
 ALLOWED: dict[Action, frozenset[Role]] = {
     Action.DATASET_READ: _EVERYONE,
     Action.DATASET_REGISTER: frozenset({Role.OPERATOR, Role.STEWARD}),
@@ -92,6 +117,9 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.RUN_CREATE: frozenset({Role.GATEWAY, Role.RUNNER}),
     Action.RUN_UPDATE: frozenset({Role.GATEWAY, Role.RUNNER}),
     Action.RUN_READ: _EVERYONE - {Role.COMPUTE, Role.PIPELINE},
+    Action.NODE_READ: frozenset({Role.OPERATOR, Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR}),
+    Action.NODE_DETAILS: frozenset({Role.OPERATOR, Role.AUDITOR}),
+    Action.NODE_MANAGE: frozenset({Role.OPERATOR}),
     Action.ACCOUNT_CREATE: frozenset({Role.OPERATOR}),
     Action.ACCOUNT_WITHDRAW: frozenset({Role.OPERATOR}),
     Action.ACCOUNT_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),
@@ -112,6 +140,24 @@ def check_may(account: AccountDraft, action: Action) -> None:
         raise NotPermittedError(
             f"An account with the role {account.role} may not do {action}.",
             next_step=f"Roles that may: {able}.",
+        )
+
+
+def scope_of(action: Action) -> Scope:
+    """Return the scope that a bearer token needs for ``action``."""
+    if action in DECISIONS:
+        return Scope.DECIDE
+    return Scope.READ if action.partition(":")[2] in _LOOKS else Scope.WRITE
+
+
+def check_scope(scopes: Collection[Scope], action: Action) -> None:
+    """Raise NotPermittedError unless one of a token's scopes covers ``action``."""
+    needed = scope_of(action)
+    if needed not in scopes:
+        told = " It is granted in a session with a second factor only." if needed is Scope.DECIDE else ""
+        raise NotPermittedError(
+            f"This token has not the scope {needed}, which {action} needs.",
+            next_step=f"Make a token with it under your account.{told}",
         )
 
 

@@ -578,3 +578,4 @@ class PersonalToken(Record):
     label: Line
     created: AwareDatetime
     expires: AwareDatetime
+    scopes: tuple[Literal["read", "write", "decide"], ...] = ("read",)

@@ -38,6 +38,26 @@ class Certificates(BaseModel):
     """Of a node, a gateway or a runner."""
 
 
+class OpenIdProvider(BaseModel):
+    """An identity provider (OpenID Connect) at which people sign in besides their passwords.
+
+    The lab's secret at the provider, if it has one, is in the file ``secrets/oidc-client-secret`` in the home.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    issuer: Annotated[
+        str, Field(pattern=r"^(https://[^\s/?#]+|http://(127\.0\.0\.1|localhost)(:[0-9]+)?)(/[^\s?#]*)?$")
+    ]
+    client_id: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Annotated[str, Field(min_length=1, max_length=60)]
+    """As people know it; it stands on the button."""
+    amr: tuple[str, ...] = ("mfa",)
+    """What the provider says (``amr``, RFC 8176) where a second factor was given."""
+    acr: tuple[str, ...] = ()
+    """The same, as classes of authentication (``acr``)."""
+
+
 class Settings(BaseSettings):
     """What an operator may set for one home. In the environment: ``DATALAB_PORTS__LAB=8440``."""
 
@@ -53,6 +73,7 @@ class Settings(BaseSettings):
     """
     ports: Ports = Ports()
     certificates: Certificates = Certificates()
+    oidc: OpenIdProvider | None = None
 
 
 def load_settings(home: Home, **arguments: Any) -> Settings:

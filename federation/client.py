@@ -1,4 +1,4 @@
-"""Submitting and watching runs: all that the catalog's pages and the command line see of the federation."""
+"""Submitting and watching runs, and the nodes: all that the catalog's pages see of the federation."""
 
 from __future__ import annotations
 
@@ -19,11 +19,28 @@ from datalab.home import Home, write_atomically
 from datalab.supervisor import Supervisor
 from federation.bundle import check_config, digest, pack, read_app
 from federation.errors import RunFailedError
+from federation.nodes import Node, Waiting, approve_node, invite_node, nodes, revoke_node, waiting_nodes
 from federation.pki.identity import Role
 from federation.pki.local import invite, open_registry
 from federation.run import COMPLETED, FAILED, ConfigValue, RunFolder, RunPlace, RunSpec
 from federation.sandbox.limits import Limits
 
+__all__ = [
+    "Node",
+    "Waiting",
+    "approve_node",
+    "conduct",
+    "find",
+    "give_up",
+    "interrupted",
+    "invite_node",
+    "nodes",
+    "revoke_node",
+    "start",
+    "submit",
+    "waiting_nodes",
+    "watch",
+]
 MAX_RESTARTS = 5
 """Times that a runner may die without having got any further."""
 _FIRST_WAIT = 0.5

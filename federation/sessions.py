@@ -18,10 +18,15 @@ def sessions(home: Home) -> dict[str, float]:
 
     Empty where the gateway of this home does not run.
     """
+    return {one.identity: one.connected for one in session_infos(home)}
+
+
+def session_infos(home: Home) -> list[pb.SessionInfo]:
+    """Return all that the gateway says of who is connected; nothing where it does not run."""
     try:
         gateway = home.address("gateway")
     except NotFoundError:
-        return {}
+        return []
     own = lab_credentials(home)
     tls = grpc.ssl_channel_credentials(own.trust_pem, own.key_pem, own.chain_pem)
     options = (("grpc.enable_http_proxy", 0),)
@@ -35,5 +40,5 @@ def sessions(home: Home) -> dict[str, float]:
             answer: pb.ListSessionsResponse = method(pb.ListSessionsRequest(), timeout=TIMEOUT)
         except grpc.RpcError:
             # Killed, and its announcement left behind; or it is just stopping.
-            return {}
-    return {one.identity: one.connected for one in answer.sessions}
+            return []
+    return list(answer.sessions)

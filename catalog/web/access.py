@@ -9,12 +9,12 @@ from fastapi import Depends, Header, Path, Query, Request
 
 from catalog.errors import ConflictError
 from catalog.lab import Lab
-from catalog.permissions import Action, check_may
+from catalog.permissions import Action, check_may, check_scope
 from catalog.records import AccountDraft, Number, Slug
 
 
 class Allowed:
-    """A dependency that gives the account of a request, if its role may do ``action``.
+    """A dependency that gives the account of a request, if its role may do ``action`` and its token is good for it.
 
     A route names it first: dependencies are met in order, and whoever may not do it learns nothing else.
     """
@@ -26,6 +26,7 @@ class Allowed:
         """Return the account, or raise NotPermittedError."""
         account: AccountDraft = request.state.account
         check_may(account, self.action)
+        check_scope(request.state.scopes, self.action)
         return account
 
 

@@ -46,7 +46,8 @@ _log = structlog.get_logger()
 class Guard:
     """The outermost application: refuses API requests without an account, bounds bodies, logs, sets security headers.
 
-    The account is in ``state["account"]``, the bound in ``state["max_body"]``; a route may raise it.
+    The account is in ``state["account"]``, its token's scopes in ``state["scopes"]``, the bound in
+    ``state["max_body"]``; a route may raise it.
     """
 
     def __init__(self, api: ASGIApp, pages: ASGIApp, accounts: Accounts) -> None:
@@ -76,7 +77,8 @@ class Guard:
 
         try:
             if api and scope["path"] not in OPEN_PATHS:
-                state["account"] = await run_in_threadpool(self._accounts.authenticate, _token(scope))
+                bearer = await run_in_threadpool(self._accounts.authenticate, _token(scope))
+                state["account"], state["scopes"] = bearer.account, bearer.scopes
             await (self._api if api else self._pages)(scope, _bounded(receive, state), guarded_send)
         except IdentityError as error:
             await error_answer(error)(scope, receive, guarded_send)

@@ -39,6 +39,7 @@ PAGES = {
     "activity": "/datasets/gbsg/activity",
     "register": "/register",
     "edit": "/datasets/gbsg/edit",
+    "nodes": "/nodes",
     "permits": "/permits",
     "permit": "/permits/permit-1",
     "runs": "/runs",
@@ -142,9 +143,15 @@ def test_axe_finds_nothing_on_any_page_and_each_fits_a_small_screen(
         wrong += check(page, f"{code} {path}")
         shoot(page, f"{code}-{name}")
     page.goto("/register")
+    page.locator("main button").last.click()
+    wrong += check(page, f"{code} /register, description")
     page.locator("main button.primary").click()
-    wrong += check(page, f"{code} /register with mistakes")
+    wrong += check(page, f"{code} /register, description with mistakes")
     shoot(page, f"{code}-register-wrong")
+    for step in ("terms", "review"):
+        page.goto(page.url.replace("/description", f"/{step}").replace("/terms", f"/{step}"))
+        wrong += check(page, f"{code} /register, {step}")
+        shoot(page, f"{code}-register-{step}")
     page.goto("/account")
     page.locator("#label").fill("notebook")
     page.locator("main button.primary").click()

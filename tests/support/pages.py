@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
+import pyotp
 
 from catalog.client import lab_client
 from catalog.records import AccountDraft, Role
@@ -50,3 +54,19 @@ def signed_in(home: Home, person: Person, **headers: str) -> Iterator[httpx.Clie
         answer = http.post("/sign-in", data={"name": person.name, "password": PASSWORD, "next": "/datasets"})
         assert answer.status_code == 303, answer.text
         yield http
+
+
+def give_second_factor(http: httpx.Client) -> pyotp.TOTP:
+    """Set up a second factor for whoever is signed in, and return what makes its codes."""
+    found = re.search(r'name="secret" value="([A-Z2-7]{32})"', http.get("/account/second-factor").text)
+    assert found is not None
+    totp = pyotp.TOTP(found[1])
+    form = {"secret": found[1], "password": PASSWORD, "code": totp.at(int(time.time()) - 30)}
+    done = http.post("/account/second-factor", data=form)
+    assert done.headers["Location"] == "/account?notice=second-factor", done.text
+    return totp
+
+
+def text_of(answer: httpx.Response) -> str:
+    """Return the words of a page."""
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.text)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import pyotp
+import segno
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import ValidationError
 
 from catalog.credentials import new_secret
 from catalog.errors import ConflictError, TooManyAttemptsError
-from catalog.permissions import Action
+from catalog.permissions import Action, Scope
 from catalog.records import AccountDraft, Slug
 from catalog.tokens import LONGEST_DAYS
 from catalog.web.errors import status_of
@@ -23,6 +25,18 @@ router = APIRouter()
 Owner = Annotated[Page, Depends(Shown(Action.ACCOUNT_OWN))]
 Withdrawer = Annotated[Page, Depends(Shown(Action.ACCOUNT_WITHDRAW, decision=True))]
 DAYS = (7, 30, 90, LONGEST_DAYS)
+SCOPES: dict[Scope, tuple[Scope, ...]] = {
+    Scope.READ: (Scope.READ,),
+    Scope.WRITE: (Scope.READ, Scope.WRITE),
+    Scope.DECIDE: (Scope.READ, Scope.WRITE, Scope.DECIDE),
+}
+"""What can be chosen, and what it includes."""
+SCOPE = {
+    Scope.READ: mark("Read"),
+    Scope.WRITE: mark("Read and change"),
+    Scope.DECIDE: mark("Read, change and decide"),
+}
+_NOT_GRANTED = mark("A token that decides is made in a session with a second factor only. Set it up, or give its code.")
 _WRONG_PASSWORD = mark("This is not your password.")
 _WRONG_CODE = mark("This is not the code for the key above. Type the one that your authenticator shows now.")
 _NO_LABEL = mark("Give the token a name, so that you will know it again.")
@@ -38,10 +52,16 @@ def own(page: Owner) -> Response:
 @router.post("/account/tokens")
 def issue_token(page: Owner, form: Form) -> Response:
     """Make an API token, and show it this once."""
-    label, days = form.get("label", "").strip()[:100], form.get("days", "")
+    label, days, scope = form.get("label", "").strip()[:100], form.get("days", ""), form.get("scope", "read")
+    assert page.session is not None
+    problems = {}
     if not label.isprintable() or not label or days not in {str(one) for one in DAYS}:
-        return _own(page, status=422, problems={"label": _NO_LABEL}, label=label)
-    _, token = page.lab.tokens.issue(page.account, label, days=int(days))
+        problems["label"] = _NO_LABEL
+    if scope not in SCOPES or (scope == Scope.DECIDE and not page.session.second_factor):
+        problems["scope"] = _NOT_GRANTED
+    if problems:
+        return _own(page, status=422, problems=problems, label=label)
+    _, token = page.lab.tokens.issue(page.account, label, days=int(days), scopes=SCOPES[Scope(scope)])
     return _own(page, token=token)
 
 
@@ -57,7 +77,7 @@ def second_factor_form(page: Owner) -> Response:
     """Show a new key for a second factor; or ask for the code, where there is one."""
     if page.lab.credentials.has_second_factor(page.account.name):
         return page.go("/sign-in/code?next=/account")
-    return page.show("second_factor.html", secret=new_secret(), problems={})
+    return _second_factor(page, new_secret(), {})
 
 
 @router.post("/account/second-factor")
@@ -79,7 +99,7 @@ def set_second_factor(page: Owner, form: Form) -> Response:
         except IdentityError:
             problems = {"code": _WRONG_CODE}
     if problems:
-        return page.show("second_factor.html", status=status, secret=secret, problems=problems)
+        return _second_factor(page, secret, problems, status=status)
     assert page.session is not None
     session = page.lab.sessions.open(name, complete=True, second_factor=True, instead_of=page.session.id)
     return page.enter(session, "/account?notice=second-factor")
@@ -129,6 +149,17 @@ def _own(
         problems=problems or {},
         label=label,
         days=DAYS,
+        scopes=SCOPE,
+    )
+
+
+def _second_factor(page: Page, secret: str, problems: dict[str, str], *, status: int = 200) -> Response:
+    """Show a key as a QR code, which authenticators read, and as text."""
+    address = pyotp.TOTP(secret).provisioning_uri(name=page.account.name, issuer_name="Datalab")
+    rows = segno.make(address, error="m").matrix
+    dark = "".join(f"M{x} {y}h1v1h-1z" for y, row in enumerate(rows) for x, one in enumerate(row) if one)
+    return page.show(
+        "second_factor.html", status=status, secret=secret, problems=problems, qr={"size": len(rows), "dark": dark}
     )
 
 

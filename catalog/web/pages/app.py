@@ -17,6 +17,8 @@ from catalog.web.pages import (
     errors,
     file,
     lifecycle,
+    nodes,
+    oidc,
     permits,
     projects,
     requests,
@@ -27,10 +29,12 @@ from catalog.web.pages import (
 from catalog.web.pages.page import same_origin
 from catalog.web.pages.templates import STATIC, Assets, static_version
 
+_SIGN_IN = (sign_in, oidc)
 _REGISTER = (file, wizard, edit, curation)
 _DATASETS = (lifecycle, datasets)
 _ACCESS = (requests, decisions, projects, permits)
-ROUTERS = tuple(module.router for module in (sign_in, *_REGISTER, *_DATASETS, *_ACCESS, runs, audit, accounts, about))
+_WORK = (*_REGISTER, *_DATASETS, *_ACCESS, runs, nodes)
+ROUTERS = tuple(module.router for module in (*_SIGN_IN, *_WORK, audit, accounts, about))
 
 
 def create_pages(lab: Lab, public_url: str | None, streams: Streams) -> FastAPI:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import FileResponse
 
 from catalog.curations import Curation
 from catalog.permissions import Action, check_holder
 from catalog.records import Dataset
 from catalog.web.access import DatasetId
+from catalog.web.live import Update, live
 from catalog.web.pages.language import mark
 from catalog.web.pages.page import Page, Shown
 from datalab.curation.progress import STAGES, Stage
@@ -57,19 +58,21 @@ VALUE = {
 def watch(page: Watcher, dataset: DatasetId, run: RunId) -> Response:
     """Show how far a curation is."""
     record, found = _find(page, dataset, run)
-    draft = next((one for one in page.lab.drafts.of(page.account) if one.run == found.run), None)
-    return page.show(
-        "curation.html",
-        dataset=record,
-        curation=found,
-        progress=found.progress,
-        rejects=found.rejects() if found.ended else None,
-        draft=draft,
-        stages=STAGES,
-        stage=STAGE,
-        rule=RULE,
-        value=VALUE,
-    )
+    return page.show("curation.html", state=found.state, **_values(page, record, found))
+
+
+@router.get("/live")
+def follow(page: Watcher, dataset: DatasetId, run: RunId, seen: Annotated[str, Query(max_length=200)] = "") -> Response:
+    """Stream how far a curation is, until it has ended."""
+    _find(page, dataset, run)
+
+    def look(state: str) -> Update | None:
+        record, found = _find(page, dataset, run)
+        if found.state == state:
+            return None
+        return Update(found.state, page.render("curation_state.html", **_values(page, record, found)), found.ended)
+
+    return live(page, Action.UPLOAD_READ, look, seen=seen)
 
 
 @router.get("/rejects")
@@ -79,6 +82,22 @@ def rejects(page: Watcher, dataset: DatasetId, run: RunId) -> Response:
     if not found.rejects_file.exists():
         raise NotFoundError("There is no list of rejects yet.", next_step="It is made when the file is checked.")
     return FileResponse(found.rejects_file, media_type="text/csv; charset=utf-8", filename=f"{dataset}-rejects.csv")
+
+
+def _values(page: Page, dataset: Dataset, found: Curation) -> dict[str, Any]:
+    """Return what the page shows."""
+    return {
+        "dataset": dataset,
+        "curation": found,
+        "progress": found.progress,
+        "rejects": found.rejects() if found.ended else None,
+        "draft": next((one for one in page.lab.drafts.of(page.account) if one.run == found.run), None),
+        "here": f"/datasets/{dataset.id}/curation/{found.run}",
+        "stages": STAGES,
+        "stage": STAGE,
+        "rule": RULE,
+        "value": VALUE,
+    }
 
 
 def _find(page: Page, dataset: str, run: UUID) -> tuple[Dataset, Curation]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -69,8 +69,11 @@ class Page:
 
     def show(self, template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a page made from a template."""
-        made = environment(self.language.code).get_template(template).render(page=self, **values)
-        return HTMLResponse(made, status)
+        return HTMLResponse(self.render(template, **values), status)
+
+    def render(self, template: str, /, **values: Any) -> str:
+        """Return what a template makes."""
+        return environment(self.language.code).get_template(template).render(page=self, **values)
 
     def go(self, address: str) -> RedirectResponse:
         """Send the browser to another page of the lab, which it gets with GET."""
@@ -79,6 +82,11 @@ class Page:
     def enter(self, session: str, address: str) -> RedirectResponse:
         """Send the browser on with a new session's id."""
         answer = self.go(address)
+        self.keep(answer, session)
+        return answer
+
+    def keep(self, answer: Response, session: str) -> None:
+        """Have the browser keep a session's id."""
         answer.set_cookie(
             cookie_name(self.request),
             session,
@@ -87,7 +95,6 @@ class Page:
             httponly=True,
             samesite="strict",
         )
-        return answer
 
 
 async def open_page(request: Request) -> Page:

@@ -143,7 +143,7 @@ def review_form(page: Registrar, draft: DraftId) -> Response:
 def publish(page: Registrar, draft: DraftId) -> Response:
     """Register the dataset; if its file is here, start the pipeline and show it."""
     found = page.lab.drafts.get(draft, page.account)
-    if found.run is not None and found.dataset is not None and page.lab.curations.is_alive(found.run):
+    if found.run is not None and found.dataset and page.lab.curations.find(found.dataset, found.run).alive:
         return page.go(f"/datasets/{found.dataset}/curation/{found.run}")
     if _missing_steps(page, found):
         return _review(page, found, status=422)

@@ -162,9 +162,20 @@ LACK = {
     Lack.NOT_UNDERTAKEN: mark("Without this, no data may be used."),
 }
 """What a request lacks; the same words as in ``catalog.access.policy``, marked for translation."""
+HEALTH = {
+    "connected": mark("Connected"),
+    "away": mark("Not connected"),
+    "expired": mark("Certificate expired"),
+    "revoked": mark("Revoked"),
+}
+HEALTH_ICON = {"connected": "✓", "away": "!", "expired": "✗", "revoked": "✗"}
 VERSION_STATE = {"published": mark("Published"), "announced": mark("Announced by the node")}
 NOTICE = {
     "registered": mark("The dataset is registered."),
+    "node-approved": mark("The key is approved. The node gets its certificate with its next call."),
+    "node-revoked": mark("The node is revoked. Its stream is cut, and its certificates no longer count."),
+    "linked": mark("The identity is linked. You can sign in with it from now on."),
+    "unlinked": mark("The identity is no longer linked."),
     "discarded": mark("The draft is discarded."),
     "changed": mark("The dataset is changed."),
     "moved": mark("The state of the dataset is changed."),
@@ -197,7 +208,7 @@ TONE = {
     "published": "good", "announced": "info", "draft": "info", "withdrawn": "bad", "deleted": "bad",
     "same": "plain", "added": "good", "removed": "bad", "changed": "warn",
     "returned": "warn", "approved": "info", "granted": "good", "answered": "good", "rejected": "bad",
-    "active": "good", "renewed": "info", "revoked": "bad",
+    "active": "good", "renewed": "info", "revoked": "bad", "connected": "good", "away": "warn", "expired": "bad",
 }  # fmt: skip
 """The badge's colour; the badge's words always say the same."""
 FIELD = {

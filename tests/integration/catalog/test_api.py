@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from fastapi.routing import APIRoute
 
 from catalog.client import LabClient, lab_client
 from catalog.errors import ConflictError, NotPermittedError
-from catalog.permissions import may
+from catalog.permissions import DECISIONS, may
 from catalog.records import AccountDraft, Announcement, DatasetPatch, DatasetVersion, Role, RunDraft, RunPatch, RunState
 from catalog.search.model import SearchQuery
 from catalog.web.guard import MAX_BODY
@@ -20,7 +21,9 @@ from datalab.errors import BadInputError, IdentityError, NotFoundError
 from datalab.home import Home
 from datalab.storage.store import ObjectStore
 from tests.integration.catalog.conftest import Staging
+from tests.support.pages import give_second_factor, settle, signed_in
 from tests.unit.catalog.examples import SHA, anonymous, at_site, draft, report
+from tests.unit.catalog.test_permissions import PERSONS
 from tests.unit.catalog.test_routes import action_of, every_route, is_open
 
 NO_SUCH = {
@@ -86,7 +89,8 @@ def test_every_route_refuses_whoever_its_permission_does_not_name(
         assert answer.headers["WWW-Authenticate"] == "Bearer"
     for role, token in tokens.items():
         refused = call(http, route, token).status_code == 403
-        assert refused == (not may(role, action_of(route).action)), role
+        action = action_of(route).action
+        assert refused == (not may(role, action) or (action in DECISIONS and role in PERSONS - {Role.OPERATOR})), role
 
 
 def test_only_health_and_the_register_need_no_account(http: httpx.Client) -> None:
@@ -303,10 +307,41 @@ def test_a_token_of_nobody_is_an_identity_error(catalog_home: Home) -> None:
 
 def test_a_permit_that_is_not_one_is_refused(clients: dict[Role, LabClient]) -> None:
     with pytest.raises(NotPermittedError, match="pins no key"):
-        clients[Role.ACCESS_BODY].record_permit("a.b.c")
+        clients[Role.OPERATOR].record_permit("a.b.c")
     with pytest.raises(BadInputError):
-        clients[Role.ACCESS_BODY].record_permit("not a token")
+        clients[Role.OPERATOR].record_permit("not a token")
     assert clients[Role.ACCESS_BODY].permits() == []
+
+
+def test_a_token_decides_only_if_it_was_made_with_a_second_factor(
+    catalog_home: Home, clients: dict[Role, LabClient]
+) -> None:
+    with pytest.raises(NotPermittedError, match="has not the scope decide"):
+        clients[Role.ACCESS_BODY].record_permit("a.b.c")
+    url, person = catalog_home.address("lab")["url"], settle(catalog_home, "abel", Role.ACCESS_BODY, "body")
+    with signed_in(catalog_home, person) as http:
+
+        def token(scope: str) -> str:
+            page = http.post("/account/tokens", data={"label": scope, "days": "7", "scope": scope})
+            (made,) = set(re.findall(r"datalab_[A-Za-z0-9_-]{43}", page.text))
+            return str(made)
+
+        with LabClient(url, token("write")) as client, pytest.raises(NotPermittedError, match="scope decide"):
+            client.record_permit("a.b.c")
+        refused = http.post("/account/tokens", data={"label": "all", "days": "7", "scope": "decide"})
+        assert (refused.status_code, "with a second factor only" in refused.text) == (422, True)
+        give_second_factor(http)
+        with LabClient(url, token("decide")) as client, pytest.raises(NotPermittedError, match="pins no key"):
+            client.record_permit("a.b.c")
+        with LabClient(url, token("read")) as client:
+            client.datasets()
+            with pytest.raises(NotPermittedError, match="scope decide"):
+                client.revoke_permit("nowhere")
+    with signed_in(catalog_home, settle(catalog_home, "sam", Role.STEWARD)) as http:
+        page = http.post("/account/tokens", data={"label": "look", "days": "7", "scope": "read"})
+        (made,) = set(re.findall(r"datalab_[A-Za-z0-9_-]{43}", page.text))
+        with LabClient(url, made) as client, pytest.raises(NotPermittedError, match="scope write"):
+            client.register_dataset(draft(id="not-with-this"))
 
 
 def test_a_search_finds_what_was_just_registered_and_counts_facets(clients: dict[Role, LabClient], name: str) -> None:

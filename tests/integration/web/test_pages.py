@@ -16,19 +16,21 @@ from fastapi.routing import APIRoute
 
 from catalog.client import LabClient, lab_client
 from catalog.commands import create_account
+from catalog.drafts import PART_BYTES
 from catalog.permissions import may
 from catalog.records import AccountDraft, DatasetPatch, Role
 from catalog.service import SERVICE
-from catalog.web.pages.language import NAMES
+from catalog.web.pages.language import NAMES, language
 from datalab.errors import IdentityError
 from datalab.home import Home
 from datalab.supervisor import Supervisor
 from tests.integration.catalog.conftest import Staging, home_beside
-from tests.support.pages import PASSWORD, Person, settle, signed_in, visit
+from tests.support.pages import PASSWORD, Person, settle, signed_in, text_of, visit
 from tests.unit.catalog.examples import draft
 from tests.unit.web.test_routes import OPEN, every_page, method_of, permissions_of
 
-NOWHERE = dict.fromkeys(("dataset", "permit", "token", "name", "request", "project"), "nowhere") | {"number": "1"}
+_PARTS = ("draft", "node", "dataset", "permit", "token", "name", "request", "project")
+NOWHERE = dict.fromkeys(_PARTS, "nowhere") | {"number": "1", "run": str(uuid.UUID(int=0))}
 MAX_BYTES = 150_000
 
 
@@ -44,10 +46,6 @@ def ask(http: httpx.Client, route: APIRoute) -> httpx.Response:
 
 
 _FORM = "application/x-www-form-urlencoded"
-
-
-def text_of(answer: httpx.Response) -> str:
-    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.text)))
 
 
 def test_every_page_refuses_whoever_its_permission_does_not_name(
@@ -221,45 +219,77 @@ def fields(name: str, **changes: str) -> dict[str, str | list[str]]:
     return {**typed, "keywords": "breast cancer, trial", "id": name, "licence": "", "node": "", **changes}
 
 
-def test_a_steward_registers_a_dataset(catalog_home: Home, people: dict[Role, Person], name: str) -> None:
+def test_a_steward_registers_a_dataset_held_at_a_node(
+    catalog_home: Home, people: dict[Role, Person], name: str
+) -> None:
     with signed_in(catalog_home, people[Role.STEWARD]) as http:
-        answer = http.post("/register", data=fields(name, description="First line.\r\n\r\nSecond <b>line</b>."))
+        draft_at = http.post("/register", data={"kept_at": "site"}).headers["Location"].removesuffix("/description")
+        kept = {"node": "rotterdam", "access": "federated-only"}
+        typed = fields(name, description="First line.\r\n\r\nSecond <b>line</b>.", **kept)
+        assert http.post(f"{draft_at}/description", data=typed).headers["Location"] == f"{draft_at}/terms"
+        assert "First line." in http.get(f"{draft_at}/description").text
+        early = http.post(f"{draft_at}/review")
+        assert (early.status_code, "This step is not complete yet:" in early.text) == (422, True)
+        assert http.post(f"{draft_at}/terms", data=typed).headers["Location"] == f"{draft_at}/review"
+        assert "Second &lt;b&gt;line&lt;/b&gt;." in http.get(f"{draft_at}/review").text
+        answer = http.post(f"{draft_at}/review")
         assert answer.headers["Location"] == f"/datasets/{name}?notice=registered"
         page = http.get(answer.headers["Location"])
         assert "The dataset is registered." in page.text
-        assert "Second &lt;b&gt;line&lt;/b&gt;." in page.text
-        taken = http.post("/register", data=fields(name))
-        assert taken.status_code == 422
-        assert "This identifier is taken." in taken.text
-        other = http.post("/register", data=fields(f"{name}-2", holder="erasmus"))
+        assert http.get(f"{draft_at}/review").status_code == 404
+        second = http.post("/register", data={"kept_at": "site"}).headers["Location"]
+        taken = http.post(second, data=typed)
+        assert (taken.status_code, "This identifier is taken." in taken.text) == (422, True)
+        other = http.post(second, data=fields(f"{name}-2", holder="erasmus", **kept))
         assert "of your own organisation only" in other.text
     with lab_client(catalog_home, "operator") as client:
         found = client.dataset(name)
-        assert (found.purposes, found.keywords) == (("e",), ("breast cancer", "trial"))
+        assert (found.purposes, found.keywords, found.node) == (("e",), ("breast cancer", "trial"), "rotterdam")
         assert (found.language, found.description) == ("en", "First line.\n\nSecond <b>line</b>.")
+
+
+def test_a_draft_is_its_owners_alone(catalog_home: Home, people: dict[Role, Person]) -> None:
+    with signed_in(catalog_home, people[Role.STEWARD]) as http:
+        begun = http.post("/register/file", data={"name": "a.csv", "bytes": "4", "modified": "0"}).json()
+        assert begun == {"address": begun["address"], "received": 0, "part": PART_BYTES}
+        draft_at = begun["address"].removesuffix("/file")
+    with signed_in(catalog_home, people[Role.OPERATOR]) as http:
+        for step in ("file", "columns", "description", "terms", "review"):
+            assert http.get(f"{draft_at}/{step}").status_code == 404
+        assert http.put(f"{draft_at}/file", content=b"a\n1\n").status_code == 404
+        assert http.post(f"{draft_at}/discard").status_code == 404
+    with signed_in(catalog_home, people[Role.STEWARD]) as http:
+        assert http.put(f"{draft_at}/file?offset=1", content=b"\n1\n").json()["received"] == 0
+        assert http.put(f"{draft_at}/file", content=b"a\n1\n more").status_code == 409
+        assert http.put(f"{draft_at}/file", content=b"a\n1\n").json() == {"received": 4}
+        assert http.put(f"{draft_at}/file", content=b"x" * (PART_BYTES + 1)).status_code == 413
+        assert http.post(f"{draft_at}/file/end").json() == {"next": f"{draft_at}/columns"}
 
 
 def test_what_is_wrong_stands_beside_its_field_and_nothing_typed_is_lost(
     catalog_home: Home, people: dict[Role, Person]
 ) -> None:
-    wrong = fields(
-        "Not A Slug!", title="", country="XX1", access="secret", description='Kept "as it was"', purposes="a c"
-    )
+    wrong = fields("Not A Slug!", title="", country="XX1", theme="secret", description='Kept "as it was"')
     with signed_in(catalog_home, people[Role.STEWARD]) as http:
-        page = http.post("/register", data=wrong)
+        described = http.post("/register", data={"kept_at": "site"}).headers["Location"]
+        page = http.post(described, data={**wrong, "node": "rotterdam"})
         assert page.status_code == 422
-        for field in ("id", "title", "country", "access"):
+        for field in ("id", "title", "country", "theme"):
             assert re.search(rf'<p class="wrong" id="{field}-wrong">', page.text), field
             assert re.search(
                 rf'id="{field}"[^>]*aria-describedby="[^"]*{field}-wrong"[^>]*aria-invalid="true"', page.text
             ), field
         assert page.text.count('class="wrong"') == 4
-        assert 'value="Not A Slug!"' in page.text
-        assert "Kept &#34;as it was&#34;" in page.text
-        assert [bool(re.search(rf'value="{one}" checked', page.text)) for one in "abc"] == [True, False, True]
-        contradiction = http.post("/register", data=fields("fine", access="public"), headers={"Accept-Language": "de"})
-        assert "personenbezogene Daten können nicht öffentlich sein" in contradiction.text
-        assert 'id="access-wrong"' in contradiction.text
+        for shown in (page, http.get(described)):
+            assert 'value="Not A Slug!"' in shown.text
+            assert "Kept &#34;as it was&#34;" in shown.text
+        fine = {**fields(f"fine-{uuid.uuid4().hex[:8]}"), "node": "rotterdam"}
+        assert http.post(described, data=fine).status_code == 303
+        terms = described.replace("/description", "/terms")
+        said = http.post(terms, data={**fine, "access": "public", "purposes": "a c"}, headers={"Accept-Language": "de"})
+        assert language("de").words("a dataset kept at a site is federated-only") in said.text
+        assert 'id="access-wrong"' in said.text
+        assert [bool(re.search(rf'value="{one}" checked', said.text)) for one in "abc"] == [True, False, True]
 
 
 def test_the_second_of_two_editors_is_told_and_loses_nothing(

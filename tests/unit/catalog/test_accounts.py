@@ -17,7 +17,7 @@ def test_a_token_is_its_account_and_is_stored_nowhere(tmp_path: Path) -> None:
     accounts = Accounts(store)
     draft = AccountDraft(name="maria", role=Role.STEWARD, organisation="gbsg")
     issued = accounts.create(draft, actor="operator")
-    assert accounts.authenticate(issued.token) == draft
+    assert accounts.authenticate(issued.token).account == draft
     with pytest.raises(ConflictError, match="there already"):
         accounts.create(draft, actor="operator")
     with pytest.raises(IdentityError):
@@ -33,11 +33,11 @@ def test_services_take_their_tokens_from_the_home_and_a_new_one_replaces_the_old
     accounts.ensure_service_accounts(home)
     assert store.verify_events().events == len(SERVICE_ROLES)
     old = home.secret("token-runner")
-    assert accounts.authenticate(old).role is Role.RUNNER
+    assert accounts.authenticate(old).account.role is Role.RUNNER
 
     (tmp_path / "secrets" / "token-runner").unlink()
     accounts.ensure_service_accounts(home)
-    assert accounts.authenticate(home.secret("token-runner")).role is Role.RUNNER
+    assert accounts.authenticate(home.secret("token-runner")).account.role is Role.RUNNER
     with pytest.raises(IdentityError):
         accounts.authenticate(old)
     store.close()

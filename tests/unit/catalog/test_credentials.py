@@ -152,7 +152,7 @@ def test_a_session_ends_by_itself(rosa: str, store: Store, monkeypatch: pytest.M
 def test_a_personal_token_is_its_owners_until_it_is_revoked_or_too_old(rosa: str, store: Store) -> None:
     tokens, accounts = Tokens(store), Accounts(store)
     made, token = tokens.issue(ROSA, "notebook", days=30)
-    assert accounts.authenticate(token) == ROSA
+    assert accounts.authenticate(token).account == ROSA
     assert tokens.of(ROSA) == [made]
     stella = AccountDraft(name="stella", role=Role.STEWARD, organisation="gbsg")
     with pytest.raises(NotFoundError, match="no such token"):

@@ -5,7 +5,18 @@ from fastapi.routing import APIRoute
 from catalog.web.pages.app import ROUTERS
 from catalog.web.pages.page import Shown
 
-OPEN = {"/", "/sign-in", "/sign-in/code", "/sign-out", "/password", "/language", "/accessibility", "/public-register"}
+OPEN = {
+    "/",
+    "/sign-in",
+    "/sign-in/code",
+    "/sign-in/oidc",
+    "/sign-in/oidc/callback",
+    "/sign-out",
+    "/password",
+    "/language",
+    "/accessibility",
+    "/public-register",
+}
 """Pages that need no account."""
 
 
@@ -44,6 +55,12 @@ def test_decisions_need_the_second_factor() -> None:
         ("POST", "/requests/{request}/answer"),
         ("POST", "/datasets/{dataset}/two-people"),
         ("POST", "/accounts"),
+        ("GET", "/nodes/invite"),
+        ("POST", "/nodes/invite"),
+        ("GET", "/nodes/{node}/approve"),
+        ("POST", "/nodes/{node}/approve"),
+        ("GET", "/nodes/{node}/revoke"),
+        ("POST", "/nodes/{node}/revoke"),
         ("GET", "/accounts/{name}/withdraw"),
         ("POST", "/accounts/{name}/withdraw"),
     }

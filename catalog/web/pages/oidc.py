@@ -1,0 +1,108 @@
+"""Signing in at an OpenID provider, and linking an account to an identity there.
+
+Browsers do not send a strict cookie along when another site sends them here: what the provider answers is bound to the
+browser by a short-lived cookie of its own, and the way on from there is a page of the lab.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import RedirectResponse
+
+from catalog.errors import ConflictError
+from catalog.oidc import PATIENCE, Oidc
+from catalog.permissions import Action
+from catalog.web.pages.language import mark
+from catalog.web.pages.page import AnyPage, Page, Shown, is_secure, local, own_origin
+from datalab.errors import IdentityError, NotFoundError, ServiceFailedError
+
+router = APIRouter()
+Owner = Annotated[Page, Depends(Shown(Action.ACCOUNT_OWN))]
+Word = Annotated[str, Query(max_length=2000)]
+_COOKIE = "datalab-oidc"
+_PATH = "/sign-in/oidc"
+_UNKNOWN = mark(
+    "This identity is linked to no account here. Sign in with your password, and link it under your account."
+)
+_REFUSED = mark("The identity provider did not sign you in, or it took too long. Try again.")
+_FAILED = mark("The identity provider does not answer. Sign in with your password, or try again later.")
+_OTHERS = mark("This identity is linked to another account. Unlink it there first.")
+
+
+@router.get("/sign-in/oidc")
+def begin(page: AnyPage, next: Word = "/") -> Response:  # noqa: A002 - the address's word
+    """Send whoever comes to the provider."""
+    return _send(page, goal=local(next), account=None)
+
+
+@router.get("/account/identity")
+def link(page: Owner) -> Response:
+    """Send the account's owner to the provider, to link the identity that comes back."""
+    return _send(page, goal="/account?notice=linked", account=page.account.name)
+
+
+@router.post("/account/identity/remove")
+def unlink(page: Owner) -> Response:
+    """Take the link away."""
+    _provider(page).unlink(page.account.name)
+    return page.go("/account?notice=unlinked")
+
+
+@router.get("/sign-in/oidc/callback")
+def callback(page: AnyPage, state: Word = "", code: Word = "") -> Response:
+    """Take whom the provider sends back: link, or sign in."""
+    oidc = _provider(page)
+    try:
+        if not state or not hmac.compare_digest(page.request.cookies.get(_COOKIE, "").encode(), state.encode()):
+            raise IdentityError("This browser has not begun this sign-in.")
+        proven = oidc.finish(_redirect(page), state=state, code=code)
+    except IdentityError:
+        return _problem(page, _REFUSED, 401)
+    except ServiceFailedError:
+        return _problem(page, _FAILED, 503)
+    goal, owner = proven.pending.goal, proven.pending.account
+    if owner is not None:
+        try:
+            oidc.link(owner, proven.subject)
+        except ConflictError:
+            return _problem(page, _OTHERS, 409)
+        return page.show("onwards.html", goal=goal)
+    account = oidc.account_of(proven.subject)
+    if account is None:
+        return _problem(page, _UNKNOWN, 403)
+    waits = not proven.second_factor and page.lab.credentials.has_second_factor(account)
+    session = page.lab.sessions.open(account, complete=not waits, second_factor=proven.second_factor)
+    answer = page.show("onwards.html", goal=f"/sign-in/code?next={quote(goal)}" if waits else goal)
+    page.keep(answer, session)
+    answer.delete_cookie(_COOKIE, path=_PATH)
+    return answer
+
+
+def _send(page: Page, *, goal: str, account: str | None) -> Response:
+    try:
+        address, state = _provider(page).begin(_redirect(page), goal=goal, account=account)
+    except ServiceFailedError:
+        return _problem(page, _FAILED, 503)
+    answer = RedirectResponse(address, 303)
+    answer.set_cookie(
+        _COOKIE, state, max_age=int(PATIENCE), path=_PATH, secure=is_secure(page.request), httponly=True, samesite="lax"
+    )
+    return answer
+
+
+def _provider(page: Page) -> Oidc:
+    if page.lab.oidc is None:
+        raise NotFoundError("This lab trusts no identity provider.", next_step="Sign in with your password.")
+    return page.lab.oidc
+
+
+def _redirect(page: Page) -> str:
+    return f"{own_origin(page.request)}/sign-in/oidc/callback"
+
+
+def _problem(page: Page, problem: str, status: int) -> Response:
+    return page.show("sign_in.html", status=status, next="/", name="", problem=problem, notice="")
