@@ -16,6 +16,7 @@ from catalog.sessions import Sessions
 from catalog.store import Store
 from catalog.tokens import Tokens
 from datalab.home import Home
+from datalab.settings import Compute, load_settings
 from datalab.storage.store import ObjectStore
 
 
@@ -32,6 +33,8 @@ class Lab:
         sessions: who is signed in with a browser.
         publisher: makes versions.
         search: finds datasets.
+        home: where the lab keeps its files.
+        compute: how runs share what there is.
         permit_keys: folder of the public keys that the lab pins for permits, ``HOME/permit-keys/*.jwk``.
     """
 
@@ -44,6 +47,8 @@ class Lab:
     publisher: Publisher
     search: SearchIndex
     permit_keys: Path
+    home: Home
+    compute: Compute
 
 
 @contextmanager
@@ -75,4 +80,6 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
             publisher=publisher,
             search=search,
             permit_keys=home.folder("permit-keys"),
+            home=home,
+            compute=load_settings(home).compute,
         )

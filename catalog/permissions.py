@@ -32,6 +32,9 @@ class Action(StrEnum):
     RUN_CREATE = "run:create"
     RUN_UPDATE = "run:update"
     RUN_READ = "run:read"
+    RUN_SUBMIT = "run:submit"
+    RUN_CANCEL = "run:cancel"
+    RUN_CLAIM = "run:claim"
     ACCOUNT_CREATE = "account:create"
     ACCOUNT_WITHDRAW = "account:withdraw"
     ACCOUNT_READ = "account:read"
@@ -58,6 +61,9 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.RUN_CREATE: frozenset({Role.GATEWAY, Role.RUNNER}),
     Action.RUN_UPDATE: frozenset({Role.GATEWAY, Role.RUNNER}),
     Action.RUN_READ: _EVERYONE - {Role.COMPUTE, Role.PIPELINE},
+    Action.RUN_SUBMIT: frozenset({Role.OPERATOR, Role.RESEARCHER}),
+    Action.RUN_CANCEL: frozenset({Role.OPERATOR, Role.RESEARCHER}),
+    Action.RUN_CLAIM: frozenset({Role.RUNNER}),
     Action.ACCOUNT_CREATE: frozenset({Role.OPERATOR}),
     Action.ACCOUNT_WITHDRAW: frozenset({Role.OPERATOR}),
     Action.ACCOUNT_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),

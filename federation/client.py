@@ -63,8 +63,39 @@ def submit(
             not set up.
     """
     check_config(read_app(app), config or {})
+    return lay_out(
+        home,
+        pack(app),
+        run_id=run_id,
+        places=places,
+        permit=permit,
+        purpose=purpose,
+        app_signature=app_signature,
+        config=config,
+        seed=seed,
+        timeout=timeout,
+        limits=limits,
+        record=record,
+    )
+
+
+def lay_out(
+    home: Home,
+    bundle: bytes,
+    *,
+    run_id: str | None = None,
+    places: Sequence[RunPlace],
+    permit: str,
+    purpose: str,
+    app_signature: str = "",
+    config: Mapping[str, ConfigValue] | None = None,
+    seed: int = 0,
+    timeout: float = 60.0,
+    limits: Limits | None = None,
+    record: bool = True,
+) -> RunFolder:
+    """Lay out the folder of a run of a bundle; arguments and errors are those of ``submit``."""
     _check_members(home, places)
-    bundle = pack(app)
     name = run_id or f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.urandom(3).hex()}"
     try:
         spec = RunSpec(
@@ -126,7 +157,7 @@ def watch(folder: RunFolder, runner: subprocess.Popen[bytes]) -> Iterator[dict[s
             break
         time.sleep(_POLL)
     if runner.returncode != 0 or outcome != COMPLETED:
-        raise _failure(folder, runner.returncode)
+        raise failure(folder, runner.returncode)
 
 
 def find(home: Home, run_id: str) -> RunFolder:
@@ -137,7 +168,8 @@ def find(home: Home, run_id: str) -> RunFolder:
     return folder
 
 
-def _failure(folder: RunFolder, code: int) -> DatalabError:
+def failure(folder: RunFolder, code: int) -> DatalabError:
+    """Return the error with which a runner ended, from its log."""
     log = Home(folder.path).log_file("runner")
     output = log.read_text(encoding="utf-8", errors="replace")
     fallback = f"The run ended unexpectedly (exit code {code}); its log is {log}."

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.client import LabClient, lab_client
+from catalog.errors import ConflictError
 from catalog.records import Artifact, DatasetVersion, RunDraft, RunPatch, RunState
 from datalab.home import Home
 from datalab.permits.permit import read_claims_unverified
@@ -36,8 +37,11 @@ class LabRecord:
             nodes=tuple(place.node for place in self._spec.places),
         )
         with lab_client(self._home, "runner") as lab:
-            created = lab.create_run(draft)
-            lab.update_run(created.id, RunPatch(state=RunState.RUNNING), revision=created.revision)
+            try:
+                run = lab.create_run(draft)
+            except ConflictError:  # it came through the queue
+                run = lab.run(draft.id)
+            lab.update_run(run.id, RunPatch(state=RunState.RUNNING), revision=run.revision)
 
     def finish(self, folder: RunFolder, card: dict[str, Any], *, failed: bool) -> None:
         """Store card and artifacts, and record the run's end.
@@ -60,4 +64,7 @@ class LabRecord:
 
     def _end(self, lab: LabClient, state: RunState, card: dict[str, Any], artifacts: tuple[Artifact, ...]) -> None:
         current = lab.run(self._spec.id)
-        lab.update_run(current.id, RunPatch(state=state, card=card, artifacts=artifacts), revision=current.revision)
+        patch = RunPatch(state=state, reason=card["reason"], card=card, artifacts=artifacts)
+        if current.state is RunState.STOPPED:  # who stopped it has said so and why
+            patch = RunPatch(card=card, artifacts=artifacts)
+        lab.update_run(current.id, patch, revision=current.revision)
