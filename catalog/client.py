@@ -40,6 +40,7 @@ from catalog.records import (
     Upload,
     Version,
 )
+from catalog.running import Runs
 from catalog.search.model import SearchPage, SearchQuery
 from catalog.standards.requirements import Readiness
 from datalab.errors import BadInputError, DatalabError, IdentityError, NotFoundError, ServiceFailedError
@@ -252,7 +253,12 @@ class LabClient:
         """Record a run; ConflictError if the id is taken."""
         return self._call(RunRecord, "POST", "/runs", body=draft)
 
-    def runs(self) -> list[RunRecord]:
+    @property
+    def runs(self) -> Runs:
+        """The runs: submit, watch, cancel, download."""
+        return Runs(self)
+
+    def run_records(self) -> list[RunRecord]:
         """Return all runs, by id."""
         return self._pages(RunRecord, "/runs", lambda last: last.id)
 

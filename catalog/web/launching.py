@@ -33,6 +33,18 @@ def dry_run(lab: Lab, launch: Launch, account: AccountDraft) -> DryRun:
     return checking.dry_run(lab.store, launch, app, federation.nodes(lab.home), account, lab.compute.node)
 
 
+def submit(lab: Lab, launch: Launch, account: AccountDraft) -> RunRecord:
+    """Put a run into the queue, and keep its app: a template may be another one when the run is made again.
+
+    Raises:
+        NotPermittedError: the dry run finds something against it.
+    """
+    checked = dry_run(lab, launch, account)
+    if checked.first_problem is None:
+        federation.keep_app(lab.home, federation.find_app(lab.home, launch.app)[1])  # before it can be started
+    return runs.submit(lab.store, checked, account)
+
+
 def keep_app(lab: Lab, bundle: bytes, account: AccountDraft) -> AppFacts:
     """Keep an uploaded app; BundleError if it is none."""
     app = federation.keep_app(lab.home, bundle)

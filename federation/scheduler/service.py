@@ -78,7 +78,7 @@ class Scheduler:
         run = start.run
         assert run.launch is not None, "a run in the queue says what it is"
         try:
-            _, bundle = lab.find_app(self._home, run.app_digest if run.launch.app == run.app_digest else run.launch.app)
+            _, bundle = lab.find_app(self._home, run.app_digest)
             folder = client.lay_out(
                 self._home,
                 bundle,

@@ -6,11 +6,27 @@ from fastapi import Depends, FastAPI
 
 from catalog.lab import Lab
 from catalog.web.live import Streams
-from catalog.web.pages import about, accounts, audit, datasets, errors, permits, register, runs, sign_in
+from catalog.web.pages import (
+    about,
+    accounts,
+    audit,
+    cards,
+    compute,
+    datasets,
+    errors,
+    launch,
+    permits,
+    register,
+    runs,
+    sign_in,
+)
 from catalog.web.pages.page import same_origin
 from catalog.web.pages.templates import STATIC, Assets, static_version
 
-ROUTERS = tuple(module.router for module in (sign_in, register, datasets, permits, runs, audit, accounts, about))
+ROUTERS = tuple(
+    module.router
+    for module in (sign_in, register, datasets, permits, launch, cards, runs, compute, audit, accounts, about)
+)
 
 
 def create_pages(lab: Lab, public_url: str | None, streams: Streams) -> FastAPI:

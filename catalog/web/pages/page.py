@@ -62,10 +62,13 @@ class Page:
         """Translate a text that was marked for translation."""
         return self.language.words(text)
 
+    def make(self, template: str, /, **values: Any) -> str:
+        """Return what a template makes."""
+        return environment(self.language.code).get_template(template).render(page=self, **values)
+
     def show(self, template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a page made from a template."""
-        made = environment(self.language.code).get_template(template).render(page=self, **values)
-        return HTMLResponse(made, status)
+        return HTMLResponse(self.make(template, **values), status)
 
     def go(self, address: str) -> RedirectResponse:
         """Send the browser to another page of the lab, which it gets with GET."""

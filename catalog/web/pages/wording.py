@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
+from catalog.fairshare import Why
 from catalog.records import Role, RunState
 from catalog.web.pages.language import Language, mark
 
@@ -77,7 +78,8 @@ ROLE = {
 PEOPLE = {role: ROLE[role] for role in (Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR, Role.OPERATOR)}
 """The roles that a person can have."""
 RUN_STATE = {
-    RunState.SUBMITTED: mark("Submitted"),
+    RunState.QUEUED: mark("Queued"),
+    RunState.SUBMITTED: mark("Starting"),
     RunState.RUNNING: mark("Running"),
     RunState.FINISHED: mark("Finished"),
     RunState.FAILED: mark("Failed"),
@@ -92,14 +94,30 @@ NOTICE = {
     "second-factor": mark("The second factor is set up."),
     "token-revoked": mark("The token is revoked."),
     "withdrawn": mark("The account is withdrawn. Nobody can come in with it."),
+    "queued": mark("The run is in the queue. It starts by itself when its turn comes."),
+    "cancelled": mark("The run is cancelled."),
     "signed-out": mark("You are signed out."),
     "password": mark("The password is set. Sign in with it."),
 }
 """What a page says after something was done, by the address's ``notice``."""
+WAITS = {
+    Why.ROOM: mark("All node places that it needs are in use."),
+    Why.HELD_FREE: mark("Places are kept free for a larger run that has waited long."),
+    Why.QUOTA: mark("The quota of its organisation for this period is used up."),
+    Why.TOO_LARGE: mark("It needs more node places than the lab has."),
+}
+"""Why a run waits."""
+CLASS = {
+    "public": mark("Public bodies"),
+    "academia": mark("Academia and research"),
+    "sme": mark("Start-ups and SMEs"),
+    "industry": mark("Industry"),
+}
+CLAUSE = {"permit": mark("Permit"), "policy": mark("Policy"), "schema": mark("Schema"), "node": mark("Node")}
 TONE = {
     "public": "good", "restricted": "warn", "federated-only": "info",
     "anonymous": "plain", "personal": "warn",
-    "submitted": "info", "running": "info", "finished": "good", "failed": "bad", "stopped": "warn",
+    "queued": "plain", "submitted": "info", "running": "info", "finished": "good", "failed": "bad", "stopped": "warn",
     "published": "good", "announced": "info",
 }  # fmt: skip
 """The badge's colour; the badge's words always say the same."""
@@ -134,3 +152,13 @@ def translated(
 def moment(text: str) -> datetime:
     """Return the time of an audit entry, which is kept as text."""
     return datetime.fromisoformat(text)
+
+
+def instant(seconds: float) -> datetime:
+    """Return the time of a run's event, which is kept in seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def figures(names: list[str]) -> list[tuple[str]]:
+    """Return headings of columns of numbers."""
+    return [(name,) for name in names]

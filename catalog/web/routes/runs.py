@@ -48,7 +48,7 @@ def dry_run(account: _Submitter, launch: Launch, lab: TheLab) -> DryRun:
 @router.post("/runs/queue", status_code=201)
 def submit(account: _Submitter, launch: Launch, lab: TheLab) -> RunRecord:
     """Put a run into the queue."""
-    return runs.submit(lab.store, launching.dry_run(lab, launch, account), account)
+    return launching.submit(lab, launch, account)
 
 
 @router.post("/runs/claims")

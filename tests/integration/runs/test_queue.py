@@ -89,8 +89,8 @@ def test_another_organisations_researcher_sees_nothing_of_it(lab: Lab) -> None:
         for ask in (rita.run, rita.run_progress, rita.cancel_run):
             with pytest.raises(NotPermittedError, match="own organisation"):
                 ask(run.id)
-        assert run.id not in [one.id for one in rita.runs()]
+        assert run.id not in [one.id for one in rita.runs.all()]
         with pytest.raises(NotPermittedError, match="does not name you"):
             rita.submit_run(lab.launch())
-    assert run.id in [one.id for one in lab.rosa.runs()]
+    assert run.id in [one.id for one in lab.rosa.runs.all()]
     watch(lab.rosa, run.id)

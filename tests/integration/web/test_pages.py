@@ -28,7 +28,7 @@ from tests.support.pages import PASSWORD, Person, settle, signed_in, visit
 from tests.unit.catalog.examples import draft
 from tests.unit.web.test_routes import OPEN, every_page, method_of, permissions_of
 
-NOWHERE = {"dataset": "nowhere", "permit": "nowhere", "token": "nowhere", "name": "nowhere"}
+NOWHERE = {"run": "nowhere", "dataset": "nowhere", "permit": "nowhere", "token": "nowhere", "name": "nowhere"}
 MAX_BYTES = 150_000
 
 
