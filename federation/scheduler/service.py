@@ -27,6 +27,8 @@ from federation.scheduler.executor import Executor, LocalExecutor
 SERVICE = Service(name="scheduler", module="federation.scheduler.service", requires=("gateway", "lab"))
 WAIT = 1.0
 """Seconds that the lab server may take to say that there is nothing to do; in between, runners are looked after."""
+STOPPING = 0.1
+"""Seconds between two looks at runners that have been told to stop."""
 PAUSE = 1.0
 """Seconds until the lab server is asked again after it did not answer."""
 log = structlog.get_logger()
@@ -56,23 +58,32 @@ class Scheduler:
         self._home = home
         self._executor = executor
         self._deadlines: dict[str, float] = {}
+        self._server: LabClient | None = None
 
     def step(self, wait: float) -> None:
         """Ask once, and do what is said."""
         try:
-            with lab_client(self._home, "runner") as server:
-                self._end(server)
-                self._stop_late(server)
-                work = server.claim_runs(self._executor.known(), wait=wait)
-                for run in work.stop:
-                    self._executor.stop(run)
-                for run in work.lost:
-                    _fail(server, run, "Its runner is gone: the lab was stopped, or the process was ended.")
-                for one in work.start:
-                    self._start(server, one)
+            self._server = self._server or lab_client(self._home, "runner")
+            self._do_next(self._server, wait)
         except (ServiceFailedError, NotFoundError) as error:
             log.warning("the lab server does not answer", error=str(error))
+            if self._server is not None:  # it may come back at another address
+                self._server.close()
+                self._server = None
             time.sleep(PAUSE)
+
+    def _do_next(self, server: LabClient, wait: float) -> None:
+        self._end(server)
+        self._stop_late(server)
+        work = server.claim_runs(self._executor.known(), wait=wait)
+        for run in work.stop:
+            self._executor.stop(run)
+        if work.stop:
+            time.sleep(STOPPING)
+        for run in work.lost:
+            _fail(server, run, "Its runner is gone: the lab was stopped, or the process was ended.")
+        for one in work.start:
+            self._start(server, one)
 
     def _start(self, server: LabClient, start: Start) -> None:
         run = start.run

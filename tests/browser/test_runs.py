@@ -19,6 +19,7 @@ from tests.browser.test_every_page import check, sign_in
 from tests.integration.runs.conftest import PERMIT, whole_lab
 from tests.support.federation import DATASET, ECHO
 from tests.support.pages import Person, settle
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 PATIENCE = 60_000
@@ -31,8 +32,7 @@ def lab(lab_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ho
     with Supervisor() as supervisor:
         home = whole_lab(lab_home, tmp_path_factory.mktemp("whole"), supervisor).lab
         with lab_client(home, "operator") as operator:
-            while not operator.versions(DATASET):
-                pass
+            wait_until(lambda: bool(operator.versions(DATASET)), "the node has announced its dataset")
         yield home
 
 
@@ -155,8 +155,7 @@ def test_without_javascript_a_run_is_launched_and_seen_too(
     page.get_by_role("button", name="Launch", exact=True).click()
     key = launched(page)
     with lab_client(lab, "operator") as operator:
-        while not operator.run(key).artifacts:
-            pass
+        wait_until(lambda: bool(operator.run(key).artifacts), "the run has left its files")
     page.reload()
     expect(page.get_by_role("heading", name="What it left behind")).to_be_visible()
     expect(page.locator(".badges")).to_contain_text("Finished")

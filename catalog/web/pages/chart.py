@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+MOST_POINTS = 400
 WIDTH, HEIGHT = 640, 220
 LEFT, TOP, BOTTOM = 70, 12, 28
 
@@ -35,7 +36,7 @@ class Chart:
 
 def chart(series: Mapping[str, Sequence[tuple[int, float | None]]]) -> Chart | None:
     """Return the chart of some series of (round, value); None if there are fewer than two values in all of them."""
-    told = {name: [(x, y) for x, y in values if y is not None] for name, values in series.items()}
+    told = {name: _thin([(x, y) for x, y in values if y is not None]) for name, values in series.items()}
     points = [point for values in told.values() for point in values]
     if len(points) < 2:
         return None
@@ -50,3 +51,9 @@ def chart(series: Mapping[str, Sequence[tuple[int, float | None]]]) -> Chart | N
 
     lines = tuple((name, " ".join(at(x, y) for x, y in values)) for name, values in told.items())
     return Chart(lines, low, high, first, last)
+
+
+def _thin(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return at most as many points as a screen shows, the last among them."""
+    step = -(-len(points) // MOST_POINTS)
+    return points if step <= 1 else [*points[:-1:step], points[-1]]

@@ -81,7 +81,7 @@ def launch(page: Submitter, form: Form) -> Response:
             "This is not a run that was reviewed here.", next_step="Begin again with the app."
         ) from error
     run = launching.submit(page.lab, asked, page.account)
-    return page.go(f"/runs/{run.id}?notice=queued")
+    return page.go(f"/runs/{run.id}")
 
 
 @router.get("/runs/{run}/clone")

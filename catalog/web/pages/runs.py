@@ -23,6 +23,8 @@ router = APIRouter(prefix="/runs")
 Reader = Annotated[Page, Depends(Shown(Action.RUN_READ))]
 PER_PAGE = 50
 MOST_COMPARED = 6
+MOST_ROUNDS = 100
+"""Rounds in the table of a run's page, which may be sent several times a second."""
 _LATE = timedelta(seconds=30)
 """After this time the card of a run that has ended is no longer waited for."""
 
@@ -102,6 +104,7 @@ def _values(page: Page, run: RunRecord, goes: Progress) -> dict[str, Any]:
         "seconds_left": left,
         "log": federation.log(page.lab.home, run.id),
         "parameters": _parameters(run),
+        "most": MOST_ROUNDS,
         "live": not _is_over(run, goes),
         "cancellable": not goes.over and page.may(Action.RUN_CANCEL),
     }

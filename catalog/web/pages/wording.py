@@ -94,7 +94,6 @@ NOTICE = {
     "second-factor": mark("The second factor is set up."),
     "token-revoked": mark("The token is revoked."),
     "withdrawn": mark("The account is withdrawn. Nobody can come in with it."),
-    "queued": mark("The run is in the queue. It starts by itself when its turn comes."),
     "cancelled": mark("The run is cancelled."),
     "signed-out": mark("You are signed out."),
     "password": mark("The password is set. Sign in with it."),

@@ -17,6 +17,7 @@ from datalab.supervisor import Supervisor
 from federation.bundle import pack
 from federation.scheduler.service import SERVICE as SCHEDULER
 from tests.support.federation import DATASET, ECHO, Federation
+from tests.support.waiting import wait_until
 from tests.unit.catalog.examples import draft
 
 NODE = "amsterdam"
@@ -71,6 +72,5 @@ def lab(lab_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
         with lab_client(federation.lab, "operator") as operator:
             issued = operator.create_account(AccountDraft(name="rosa", role=Role.RESEARCHER, organisation="start-up"))
         with LabClient(federation.lab.address("lab")["url"], issued.token) as rosa:
-            while not rosa.versions(DATASET):  # the node announces it once it is connected
-                pass
+            wait_until(lambda: bool(rosa.versions(DATASET)), "the node has announced its dataset")
             yield Lab(federation, rosa, rosa.upload_app(pack(ECHO)).sha256)

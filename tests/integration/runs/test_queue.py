@@ -14,6 +14,7 @@ from datalab.canonical import sha256_hex
 from datalab.errors import BadInputError
 from tests.integration.runs.conftest import Lab
 from tests.support.federation import DATASET
+from tests.support.waiting import wait_until
 
 
 def watch(client: LabClient, run: str, until: str = "over") -> Progress:
@@ -69,8 +70,7 @@ def test_a_cancelled_run_is_over_at_its_node_within_two_seconds(lab: Lab) -> Non
     while f'"run":"{run.id}"' not in "".join(line for line in log.read_text().splitlines() if '"run ended"' in line):
         assert time.time() - told < 2.0
     watch(lab.rosa, run.id)
-    while lab.rosa.run(run.id).card is None:
-        pass
+    wait_until(lambda: lab.rosa.run(run.id).card is not None, "its card is on record")
     assert lab.rosa.run(run.id).reason == "It was cancelled by rosa."
 
 
