@@ -19,6 +19,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from catalog.compare import Comparison
 from catalog.erasure.records import Erasure, ErasureDraft, Marks
 from catalog.errors import CatalogError, ConflictError, DataMismatchError, NotPermittedError, TooLargeError
+from catalog.launch import AppFacts, DryRun, Work
+from catalog.progress import Progress
 from catalog.records import (
     AccountDraft,
     Announcement,
@@ -30,6 +32,7 @@ from catalog.records import (
     EventsVerification,
     Invitation,
     IssuedAccount,
+    Launch,
     PermitDraft,
     PermitRecord,
     PublishRequest,
@@ -42,6 +45,7 @@ from catalog.records import (
     Upload,
     Version,
 )
+from catalog.running import Runs
 from catalog.search.model import SearchPage, SearchQuery
 from catalog.snapshot import Snapshot
 from catalog.standards.requirements import Readiness
@@ -250,11 +254,49 @@ class LabClient:
 
     # Runs
 
+    def upload_app(self, bundle: bytes) -> AppFacts:
+        """Hand in a Flower app as a bundle (``federation.bundle.pack``), and return what the lab takes it for."""
+        headers = {"Content-Type": "application/zip"}
+        return TypeAdapter(AppFacts).validate_json(self._send("POST", "/apps", content=bundle, headers=headers).content)
+
+    def apps(self) -> list[AppFacts]:
+        """Return the lab's app templates."""
+        return self._call(list[AppFacts], "GET", "/apps")
+
+    def dry_run(self, launch: Launch) -> DryRun:
+        """Return what would come of a launch, site by site; nothing is started."""
+        return self._call(DryRun, "POST", "/runs/dry-run", body=launch)
+
+    def submit_run(self, launch: Launch) -> RunRecord:
+        """Put a run into the queue; NotPermittedError if the dry run finds something against it."""
+        return self._call(RunRecord, "POST", "/runs/queue", body=launch)
+
+    def cancel_run(self, run: str) -> RunRecord:
+        """Stop a run, or take it out of the queue."""
+        return self._call(RunRecord, "POST", f"/runs/{_part(run)}/cancellation")
+
+    def run_progress(self, run: str, *, seen: str = "", wait: float = 0.0) -> Progress:
+        """Return how a run goes; with ``wait``, once that is another state than ``seen`` or the seconds are over."""
+        return self._call(Progress, "GET", f"/runs/{_part(run)}/progress", params={"seen": seen, "wait": wait})
+
+    def download_artifact(self, run: str, name: str) -> bytes:
+        """Return one of the files that a run left behind."""
+        return self._send("GET", f"/runs/{_part(run)}/artifacts/{quote(name)}").content
+
+    def claim_runs(self, known: Sequence[str], *, wait: float = 0.0) -> Work:
+        """For the scheduler: return what it is to do next; waits up to ``wait`` seconds for something to come up."""
+        return self._call(Work, "POST", "/runs/claims", params={"known": list(known), "wait": wait})
+
     def create_run(self, draft: RunDraft) -> RunRecord:
         """Record a run; ConflictError if the id is taken."""
         return self._call(RunRecord, "POST", "/runs", body=draft)
 
-    def runs(self) -> list[RunRecord]:
+    @property
+    def runs(self) -> Runs:
+        """The runs: submit, watch, cancel, download."""
+        return Runs(self)
+
+    def run_records(self) -> list[RunRecord]:
         """Return all runs, by id."""
         return self._pages(RunRecord, "/runs", lambda last: last.id)
 

@@ -22,7 +22,7 @@ from catalog.snapshot import Snapshot
 from catalog.store import Store
 from catalog.tokens import Tokens
 from datalab.home import Home
-from datalab.settings import load_settings
+from datalab.settings import Compute, load_settings
 from datalab.storage.store import ObjectStore
 
 
@@ -45,6 +45,7 @@ class Lab:
         home: where the lab keeps its files.
         snapshot: copies both catalog files for a backup, on behalf of an account.
         oidc: the identity provider that the lab trusts, or None.
+        compute: how runs share what there is.
         permit_keys: folder of the public keys that the lab pins for permits, ``HOME/permit-keys/*.jwk``.
     """
 
@@ -63,6 +64,7 @@ class Lab:
     oidc: Oidc | None
     permit_keys: Path
     snapshot: Callable[[str], Snapshot]
+    compute: Compute
 
 
 @contextmanager
@@ -106,6 +108,7 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
             oidc=_open_oidc(home, store),
             permit_keys=home.folder("permit-keys"),
             snapshot=lambda actor: take_snapshot(home, store, lake, publisher, actor=actor),
+            compute=load_settings(home).compute,
         )
 
 

@@ -52,6 +52,9 @@ class Action(StrEnum):
     NODE_READ = "node:read"
     NODE_DETAILS = "node:details"
     NODE_MANAGE = "node:manage"
+    RUN_SUBMIT = "run:submit"
+    RUN_CANCEL = "run:cancel"
+    RUN_CLAIM = "run:claim"
     ACCOUNT_CREATE = "account:create"
     ACCOUNT_WITHDRAW = "account:withdraw"
     ACCOUNT_READ = "account:read"
@@ -120,6 +123,9 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.NODE_READ: frozenset({Role.OPERATOR, Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR}),
     Action.NODE_DETAILS: frozenset({Role.OPERATOR, Role.AUDITOR}),
     Action.NODE_MANAGE: frozenset({Role.OPERATOR}),
+    Action.RUN_SUBMIT: frozenset({Role.OPERATOR, Role.RESEARCHER}),
+    Action.RUN_CANCEL: frozenset({Role.OPERATOR, Role.RESEARCHER}),
+    Action.RUN_CLAIM: frozenset({Role.RUNNER}),
     Action.ACCOUNT_CREATE: frozenset({Role.OPERATOR}),
     Action.ACCOUNT_WITHDRAW: frozenset({Role.OPERATOR}),
     Action.ACCOUNT_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),

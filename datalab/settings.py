@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -58,6 +58,59 @@ class OpenIdProvider(BaseModel):
     """The same, as classes of authentication (``acr``)."""
 
 
+OrganisationClass = Literal["public", "academia", "sme", "industry"]
+"""Public body; academia and research; start-up, small or medium-sized company; larger industry."""
+
+
+class Organisation(BaseModel):
+    """An organisation whose people start runs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: OrganisationClass
+    node_hours: Annotated[float, Field(gt=0)] | None = None
+    """Quota for each period; none is none."""
+
+
+class Compute(BaseModel):
+    """How runs share what there is: places at nodes, of which a run takes one for each node that takes part."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    node_places: Annotated[int, Field(ge=1, le=100_000)] = 16
+    """Taken at once by all runs together."""
+    node: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] | None = None
+    """The lab's compute node, for datasets in the lab's storage; without one, each run names it."""
+    shares: dict[OrganisationClass, Annotated[float, Field(gt=0)]] = {
+        "public": 0.2,
+        "academia": 0.3,
+        "sme": 0.3,
+        "industry": 0.2,
+    }
+    sme_floor: Annotated[float, Field(ge=0, le=1)] = 0.15
+    """Part of the places that start-ups and SMEs get before anybody else, however much they have used."""
+    half_life_hours: Annotated[float, Field(gt=0)] = 12
+    """After this time, past use counts half."""
+    patience_hours: Annotated[float, Field(ge=0)] = 1
+    """For so long smaller runs may go before one that does not fit yet."""
+    period_days: Annotated[float, Field(gt=0)] = 30
+    """For which quotas hold, counted back from now."""
+    organisations: dict[str, Organisation] = {}
+    """By the name that accounts have; those that are not named here are industry without a quota."""
+
+    @model_validator(mode="after")
+    def _every_class_has_a_share(self) -> Self:
+        if len(self.shares) != 4:
+            raise ValueError("shares names public, academia, sme and industry")
+        if self.sme_floor > self.shares["sme"] / sum(self.shares.values()):
+            raise ValueError("sme_floor is more than the share of sme")
+        return self
+
+    def organisation(self, name: str) -> Organisation:
+        """Return an organisation's class and quota."""
+        return self.organisations.get(name, Organisation(kind="industry"))
+
+
 class Settings(BaseSettings):
     """What an operator may set for one home. In the environment: ``DATALAB_PORTS__LAB=8440``."""
 
@@ -74,6 +127,7 @@ class Settings(BaseSettings):
     ports: Ports = Ports()
     certificates: Certificates = Certificates()
     oidc: OpenIdProvider | None = None
+    compute: Compute = Compute()
 
 
 def load_settings(home: Home, **arguments: Any) -> Settings:

@@ -85,8 +85,41 @@ def submit(
             not set up.
     """
     check_config(read_app(app), config or {})
+    return lay_out(
+        home,
+        pack(app),
+        run_id=run_id,
+        places=places,
+        permit=permit,
+        purpose=purpose,
+        app_signature=app_signature,
+        config=config,
+        seed=seed,
+        timeout=timeout,
+        grace=grace,
+        limits=limits,
+        record=record,
+    )
+
+
+def lay_out(
+    home: Home,
+    bundle: bytes,
+    *,
+    run_id: str | None = None,
+    places: Sequence[RunPlace],
+    permit: str,
+    purpose: str,
+    app_signature: str = "",
+    config: Mapping[str, ConfigValue] | None = None,
+    seed: int = 0,
+    timeout: float = 60.0,
+    grace: float = 120.0,
+    limits: Limits | None = None,
+    record: bool = True,
+) -> RunFolder:
+    """Lay out the folder of a run of a bundle; arguments and errors are those of ``submit``."""
     _check_members(home, places)
-    bundle = pack(app)
     name = run_id or f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.urandom(3).hex()}"
     try:
         spec = RunSpec(
@@ -137,7 +170,7 @@ def watch(folder: RunFolder, runner: subprocess.Popen[bytes]) -> Iterator[dict[s
         outcome = event.get("outcome", outcome)
         yield event
     if runner.returncode != 0 or outcome != COMPLETED:
-        raise _failure(folder, runner.returncode)
+        raise failure(folder, runner.returncode)
 
 
 def conduct(folder: RunFolder, supervisor: Supervisor) -> Iterator[dict[str, Any]]:
@@ -152,7 +185,7 @@ def conduct(folder: RunFolder, supervisor: Supervisor) -> Iterator[dict[str, Any
     with folder.keeping():
         code = yield from _keep(folder, supervisor)
     if folder.read_card()["outcome"] != COMPLETED:
-        raise _failure(folder, code)
+        raise failure(folder, code)
 
 
 def _keep(folder: RunFolder, supervisor: Supervisor) -> Generator[dict[str, Any], None, int]:
@@ -167,10 +200,15 @@ def _keep(folder: RunFolder, supervisor: Supervisor) -> Generator[dict[str, Any]
             return runner.returncode
         vain = 0 if folder.progress > reached else vain + 1
         if vain > MAX_RESTARTS:
-            failure = _failure(folder, runner.returncode)
-            give_up(folder, f"The run's runner ended {vain} times without getting any further. {failure.what}")
+            why = failure(folder, runner.returncode).what
+            give_up(folder, f"The run's runner ended {vain} times without getting any further. {why}")
             return runner.returncode
-        time.sleep(_FIRST_WAIT * 2**vain if vain else 0)
+        time.sleep(pause_after(vain))
+
+
+def pause_after(vain: int) -> float:
+    """Return the seconds to wait before a runner is started again that has died so often without getting further."""
+    return _FIRST_WAIT * 2**vain if vain else 0.0
 
 
 def interrupted(home: Home) -> list[RunFolder]:
@@ -235,7 +273,8 @@ def find(home: Home, run_id: str) -> RunFolder:
     return folder
 
 
-def _failure(folder: RunFolder, code: int) -> DatalabError:
+def failure(folder: RunFolder, code: int) -> DatalabError:
+    """Return the error with which a runner ended, from its log."""
     log = Home(folder.path).log_file("runner")
     output = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     fallback = f"The run ended unexpectedly (exit code {code}); its log is {log}."

@@ -1,89 +1,196 @@
-"""``datalab run submit``: launches a federated run and shows its rounds as they happen."""
+"""``datalab run …``: launches runs through the lab server, follows and cancels them, and runs one again."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TypeVar
 
 import click
 from pydantic import ValidationError
 
+from catalog.client import LabClient, lab_client
+from catalog.launch import DryRun
+from catalog.progress import Progress, Round
+from catalog.records import ConfigValue, LaunchPlace, RunRecord, RunState
+from catalog.running import Run, make_launch
 from datalab.boundary import bad_field, read_toml
-from datalab.errors import BadInputError
+from datalab.errors import BadInputError, RefusedError
 from datalab.home import Home
 from datalab.permits.claims import Purpose
+from datalab.permits.permit import read_claims_unverified
 from datalab.supervisor import Supervisor
-from federation.run import ConfigValue, RunFolder, RunPlace
+from federation.bundle import pack
+from federation.errors import RunFailedError
+from federation.run import RunFolder
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_CARD = "run-card.json"
+
+
+def at_lab(command: _F) -> _F:
+    """Add the options that say which lab, and who asks."""
+    options = (
+        click.option(
+            "--home",
+            type=click.Path(path_type=Path, file_okay=False, exists=True),
+            envvar="DATALAB_HOME",
+            help="The lab's home, on its own machine: asks as its operator.",
+        ),
+        click.option("--lab", metavar="URL", envvar="DATALAB_LAB", help="Address of the lab, from elsewhere."),
+        click.option(
+            "--token-file",
+            type=click.Path(path_type=Path, dir_okay=False, exists=True),
+            envvar="DATALAB_TOKEN_FILE",
+            help="File with your API token, from your account's page.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _client(home: Path | None, lab: str | None, token_file: Path | None) -> LabClient:
+    if lab is not None and token_file is not None:
+        return LabClient(lab.rstrip("/"), token_file.read_text(encoding="ascii").strip())
+    if home is None:
+        raise BadInputError("It is not said which lab.", next_step="Give --lab URL and --token-file FILE, or --home.")
+    return lab_client(Home(home), "operator")
 
 
 @click.command()
+@at_lab
+@click.option("--file", "run_file", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="run.toml.")
+@click.option("--app", help="Name of a template, or folder of a Flower app, which is handed in.")
 @click.option(
-    "--home",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    required=True,
-    envvar="DATALAB_HOME",
-    help="The lab's home, where `datalab up` runs.",
+    "--place", "places", multiple=True, help="DATASET or NODE=DATASET, each with @VERSION if you like; repeatable."
 )
-@click.option(
-    "--app",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    required=True,
-    help="Folder of the Flower app.",
-)
-@click.option(
-    "--place", "places", multiple=True, required=True, help="NODE=DATASET or NODE=DATASET@VERSION; repeatable."
-)
-@click.option("--permit", type=click.File("r"), required=True, help="File with the signed data permit.")
-@click.option(
-    "--purpose",
-    type=click.Choice([purpose.value for purpose in Purpose]),
-    required=True,
-    help="Letter of EHDS Art. 53(1); the permit must allow it.",
-)
-@click.option(
-    "--app-signature", type=click.File("r"), help="File from `datalab app sign`, for nodes that trust its signer."
-)
+@click.option("--permit", help="Id of the data permit, or the file that it is in.")
+@click.option("--purpose", type=click.Choice([one.value for one in Purpose]), help="Of EHDS Art. 53(1).")
+@click.option("--app-signature", type=click.File("r"), help="From `datalab app sign`, for nodes that trust the signer.")
 @click.option("--config", "settings", multiple=True, help="KEY=VALUE for the app, VALUE as JSON or text; repeatable.")
 @click.option(
     "--config-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="TOML file of settings for the app; --config goes over it.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same parameters.")
+@click.option("--rounds", type=click.IntRange(1), help="How many.")
+@click.option("--seed", type=click.IntRange(0), help="Same seed, same parameters; 0 by default.")
+@click.option("--deadline-minutes", type=click.IntRange(1), help="The run is stopped after this time.")
+@click.option("--priority", type=click.IntRange(-10, 10), help="Among your organisation's runs.")
+@click.option("--dry-run", is_flag=True, help="Say for each site whether the run could start, and start nothing.")
+@click.option("--detach", is_flag=True, help="Return once it is in the queue.")
 def submit(
-    folder: Path,
-    app: Path,
+    home: Path | None,
+    lab: str | None,
+    token_file: Path | None,
+    run_file: Path | None,
+    app: str | None,
     places: tuple[str, ...],
-    permit: IO[str],
-    purpose: str,
-    app_signature: IO[str] | None,
+    permit: str | None,
+    app_signature: Any,
     settings: tuple[str, ...],
     config_file: Path | None,
-    seed: int,
+    *,
+    dry_run: bool,
+    detach: bool,
+    **others: Any,
 ) -> None:
     """Launch a federated run and show it round by round until it ends.
 
-    Every node decides for itself whether it takes part: its policy must allow the app, the dataset and the purpose, and
-    the permit must be signed by a key that it pins. If one refuses, the run ends and says which and why.
+    It waits in the lab's queue for its turn. Every node decides for itself whether it takes part: its policy must allow
+    the app, the dataset and the purpose, and the permit must be signed by a key that it pins.
     """
-    from federation import client
+    asked = {
+        **(read_toml(run_file) if run_file else {}),
+        **{key: one for key, one in others.items() if one is not None},
+    }
+    app, permit = app or asked.pop("app", None), permit or asked.pop("permit", None)
+    asked = {key: one for key, one in asked.items() if key not in {"app", "permit"}}
+    if app is None or permit is None:
+        raise BadInputError("A run needs --app and --permit.", next_step="Give them, or write them into --file.")
+    parameters = {**asked.pop("parameters", {}), **(read_toml(config_file) if config_file else {})}
+    if app_signature:
+        asked["app_signature"] = app_signature.read().strip()
+    with _client(home, lab, token_file) as client:
+        launch = make_launch(
+            app=client.upload_app(pack(Path(app))).sha256 if Path(app).is_dir() else app,
+            places=[*(_toml_place(one) for one in asked.pop("places", ())), *(_place(one) for one in places)],
+            permit=_permit_id(permit),
+            parameters={**parameters, **dict(setting(one) for one in settings)},
+            **asked,
+        )
+        if dry_run:
+            _say_dry_run(client.dry_run(launch))
+            return
+        run = client.runs.submit(launch)
+        click.echo(f"{run.id} submitted")
+        if not detach:
+            _follow(run)
 
-    submitted = client.submit(
-        Home(folder),
-        app,
-        places=[_place(one) for one in places],
-        permit=permit.read().strip(),
-        purpose=purpose,
-        app_signature=app_signature.read().strip() if app_signature else "",
-        config={**(read_toml(config_file) if config_file else {}), **dict(setting(one) for one in settings)},
-        seed=seed,
-    )
-    click.echo(f"{submitted.path.name} submitted")
-    with Supervisor() as supervisor:
-        _show(submitted, client.conduct(submitted, supervisor))
+
+@click.command()
+@click.argument("run")
+@at_lab
+def watch(run: str, home: Path | None, lab: str | None, token_file: Path | None) -> None:
+    """Show the run RUN round by round until it ends."""
+    with _client(home, lab, token_file) as client:
+        _follow(client.runs.get(run))
+
+
+@click.command()
+@click.argument("run")
+@at_lab
+def cancel(run: str, home: Path | None, lab: str | None, token_file: Path | None) -> None:
+    """Stop the run RUN at every node, or take it out of the queue."""
+    with _client(home, lab, token_file) as client:
+        client.runs.get(run).cancel()
+    click.echo(f"{run} is cancelled")
+
+
+@click.command("list")
+@at_lab
+def list_runs(home: Path | None, lab: str | None, token_file: Path | None) -> None:
+    """List the runs that you may see, the newest first."""
+    with _client(home, lab, token_file) as client:
+        for run in sorted(client.runs.all(), key=lambda one: one.created, reverse=True):
+            used = ", ".join(f"{one.dataset} v{one.version}" for one in run.datasets)
+            click.echo(f"{run.id:<34} {run.state:<10} {run.created:%Y-%m-%d %H:%M}  {used}")
+
+
+@click.command()
+@click.argument("run")
+@at_lab
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the files.")
+def download(run: str, home: Path | None, lab: str | None, token_file: Path | None, out: Path) -> None:
+    """Download what the run RUN left behind, and check it against the checksums on record."""
+    with _client(home, lab, token_file) as client:
+        for path in client.runs.get(run).download(out):
+            click.echo(str(path))
+
+
+@click.command()
+@click.argument("run")
+@at_lab
+def reproduce(run: str, home: Path | None, lab: str | None, token_file: Path | None) -> None:
+    """Run RUN again, with the same app, data, parameters and seed, and say whether the result is the same."""
+    with _client(home, lab, token_file) as client:
+        before = client.run(run)
+        if before.launch is None or before.state is not RunState.FINISHED:
+            raise RefusedError("Only a finished run that came through the queue can be run again.", where=f"run {run}")
+        launch = before.launch.model_copy(update={"app": before.app_digest, "clone_of": run})
+        checked = client.dry_run(launch)
+        if (problem := checked.first_problem) is not None:
+            raise RefusedError(
+                f"What it was made from is no longer to be had: {problem[0]}",
+                where=problem[1],
+                next_step="Its run card says what the inputs were.",
+            )
+        again = client.runs.submit(launch)
+        click.echo(f"{again.id} submitted, as {run} was")
+        _follow(again)
+        _compare(before, again.record())
 
 
 @click.command()
@@ -133,15 +240,73 @@ def round_line(event: dict[str, float]) -> str:
     )
 
 
-def _place(text: str) -> RunPlace:
-    node, equals, rest = text.partition("=")
+def _follow(run: Run) -> None:
+    """Say what happens until the run is over; RunFailedError if it does not finish."""
+    said, waiting = 0, ""
+    goes: Progress | None = None
+    for goes in run.watch():
+        if goes.waiting and goes.waiting != waiting:
+            waiting = goes.waiting
+            click.echo(f"waits: {waiting}")
+        for one in _ended(goes)[said:]:
+            click.echo(round_line(one.model_dump()))
+            said += 1
+    assert goes is not None, "watching yields at least once"
+    if goes.state is not RunState.FINISHED:
+        raise RunFailedError(goes.reason or f"The run is {goes.state}.", where=f"run {run.id}")
+    click.echo(f"completed; run card: {_CARD}")
+    for artifact in run.record().artifacts:
+        click.echo(f"artifact: {artifact.name}   {artifact.bytes} bytes   sha256 {artifact.sha256}")
+    click.echo(f"fetch them with: datalab run download {run.id} --out FOLDER")
+
+
+def _ended(goes: Progress) -> tuple[Round, ...]:
+    """Return the rounds that are over: all but the last, while the run goes on."""
+    return goes.rounds if goes.over else goes.rounds[:-1]
+
+
+def _compare(before: RunRecord, after: RunRecord) -> None:
+    first = {one.name: one.sha256 for one in before.artifacts if one.name != _CARD}
+    second = {one.name: one.sha256 for one in after.artifacts if one.name != _CARD}
+    differing = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+    if differing:
+        raise RunFailedError(
+            f"The result is not the same: {', '.join(differing)}.", where=f"{before.id} and {after.id}"
+        )
+    click.echo(f"the same, byte for byte: {', '.join(sorted(first)) or 'neither left a file'}")
+
+
+def _say_dry_run(found: DryRun) -> None:
+    for one in found.problems:
+        click.echo(f"no   {one}")
+    words = {True: "yes", False: "no", None: "?"}
+    for site in found.sites:
+        click.echo(f"{site.dataset} v{site.version} at {site.node}")
+        for clause in site.clauses:
+            click.echo(f"  {words[clause.holds]:<4} {clause.name:<7} {clause.why}")
+    if (problem := found.first_problem) is not None:
+        raise RefusedError(problem[0], where=problem[1], next_step="Nothing was started.")
+    click.echo("As far as the lab can tell, it can start; each node decides for itself.")
+
+
+def _permit_id(text: str) -> str:
+    path = Path(text)
+    return read_claims_unverified(path.read_text(encoding="ascii").strip()).id if path.is_file() else text
+
+
+def _place(text: str) -> LaunchPlace:
+    node, equals, rest = text.rpartition("=")
     dataset, at, version = rest.partition("@")
-    if not (node and equals and dataset) or (at and not version.isdigit()):
-        raise BadInputError(f"--place {text!r} is not NODE=DATASET or NODE=DATASET@VERSION.")
+    if not dataset or (equals and not node) or (at and not version.isdigit()):
+        raise BadInputError(f"--place {text!r} is not DATASET or NODE=DATASET, with or without @VERSION.")
+    return _toml_place({"dataset": dataset, "node": node or None, "version": int(version) if version else None})
+
+
+def _toml_place(said: Any) -> LaunchPlace:
     try:
-        return RunPlace(node=node, dataset=dataset, version=int(version or 1))
+        return LaunchPlace.model_validate(said)
     except ValidationError as error:
-        raise bad_field(f"--place {text!r}", error) from error
+        raise bad_field("A place", error) from error
 
 
 def setting(text: str) -> tuple[str, ConfigValue]:

@@ -67,4 +67,7 @@ class LabRecord:
         current = lab.run(self._spec.id)
         if current.state is state:  # it was recorded, and the answer was lost
             return
-        lab.update_run(current.id, RunPatch(state=state, card=card, artifacts=artifacts), revision=current.revision)
+        patch = RunPatch(state=state, reason=card["reason"], card=card, artifacts=artifacts)
+        if current.state is RunState.STOPPED:  # who stopped it has said so and why
+            patch = RunPatch(card=card, artifacts=artifacts)
+        lab.update_run(current.id, patch, revision=current.revision)

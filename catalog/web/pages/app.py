@@ -10,12 +10,15 @@ from catalog.web.pages import (
     about,
     accounts,
     audit,
+    cards,
+    compute,
     curation,
     datasets,
     decisions,
     edit,
     errors,
     file,
+    launch,
     lifecycle,
     nodes,
     oidc,
@@ -33,7 +36,8 @@ _SIGN_IN = (sign_in, oidc)
 _REGISTER = (file, wizard, edit, curation)
 _DATASETS = (lifecycle, datasets)
 _ACCESS = (requests, decisions, projects, permits)
-_WORK = (*_REGISTER, *_DATASETS, *_ACCESS, runs, nodes)
+_RUNS = (launch, cards, runs, compute, nodes)
+_WORK = (*_REGISTER, *_DATASETS, *_ACCESS, *_RUNS)
 ROUTERS = tuple(module.router for module in (*_SIGN_IN, *_WORK, audit, accounts, about))
 
 

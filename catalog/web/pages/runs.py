@@ -1,27 +1,121 @@
-"""The federated runs on record."""
+"""The federated runs: the list, a run as it goes on, cancelling it, what it left behind, and runs side by side."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import timedelta
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from catalog import runs
 from catalog.permissions import Action
-from catalog.records import RunRecord
+from catalog.progress import Progress
+from catalog.queue import Queue
+from catalog.records import RunRecord, RunState, Slug
+from catalog.store import now
+from catalog.web import launching
+from catalog.web.live import Update, live
+from catalog.web.pages.chart import chart
 from catalog.web.pages.page import Page, Shown
+from federation import lab as federation
 
 router = APIRouter(prefix="/runs")
+Reader = Annotated[Page, Depends(Shown(Action.RUN_READ))]
 PER_PAGE = 50
+MOST_COMPARED = 6
+MOST_ROUNDS = 100
+"""Rounds in the table of a run's page, which may be sent several times a second."""
+_LATE = timedelta(seconds=30)
+"""After this time the card of a run that has ended is no longer waited for."""
 
 
 @router.get("")
-def listing(
-    page: Annotated[Page, Depends(Shown(Action.RUN_READ))], number: Annotated[int, Query(alias="page", ge=1)] = 1
-) -> Response:
+def listing(page: Reader, number: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1) -> Response:
     """Show the runs, the newest first."""
-    rows = page.lab.store.rows(
-        "SELECT record FROM runs ORDER BY record ->> 'created' DESC, id LIMIT ? OFFSET ?",
-        [PER_PAGE + 1, (number - 1) * PER_PAGE],
-    )
-    found = [RunRecord.model_validate_json(row[0]) for row in rows]
+    found = runs.newest(page.lab.store, page.account, offset=(number - 1) * PER_PAGE, limit=PER_PAGE + 1)
     return page.show("runs.html", runs=found[:PER_PAGE], more=len(found) > PER_PAGE, number=number)
+
+
+@router.get("/compare")
+def compare(page: Reader, run: Annotated[list[Slug] | None, Query(max_length=50)] = None) -> Response:
+    """Show runs side by side."""
+    keys = list(dict.fromkeys(run or []))[:MOST_COMPARED]
+    found = [runs.visible(page.lab.store, key, page.account) for key in keys]
+    goes = [launching.progress(page.lab, key, page.account) for key in keys]
+    curves = chart({one.id: [(it.number, it.loss) for it in one.rounds] for one in goes})
+    names = sorted({name for one in found for name in _parameters(one)})
+    return page.show(
+        "compare.html",
+        runs=found,
+        goes=goes,
+        curves=curves,
+        parameters={name: [_parameters(one).get(name) for one in found] for name in names},
+    )
+
+
+@router.get("/{run}")
+def one(page: Reader, run: Slug) -> Response:
+    """Show a run as it goes on."""
+    found, goes = _both(page, run)
+    return page.show("run.html", **_values(page, found, goes))
+
+
+@router.get("/{run}/live")
+async def follow(page: Reader, run: Slug, seen: Annotated[str, Query(max_length=200)] = "") -> Response:
+    """Send the run's page again whenever it has changed."""
+
+    def look(known: str) -> Update | None:
+        if launching.state_of(page.lab, run, page.account) == known:
+            return None
+        found, goes = _both(page, run)
+        return Update(goes.seen, page.render("run_live.html", **_values(page, found, goes)), over=_is_over(found, goes))
+
+    return live(page, Action.RUN_READ, look, seen=seen)
+
+
+@router.post("/{run}/cancel")
+def cancel(page: Annotated[Page, Depends(Shown(Action.RUN_CANCEL))], run: Slug) -> Response:
+    """Stop a run, or take it out of the queue."""
+    runs.cancel(page.lab.store, run, page.account)
+    return page.go(f"/runs/{run}?notice=cancelled")
+
+
+@router.get("/{run}/files/{name:path}")
+def artifact(page: Reader, run: Slug, name: str) -> Response:
+    """Return one of the files that a run left behind."""
+    return launching.artifact(page.lab, run, name, page.account)
+
+
+def _both(page: Page, run: str) -> tuple[RunRecord, Progress]:
+    return runs.visible(page.lab.store, run, page.account), launching.progress(page.lab, run, page.account)
+
+
+def _values(page: Page, run: RunRecord, goes: Progress) -> dict[str, Any]:
+    done = len(goes.rounds)
+    left = None
+    if goes.state is RunState.RUNNING and done and goes.rounds_asked:
+        left = sum(one.seconds for one in goes.rounds) / done * max(0, goes.rounds_asked - done)
+    waits = Queue(page.lab.store, page.lab.compute).why(run.id) if run.state is RunState.QUEUED else None
+    return {
+        "run": run,
+        "goes": goes,
+        "waits": waits,
+        "curve": chart({"": [(one.number, one.loss) for one in goes.rounds]}),
+        "seconds_left": left,
+        "log": federation.log(page.lab.home, run.id),
+        "parameters": _parameters(run),
+        "most": MOST_ROUNDS,
+        "live": not _is_over(run, goes),
+        "cancellable": not goes.over and page.may(Action.RUN_CANCEL),
+    }
+
+
+def _parameters(run: RunRecord) -> dict[str, object]:
+    if run.card is not None:
+        return dict(run.card.get("app", {}).get("config", {}))
+    return dict(run.launch.settings) if run.launch else {}
+
+
+def _is_over(run: RunRecord, goes: Progress) -> bool:
+    late = run.finished is not None and now() - run.finished > _LATE
+    return goes.over and (run.card is not None or run.started is None or late)

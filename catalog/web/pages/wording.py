@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from catalog.access.policy import Lack, is_health
 from catalog.access.records import Kind
 from catalog.access.transitions import PermitState, State, Step
+from catalog.fairshare import Why
 from catalog.records import Dataset, Role, RunState
 from catalog.web.pages.language import Language, mark
 
@@ -80,7 +81,8 @@ ROLE = {
 PEOPLE = {role: ROLE[role] for role in (Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR, Role.OPERATOR)}
 """The roles that a person can have."""
 RUN_STATE = {
-    RunState.SUBMITTED: mark("Submitted"),
+    RunState.QUEUED: mark("Queued"),
+    RunState.SUBMITTED: mark("Starting"),
     RunState.RUNNING: mark("Running"),
     RunState.FINISHED: mark("Finished"),
     RunState.FAILED: mark("Failed"),
@@ -197,14 +199,29 @@ NOTICE = {
     "second-factor": mark("The second factor is set up."),
     "token-revoked": mark("The token is revoked."),
     "withdrawn": mark("The account is withdrawn. Nobody can come in with it."),
+    "cancelled": mark("The run is cancelled."),
     "signed-out": mark("You are signed out."),
     "password": mark("The password is set. Sign in with it."),
 }
 """What a page says after something was done, by the address's ``notice``."""
+WAITS = {
+    Why.ROOM: mark("All node places that it needs are in use."),
+    Why.HELD_FREE: mark("Places are kept free for a larger run that has waited long."),
+    Why.QUOTA: mark("The quota of its organisation for this period is used up."),
+    Why.TOO_LARGE: mark("It needs more node places than the lab has."),
+}
+"""Why a run waits."""
+CLASS = {
+    "public": mark("Public bodies"),
+    "academia": mark("Academia and research"),
+    "sme": mark("Start-ups and SMEs"),
+    "industry": mark("Industry"),
+}
+CLAUSE = {"permit": mark("Permit"), "policy": mark("Policy"), "schema": mark("Schema"), "node": mark("Node")}
 TONE = {
     "public": "good", "restricted": "warn", "federated-only": "info",
     "anonymous": "plain", "personal": "warn",
-    "submitted": "info", "running": "info", "finished": "good", "failed": "bad", "stopped": "warn",
+    "queued": "plain", "submitted": "info", "running": "info", "finished": "good", "failed": "bad", "stopped": "warn",
     "published": "good", "announced": "info", "draft": "info", "withdrawn": "bad", "deleted": "bad",
     "same": "plain", "added": "good", "removed": "bad", "changed": "warn",
     "returned": "warn", "approved": "info", "granted": "good", "answered": "good", "rejected": "bad",
@@ -249,3 +266,13 @@ def decider(language: Language, dataset: Dataset) -> str:
 def moment(text: str) -> datetime:
     """Return the time of an audit entry, which is kept as text."""
     return datetime.fromisoformat(text)
+
+
+def instant(seconds: float) -> datetime:
+    """Return the time of a run's event, which is kept in seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def figures(names: list[str]) -> list[tuple[str]]:
+    """Return headings of columns of numbers."""
+    return [(name,) for name in names]

@@ -27,6 +27,7 @@ from tests.unit.catalog.test_permissions import PERSONS
 from tests.unit.catalog.test_routes import action_of, every_route, is_open
 
 NO_SUCH = {
+    "name": "nothing",
     "dataset": "nowhere",
     "upload": "nowhere",
     "permit": "nowhere",
@@ -280,11 +281,12 @@ def test_a_node_announces_and_a_run_is_kept_on_record(clients: dict[Role, LabCli
     running = clients[Role.RUNNER].update_run(run.id, RunPatch(state=RunState.RUNNING), revision=run.revision)
     patch = RunPatch(state=RunState.FINISHED, card={"rounds": 2, "loss": 0.5})
     done = clients[Role.RUNNER].update_run(run.id, patch, revision=running.revision)
-    assert clients[Role.RESEARCHER].run(run.id) == done
+    assert clients[Role.STEWARD].run(run.id) == done
+    assert run.id not in [one.id for one in clients[Role.RESEARCHER].runs.all()]  # another organisation's
     assert done.started is not None
     assert done.finished is not None
     assert done.card == {"rounds": 2, "loss": 0.5}
-    assert done in clients[Role.AUDITOR].runs()
+    assert done in clients[Role.AUDITOR].runs.all()
 
 
 def test_every_change_is_in_the_audit_chain(clients: dict[Role, LabClient], name: str) -> None:

@@ -154,7 +154,7 @@ def test_a_run_that_nobody_conducts_is_taken_up_by_the_lab(federation: Federatio
     starter.wait()
     assert not run.card.exists()
     with Supervisor() as supervisor:
-        supervisor.start("resumer", "federation.resumer", Home(federation.lab.path))
+        supervisor.start("scheduler", "federation.scheduler.service", Home(federation.lab.path))
         wait_until(lambda: run.card.exists() and not run.unfinished, "the run was taken up and ended")
     assert parameters(run) == undisturbed
     assert client.interrupted(federation.lab) == []

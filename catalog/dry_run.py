@@ -1,0 +1,161 @@
+"""Would a run start? Per site: the permit, the dataset's terms, the schema, the node; before anything starts.
+
+The node has the last word and decides by its own policy, which the lab does not know. So a dry run that finds nothing
+wrong is no promise; one that finds something spares everybody the attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from catalog import datasets
+from catalog.launch import AppFacts, Clause, DryRun, NodeFacts, Site
+from catalog.records import AccountDraft, Dataset, Launch, LaunchPlace, PermitRecord, Role, Version
+from catalog.store import Store, now
+from datalab.errors import BadInputError, DatalabError, NotFoundError
+from datalab.permits.use import permits_app, permits_dataset, permits_purpose
+
+
+def dry_run(
+    store: Store,
+    launch: Launch,
+    app: AppFacts,
+    nodes: Mapping[str, NodeFacts],
+    account: AccountDraft,
+    compute_node: str | None,
+) -> DryRun:
+    """Return what a launch would come to.
+
+    Args:
+        store: the catalog's records.
+        launch: what is asked for.
+        app: the app that it names.
+        nodes: the members of the federation, by name.
+        account: who asks.
+        compute_node: trains on datasets in the lab's storage where the launch names no node.
+    """
+    problems: list[str] = []
+    permit, refused = _permit(store, launch.permit, account)
+    problems += [refused] if refused else []
+    purpose = launch.purpose or (permit.claims.purpose.value if permit else None)
+    try:
+        if permit is not None:
+            permits_app(permit.claims, app.sha256)
+            permits_purpose(permit.claims, purpose or "")
+    except DatalabError as error:
+        problems.append(error.what)
+    sites, places, schemas = [], [], {}
+    for place in launch.places:
+        site, version = _site(store, place, permit, nodes, compute_node, purpose)
+        sites.append(site)
+        places.append(LaunchPlace(dataset=place.dataset, version=site.version, node=site.node))
+        if version is not None:
+            schemas[place.dataset] = frozenset((one.name, one.type) for one in version.report.columns)
+    taken = [one.node for one in places if one.node]
+    if len(set(taken)) < len(taken):
+        problems.append("A node takes part with one dataset only; this run names one twice.")
+    return DryRun(
+        app_name=app.name,
+        app_sha256=app.sha256,
+        launch=launch.model_copy(update={"places": tuple(places), "purpose": purpose}),
+        sites=tuple(_with_schema(site, schemas) for site in sites),
+        problems=tuple(problems),
+    )
+
+
+def check_parameters(app: AppFacts, settings: Mapping[str, Any]) -> None:
+    """Raise BadInputError if a parameter is not one of the app's own, or of another type than its default."""
+    for key, value in settings.items():
+        if key not in app.parameters:
+            raise BadInputError(
+                f"The app {app.name} has no parameter {key}.",
+                where="parameters",
+                next_step=f"It has: {', '.join(sorted(app.parameters)) or 'none'}.",
+            )
+        default = app.parameters[key]
+        if type(value) is not type(default) and not (isinstance(default, float) and type(value) is int):
+            raise BadInputError(
+                f"The app's parameter {key} is a {type(default).__name__}, such as {default!r}.", where="parameters"
+            )
+
+
+def _permit(store: Store, key: str, account: AccountDraft) -> tuple[PermitRecord | None, str | None]:
+    try:
+        permit = store.get(PermitRecord, "permits", key)
+    except NotFoundError:
+        return None, f"There is no permit {key} on record."
+    moment = now()
+    if permit.revoked is not None:
+        return permit, "The permit has been revoked."
+    if permit.claims.expires <= moment:
+        return permit, "The permit has expired."
+    if permit.claims.not_before > moment:
+        return permit, "The permit is not valid yet."
+    if account.role is Role.RESEARCHER and account.name not in permit.claims.people:
+        return permit, "The permit does not name you."
+    return permit, None
+
+
+def _site(
+    store: Store,
+    place: LaunchPlace,
+    permit: PermitRecord | None,
+    nodes: Mapping[str, NodeFacts],
+    compute_node: str | None,
+    purpose: str | None,
+) -> tuple[Site, Version | None]:
+    try:
+        dataset = store.get(Dataset, "datasets", place.dataset)
+        number = place.version or max((one.number for one in datasets.versions(store, place.dataset)), default=0)
+        version = datasets.version(store, place.dataset, number)
+    except NotFoundError:
+        why = f"There is no such version of the dataset {place.dataset}; it must be curated and published first."
+        return Site(dataset=place.dataset, version=place.version, node=place.node, clauses=(_no("schema", why),)), None
+    node = place.node or dataset.node or compute_node
+    clauses = [_permitted(permit, dataset.id, number), _offered(dataset, purpose), _there(node, dataset, nodes)]
+    return Site(dataset=dataset.id, version=number, node=node, clauses=tuple(clauses)), version
+
+
+def _permitted(permit: PermitRecord | None, dataset: str, version: int) -> Clause:
+    if permit is None:
+        return _no("permit", "There is no such permit.")
+    try:
+        permits_dataset(permit.claims, dataset, version)
+    except DatalabError as error:
+        return _no("permit", error.what)
+    return Clause(name="permit", holds=True, why=f"The permit {permit.id} names it.")
+
+
+def _offered(dataset: Dataset, purpose: str | None) -> Clause:
+    if dataset.purposes and (purpose or "").partition("-")[0] not in dataset.purposes:
+        return _no("policy", f"The data holder does not offer it for purpose {purpose}.")
+    return Clause(name="policy", holds=None, why="The data holder offers it for this purpose; its node decides.")
+
+
+def _there(node: str | None, dataset: Dataset, nodes: Mapping[str, NodeFacts]) -> Clause:
+    if node is None:
+        return _no("node", "It is in the lab's storage: name the compute node that is to train on it.")
+    if dataset.node is not None and node != dataset.node:
+        return _no("node", f"It is kept at the node {dataset.node}, not at {node}.")
+    if node not in nodes:
+        return _no("node", f"The federation has no node {node}.")
+    if not nodes[node].connected:
+        return Clause(name="node", holds=None, why=f"The node {node} is not connected now.")
+    return Clause(name="node", holds=True, why=f"The node {node} is connected.")
+
+
+def _with_schema(site: Site, schemas: Mapping[str, frozenset[tuple[str, str]]]) -> Site:
+    if site.dataset not in schemas:
+        return site
+    own = schemas[site.dataset]
+    differing = sorted({name for other in schemas.values() for name, _ in own ^ other})
+    if differing:
+        clause = _no("schema", f"Its columns are not those of the other datasets: {', '.join(differing[:10])}.")
+    else:
+        clause = Clause(name="schema", holds=True, why=f"It has the same {len(own)} columns as the others.")
+    return site.model_copy(update={"clauses": (*site.clauses, clause)})
+
+
+def _no(name: Literal["permit", "policy", "schema", "node"], why: str) -> Clause:
+    return Clause(name=name, holds=False, why=why)

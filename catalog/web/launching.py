@@ -1,0 +1,118 @@
+"""What API and pages share about runs: the dry run, how a run goes, and what it leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from urllib.parse import quote
+
+from fastapi.responses import StreamingResponse
+
+from catalog import dry_run as checking
+from catalog import runs
+from catalog.lab import Lab
+from catalog.launch import AppFacts, DryRun
+from catalog.progress import Progress, rounds_and_nodes
+from catalog.queue import WORDS, Queue
+from catalog.records import AccountDraft, Launch, RunRecord, RunState
+from datalab.errors import NotFoundError
+from federation import lab as federation
+
+_PIECE = 1 << 16
+
+
+def dry_run(lab: Lab, launch: Launch, account: AccountDraft) -> DryRun:
+    """Return what would come of a launch.
+
+    Raises:
+        NotFoundError: the lab has no such app.
+        BadInputError: the app has no such parameter, or it is of another type.
+    """
+    app, _ = federation.find_app(lab.home, launch.app)
+    checking.check_parameters(app, launch.settings)
+    return checking.dry_run(lab.store, launch, app, federation.nodes(lab.home), account, lab.compute.node)
+
+
+def submit(lab: Lab, launch: Launch, account: AccountDraft) -> RunRecord:
+    """Put a run into the queue, and keep its app: a template may be another one when the run is made again.
+
+    Raises:
+        NotPermittedError: the dry run finds something against it.
+    """
+    checked = dry_run(lab, launch, account)
+    if checked.first_problem is None:
+        federation.keep_app(lab.home, federation.find_app(lab.home, launch.app)[1])  # before it can be started
+    return runs.submit(lab.store, checked, account)
+
+
+def keep_app(lab: Lab, bundle: bytes, account: AccountDraft) -> AppFacts:
+    """Keep an uploaded app; BundleError if it is none."""
+    app = federation.keep_app(lab.home, bundle)
+    with lab.store.change(account.name) as change:
+        change.event("app.uploaded", f"app/{app.sha256}", name=app.name, version=app.version)
+    return app
+
+
+def state_of(lab: Lab, key: str, account: AccountDraft) -> str:
+    """Return a text that changes whenever a run's progress does; cheap."""
+    return _state(lab, runs.visible(lab.store, key, account))
+
+
+def _state(lab: Lab, run: RunRecord) -> str:
+    ahead = ""
+    if run.state is RunState.QUEUED:
+        why = Queue(lab.store, lab.compute).why(run.id)
+        ahead = f"-{why.why}-{why.ahead}" if why else ""
+    return f"{run.revision}-{federation.events_size(lab.home, run.id)}{ahead}"
+
+
+def progress(lab: Lab, key: str, account: AccountDraft) -> Progress:
+    """Return how a run goes."""
+    run = runs.visible(lab.store, key, account)
+    seen = _state(lab, run)
+    rounds, nodes = rounds_and_nodes(federation.events(lab.home, run.id)[1], run.nodes)
+    waiting = None
+    if run.state is RunState.QUEUED and (why := Queue(lab.store, lab.compute).why(run.id)) is not None:
+        waiting = f"{WORDS[why.why]} Runs that go first: {why.ahead}."
+    asked = run.launch.settings.get("num-server-rounds") if run.launch else None
+    return Progress(
+        id=run.id,
+        state=run.state,
+        seen=seen,
+        started=run.started,
+        finished=run.finished,
+        reason=run.reason,
+        waiting=waiting,
+        rounds_asked=asked if isinstance(asked, int) else None,
+        rounds=rounds,
+        nodes=nodes,
+    )
+
+
+def artifact(lab: Lab, key: str, name: str, account: AccountDraft) -> StreamingResponse:
+    """Return one of the files that a run left behind, and put on record who took it.
+
+    Raises:
+        NotFoundError: it left no such file.
+    """
+    run = runs.visible(lab.store, key, account)
+    found = next((one for one in run.artifacts if one.name == name), None)
+    if found is None:
+        raise NotFoundError(f"The run {key} left no file {name}.", next_step="Its page lists what there is.")
+    prefix = lab.objects.uri("")
+    source = lab.objects.open(found.uri.removeprefix(prefix))
+    with lab.store.change(account.name) as change:
+        change.event("run.artifact-taken", f"run/{key}", name=name, sha256=found.sha256)
+
+    def pieces() -> Iterator[bytes]:
+        with source:
+            while piece := source.read(_PIECE):
+                yield piece
+
+    shown = quote(PurePosixPath(name).name)
+    headers = {
+        "Content-Disposition": f"attachment; filename*=UTF-8''{shown}",
+        "Content-Length": str(found.bytes),
+        "Digest": f"sha-256={found.sha256}",
+    }
+    return StreamingResponse(pieces(), media_type="application/octet-stream", headers=headers)

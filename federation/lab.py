@@ -1,0 +1,131 @@
+"""What the lab's pages and its scheduler ask the federation: its apps, its nodes, and how a run goes.
+
+Everything is in the lab's home: uploaded apps are kept by digest, runs have their folders; templates come with
+Datalab itself.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import tomllib
+from functools import cache
+from pathlib import Path
+
+from catalog.launch import AppFacts, NodeFacts
+from datalab.errors import NotFoundError
+from datalab.home import Home, write_atomically
+from federation.bundle import App, digest, pack, read_app, unpack
+from federation.pki.identity import Identity, Role
+from federation.pki.local import open_registry
+from federation.run import RunFolder
+from federation.sessions import sessions
+
+TEMPLATES = Path(__file__).parent / "apps"
+MAX_LOG = 64 << 10
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_UNPRINTABLE = re.compile(r"[^\n\t\x20-\x7e\u00a0-\uffff]")
+_PATH = re.compile(r"(?<![\w.])/(?:[\w.@+-]+/)+")
+
+
+def apps(home: Home) -> list[AppFacts]:
+    """Return the apps that can be run by name: the templates that come with Datalab."""
+    del home
+    return [_template(path.parent)[0] for path in sorted(TEMPLATES.glob("*/pyproject.toml"))]
+
+
+def find_app(home: Home, name: str) -> tuple[AppFacts, bytes]:
+    """Return a template by its name, or an uploaded app by its digest, with its bundle.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    if _DIGEST.fullmatch(name):
+        path = home.path / "apps" / f"{name}.zip"
+        if path.exists():
+            return _uploaded(path)
+    elif (TEMPLATES / name / "pyproject.toml").exists():
+        return _template(TEMPLATES / name)
+    known = ", ".join(one.parent.name for one in sorted(TEMPLATES.glob("*/pyproject.toml")))
+    raise NotFoundError(f"The lab has no app {name}.", next_step=f"Upload it, or use a template: {known}.")
+
+
+def keep_app(home: Home, bundle: bytes) -> AppFacts:
+    """Keep an uploaded app by its digest, and return what it is.
+
+    Raises:
+        BundleError: it is not a Flower app.
+    """
+    path = home.folder("apps") / f"{digest(bundle)}.zip"
+    with tempfile.TemporaryDirectory(dir=home.folder("apps"), prefix=".checked-") as folder:
+        checked = Path(folder) / "bundle.zip"
+        checked.write_bytes(bundle)
+        unpack(checked, Path(folder) / "app")
+    write_atomically(path, bundle)
+    return _uploaded(path)[0]
+
+
+def nodes(home: Home) -> dict[str, NodeFacts]:
+    """Return the nodes of the federation that are not revoked, by name, and whether they are connected now."""
+    connected = sessions(home)
+    members = open_registry(home)
+    return {
+        one.name: NodeFacts(
+            name=one.name,
+            organisation=one.organisation,
+            country=one.country,
+            connected=str(Identity(members.federation, Role.NODE, one.name)) in connected,
+        )
+        for one in members.members()
+        if one.role is Role.NODE and one.revoked is None
+    }
+
+
+def events(home: Home, run: str) -> tuple[int, list[bytes]]:
+    """Return what a run has said so far: how many bytes, and its lines; nothing before it has started."""
+    path = RunFolder(home.path / "runs" / run).events
+    try:
+        said = path.read_bytes()
+    except FileNotFoundError:
+        return 0, []
+    return len(said), said.splitlines(keepends=True)
+
+
+def events_size(home: Home, run: str) -> int:
+    """Return how many bytes a run has said so far."""
+    path = RunFolder(home.path / "runs" / run).events
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def log(home: Home, run: str) -> str:
+    """Return the end of what a run's ServerApp has written: printable characters only, and no folder of the lab."""
+    path = home.path / "runs" / run / "log" / "server-app.log"
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - MAX_LOG))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return _PATH.sub("…/", _UNPRINTABLE.sub("", text))
+
+
+@cache
+def _template(folder: Path) -> tuple[AppFacts, bytes]:
+    bundle = pack(folder)
+    return _facts(folder, read_app(folder), bundle), bundle
+
+
+@cache
+def _uploaded(path: Path) -> tuple[AppFacts, bytes]:
+    with tempfile.TemporaryDirectory(prefix="datalab-app-") as folder:
+        app = unpack(path, Path(folder))
+        return _facts(Path(folder), app, path.read_bytes()), path.read_bytes()
+
+
+def _facts(folder: Path, app: App, bundle: bytes) -> AppFacts:
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    said = str(project.get("description", ""))
+    return AppFacts(app.name, app.version, _UNPRINTABLE.sub("", said)[:300], digest(bundle), app.config)

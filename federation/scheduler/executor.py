@@ -1,0 +1,141 @@
+"""Where runners run: one interface, for now with processes on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from datalab.errors import DatalabError
+from datalab.home import Home
+from datalab.supervisor import Supervisor
+from federation import client
+from federation.run import RunFolder
+
+GRACE = 20.0
+"""Seconds that a runner has to end by itself once it is told to stop; its nodes are told at once."""
+
+
+class Executor(Protocol):
+    """Starts, watches and stops runners."""
+
+    def start(self, folder: RunFolder) -> None:
+        """Start the runner of a run that has been laid out, or take up one that was interrupted."""
+        ...
+
+    def known(self) -> list[str]:
+        """Return the runs that are in hand."""
+        ...
+
+    def stop(self, run: str) -> None:
+        """Tell a runner to end; it may take a moment, and is ended by force if it takes too long."""
+        ...
+
+    def reap(self) -> dict[str, DatalabError | None]:
+        """Return the runs that have ended since the last time, with what they ended with."""
+        ...
+
+    def leave(self) -> None:
+        """End all runners without ending their runs, which are taken up again later."""
+        ...
+
+
+@dataclass
+class _InHand:
+    """A run and its runner; None while it waits to be started again.
+
+    Attributes:
+        holding: what says to others that the run is in hand.
+        reached: how far the run was when the runner was started.
+        vain: times in a row that a runner died without getting any further.
+        again: when the next one is started.
+        told: when it was told to stop.
+    """
+
+    folder: RunFolder
+    holding: ExitStack
+    runner: subprocess.Popen[bytes] | None = None
+    reached: int = 0
+    vain: int = 0
+    again: float = field(default_factory=time.monotonic)
+    told: float | None = None
+
+
+class LocalExecutor:
+    """Runners are processes of this machine; one that dies is started again, and goes on where its run was."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._runs: dict[str, _InHand] = {}
+
+    def start(self, folder: RunFolder) -> None:
+        """Start the runner of a run that has been laid out, or take up one that was interrupted."""
+        holding = ExitStack()
+        holding.enter_context(folder.keeping())
+        self._runs[folder.path.name] = one = _InHand(folder, holding)
+        self._start(one)
+
+    def known(self) -> list[str]:
+        """Return the runs that are in hand."""
+        return sorted(self._runs)
+
+    def stop(self, run: str) -> None:
+        """Tell a runner to end; it is killed if that takes too long."""
+        one = self._runs[run]
+        if one.told is None:
+            one.told = time.monotonic()
+            if one.runner is not None:
+                one.runner.terminate()
+        elif one.runner is not None and time.monotonic() - one.told > GRACE:
+            one.runner.kill()
+
+    def reap(self) -> dict[str, DatalabError | None]:
+        """Return the runs that have ended since the last time, with what they ended with."""
+        ended: dict[str, DatalabError | None] = {}
+        for run, one in list(self._runs.items()):
+            if one.runner is not None and one.runner.poll() is None:
+                continue
+            error = self._reaped(one)
+            if not one.folder.unfinished:
+                ended[run] = error
+            elif one.told is not None:
+                client.give_up(one.folder, "The run was stopped before its end.")
+                ended[run] = error
+            elif one.vain > client.MAX_RESTARTS:
+                why = error.what if error else "its log says no more"
+                client.give_up(
+                    one.folder, f"The run's runner ended {one.vain} times without getting any further: {why}"
+                )
+                ended[run] = error
+            elif time.monotonic() >= one.again:
+                self._start(one)
+            if run in ended:
+                one.holding.close()
+                del self._runs[run]
+        return ended
+
+    def leave(self) -> None:
+        """Kill all runners; what they have journaled is enough to go on."""
+        for one in self._runs.values():
+            if one.runner is not None:
+                one.runner.kill()
+                one.runner.wait()
+            one.holding.close()
+        self._runs.clear()
+
+    def _start(self, one: _InHand) -> None:
+        one.reached = one.folder.progress
+        one.runner = client.start(one.folder, self._supervisor)
+
+    def _reaped(self, one: _InHand) -> DatalabError | None:
+        """Note the end of a runner, if there is one; return what it ended with."""
+        if (runner := one.runner) is None:
+            return None
+        one.runner = None
+        self._supervisor.forget(runner)
+        Home(one.folder.path).withdraw("runner")
+        one.vain = 0 if one.folder.progress > one.reached else one.vain + 1
+        one.again = time.monotonic() + client.pause_after(one.vain)
+        return None if runner.returncode == 0 else client.failure(one.folder, runner.returncode)

@@ -1,0 +1,162 @@
+"""A run in the browser, from the question to the model: with the keyboard only, over real processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+
+from catalog.client import lab_client
+from catalog.records import Role
+from datalab.home import Home
+from datalab.supervisor import Supervisor
+from federation.bundle import pack
+from tests.browser.conftest import shoot
+from tests.browser.test_every_page import check, sign_in
+from tests.integration.runs.conftest import PERMIT, whole_lab
+from tests.support.federation import DATASET, ECHO
+from tests.support.pages import Person, settle
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+PATIENCE = 60_000
+"""Milliseconds that a runner may take to start on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def lab(lab_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A whole lab with one node."""
+    with Supervisor() as supervisor:
+        home = whole_lab(lab_home, tmp_path_factory.mktemp("whole"), supervisor).lab
+        with lab_client(home, "operator") as operator:
+            wait_until(lambda: bool(operator.versions(DATASET)), "the node has announced its dataset")
+        yield home
+
+
+@pytest.fixture(scope="module")
+def rosa(lab: Home) -> Person:
+    return settle(lab, "rosa", Role.RESEARCHER, "start-up")
+
+
+@pytest.fixture(scope="module")
+def app(lab: Home) -> str:
+    """The echo app, uploaded."""
+    with lab_client(lab, "operator") as operator:
+        return operator.upload_app(pack(ECHO)).sha256
+
+
+def press(page: Page, target: Locator, key: str = "Enter") -> None:
+    """Go to something with the Tab key alone, and press a key there."""
+    for _ in range(80):
+        if target.evaluate("one => one === document.activeElement"):
+            break
+        page.keyboard.press("Tab")
+    expect(target).to_be_focused()
+    page.keyboard.press(key)
+
+
+def launched(page: Page) -> str:
+    page.wait_for_url("**/runs/run-*")
+    return page.url.rpartition("/")[2].partition("?")[0]
+
+
+def test_launch_watch_cancel_clone_finish_download_with_the_keyboard_alone(
+    context: BrowserContext, lab: Home, rosa: Person, app: str, tmp_path: Path
+) -> None:
+    page = context.new_page()
+    sign_in(page, rosa)
+    wrong = []
+    page.goto("/launch")
+    expect(page.locator(".card")).not_to_have_count(0)
+    wrong += check(page, "launch: app")
+    shoot(page, "launch-app")
+    page.goto(f"/launch?app={app}&p.num-server-rounds=100000")
+    wrong += check(page, "launch: data")
+    shoot(page, "launch-data")
+    press(page, page.locator("input[name=dataset]"), "Space")
+    press(page, page.get_by_role("button", name="Next"))
+    expect(page.locator("[id='p.num-server-rounds']")).to_have_value("100000")
+    wrong += check(page, "launch: parameters")
+    shoot(page, "launch-parameters")
+    press(page, page.get_by_role("button", name="Review"))
+    expect(page.locator(".notice.good")).to_contain_text("this run can start")
+    wrong += check(page, "launch: review")
+    shoot(page, "launch-review")
+    press(page, page.get_by_role("button", name="Launch", exact=True))
+    first = launched(page)
+
+    expect(page.locator("figure.chart polyline")).to_be_visible(
+        timeout=PATIENCE
+    )  # it came without the page being loaded again
+    press(page, page.locator("#cancel"))
+    page.wait_for_url("**?notice=cancelled")
+    expect(page.locator(".badges")).to_contain_text("Stopped")
+    wrong += check(page, "run: stopped")
+    shoot(page, "run-stopped")
+
+    press(page, page.locator("#clone"))
+    page.wait_for_url("**/launch?*")
+    rounds = page.locator("[id='p.num-server-rounds']")
+    expect(rounds).to_have_value("100000")
+    press(page, rounds, "Control+a")
+    page.keyboard.type("5")
+    press(page, page.get_by_role("button", name="Review"))
+    press(page, page.get_by_role("button", name="Launch", exact=True))
+    second = launched(page)
+    expect(page.get_by_role("heading", name="What it left behind")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".badges")).to_contain_text("Finished")
+    wrong += check(page, "run: finished")
+    shoot(page, "run-finished")
+    with page.expect_download() as model:
+        press(page, page.get_by_role("link", name="model.npy"))
+    model.value.save_as(tmp_path / "model.npy")
+    with page.expect_download() as card:
+        press(page, page.get_by_role("link", name="run-card.json"))
+    card.value.save_as(tmp_path / "card.json")
+    said = json.loads((tmp_path / "card.json").read_bytes())
+    assert (tmp_path / "model.npy").stat().st_size == said["artifacts"][0]["bytes"]
+
+    press(page, page.get_by_role("link", name="Model card"))
+    expect(page.get_by_role("heading", level=1)).to_have_text("Model card")
+    wrong += check(page, "model card")
+    shoot(page, "model-card")
+    with page.expect_download() as markdown:
+        press(page, page.get_by_role("link", name="Download as Markdown"))
+    markdown.value.save_as(tmp_path / "card.md")
+    assert (tmp_path / "card.md").read_text(encoding="utf-8").startswith(f"# Model card: {second}")
+    for name, path in {
+        "documentation": f"/runs/{second}/documentation",
+        "compare": f"/runs/compare?run={first}&run={second}",
+        "compute": "/compute",
+        "runs": "/runs",
+    }.items():
+        page.goto(path)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        wrong += check(page, path)
+        shoot(page, f"runs-{name}")
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"/runs/{second}")
+    shoot(page, "run-finished-dark")
+    page.set_viewport_size({"width": 360, "height": 740})
+    shoot(page, "run-finished-small")
+    assert wrong == []
+
+
+def test_without_javascript_a_run_is_launched_and_seen_too(
+    chromium: Browser, lab: Home, rosa: Person, app: str
+) -> None:
+    context = chromium.new_context(base_url=lab.address("lab")["url"], java_script_enabled=False)
+    page = context.new_page()
+    sign_in(page, rosa)
+    page.goto(f"/launch?app={app}&permit={PERMIT}&dataset={DATASET}&p.num-server-rounds=2&step=review")
+    page.get_by_role("button", name="Launch", exact=True).click()
+    key = launched(page)
+    with lab_client(lab, "operator") as operator:
+        wait_until(lambda: bool(operator.run(key).artifacts), "the run has left its files")
+    page.reload()
+    expect(page.get_by_role("heading", name="What it left behind")).to_be_visible()
+    expect(page.locator(".badges")).to_contain_text("Finished")
+    context.close()
