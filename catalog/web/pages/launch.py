@@ -20,9 +20,9 @@ from catalog.permissions import Action
 from catalog.records import Dataset, Launch, LaunchPlace, PermitRecord, Role, Slug
 from catalog.store import now
 from catalog.web import launching
+from catalog.web.pages.edit import problems_of
 from catalog.web.pages.language import mark
 from catalog.web.pages.page import Form, Page, Shown
-from catalog.web.pages.edit import problems_of
 from datalab.errors import BadInputError
 from federation import lab as federation
 
