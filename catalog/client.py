@@ -281,7 +281,7 @@ class LabClient:
 
     def download_artifact(self, run: str, name: str) -> bytes:
         """Return one of the files that a run left behind."""
-        return self._send("GET", f"/runs/{_part(run)}/artifacts/{quote(name)}").content
+        return self._send("GET", f"/runs/{_part(run)}/artifacts", params={"name": name}).content
 
     def claim_runs(self, known: Sequence[str], *, wait: float = 0.0) -> Work:
         """For the scheduler: return what it is to do next; waits up to ``wait`` seconds for something to come up."""

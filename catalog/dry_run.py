@@ -153,7 +153,8 @@ def _with_schema(site: Site, schemas: Mapping[str, frozenset[tuple[str, str]]]) 
     if differing:
         clause = _no("schema", f"Its columns are not those of the other datasets: {', '.join(differing[:10])}.")
     else:
-        clause = Clause(name="schema", holds=True, why=f"It has the same {len(own)} columns as the others.")
+        why = f"It has {len(own)} columns{', the same as the others' if len(schemas) > 1 else ''}."
+        clause = Clause(name="schema", holds=True, why=why)
     return site.model_copy(update={"clauses": (*site.clauses, clause)})
 
 

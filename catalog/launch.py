@@ -86,7 +86,7 @@ class Work(Record):
     Attributes:
         start: runs to start.
         stop: runs of the scheduler's own to stop.
-        lost: runs on record as started that the scheduler does not know.
+        lost: runs on record as running that the scheduler does not know.
     """
 
     start: tuple[Start, ...]

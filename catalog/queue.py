@@ -67,6 +67,11 @@ def take(store: Store, rules: Compute, known: Collection[str], account: AccountD
         account: the scheduler's.
     """
     queue = Queue(store, rules)
+    unknown = [one for one in queue.working if one.launch is not None and one.id not in known]
+    for run in unknown:
+        if run.state is RunState.SUBMITTED:  # handed out, and the answer was lost: it has not begun
+            with store.change(account.name) as change:
+                runs.move(change, change.get(RunRecord, "runs", run.id), RunPatch(state=RunState.QUEUED))
     start = []
     for key in queue.decision.start:
         with store.change(account.name) as change:
@@ -83,7 +88,7 @@ def take(store: Store, rules: Compute, known: Collection[str], account: AccountD
             run = runs.move(change, run, RunPatch(state=RunState.SUBMITTED))
             start.append(Start(run=run, permit=permit.token))
     working = {one.id for one in queue.working}
-    lost = tuple(one.id for one in queue.working if one.launch is not None and one.id not in known)
+    lost = tuple(one.id for one in unknown if one.state is RunState.RUNNING)
     stop = tuple(key for key in known if key not in working and _stopped(store, key))
     return Work(start=tuple(start), stop=stop, lost=lost)
 

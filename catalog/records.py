@@ -472,7 +472,7 @@ class RunState(StrEnum):
 
 RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.QUEUED: frozenset({RunState.SUBMITTED, RunState.FAILED, RunState.STOPPED}),
-    RunState.SUBMITTED: frozenset({RunState.RUNNING, RunState.FAILED, RunState.STOPPED}),
+    RunState.SUBMITTED: frozenset({RunState.QUEUED, RunState.RUNNING, RunState.FAILED, RunState.STOPPED}),
     RunState.RUNNING: frozenset({RunState.FINISHED, RunState.FAILED, RunState.STOPPED}),
     RunState.FINISHED: frozenset(),
     RunState.FAILED: frozenset(),

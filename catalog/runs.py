@@ -100,8 +100,10 @@ def move(change: Change, run: RunRecord, patch: RunPatch) -> RunRecord:
     fields = {name: getattr(patch, name) for name in patch.model_fields_set if getattr(patch, name) is not None}
     if patch.state is not None and patch.state != run.state:
         check_transition(run, patch.state)
-        if patch.state is not RunState.SUBMITTED:
-            fields["started" if patch.state is RunState.RUNNING else "finished"] = now()
+        if patch.state is RunState.RUNNING:
+            fields["started"] = now()
+        elif not RUN_TRANSITIONS[patch.state]:
+            fields["finished"] = now()
     changed = RunRecord.model_validate({**run.model_dump(), **fields, "revision": run.revision + 1})
     change.update("runs", run.id, changed)
     change.event("run.updated", f"run/{run.id}", state=changed.state, fields=sorted(fields))

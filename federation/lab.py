@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tempfile
 import tomllib
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from catalog.launch import AppFacts, NodeFacts
@@ -112,13 +112,13 @@ def log(home: Home, run: str) -> str:
     return _PATH.sub("…/", _UNPRINTABLE.sub("", text))
 
 
-@cache
+@lru_cache(maxsize=16)
 def _template(folder: Path) -> tuple[AppFacts, bytes]:
     bundle = pack(folder)
     return _facts(folder, read_app(folder), bundle), bundle
 
 
-@cache
+@lru_cache(maxsize=16)
 def _uploaded(path: Path) -> tuple[AppFacts, bytes]:
     with tempfile.TemporaryDirectory(prefix="datalab-app-") as folder:
         app = unpack(path, Path(folder))

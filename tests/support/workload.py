@@ -115,6 +115,8 @@ def work_off(rules: Compute, jobs: list[tuple[Job, float]], *, warm_up: float) -
                 worked.waited = max(worked.waited, now - job.since)
                 running[one] = job._replace(since=now)
                 heapq.heappush(ends, (now + lasts[one], one))
+            if len(started) < HEADS:  # nobody had more to start than was looked at
+                break
             heads = {job.id: job for queue in queues.values() for job in queue[:HEADS]}
     worked.idle /= now * rules.node_places
     return worked

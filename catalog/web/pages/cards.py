@@ -121,9 +121,13 @@ def _use(page: Page, run: RunRecord) -> Section:
             (mark("Permit"), ", ".join(run.permits)),
             (mark("Project"), claims.project if claims else ""),
             (mark("Purpose"), page.words(PURPOSE[claims.purpose]) if claims else ""),
-            (mark("Conditions"), "; ".join(claims.conditions) if claims else ""),
+            (mark("Conditions"), _conditions(page, claims.conditions) if claims else ""),
         ),
     )
+
+
+def _conditions(page: Page, conditions: tuple[str, ...]) -> str:
+    return "; ".join(conditions) or page.words(mark("none stated"))
 
 
 def _training(page: Page, run: RunRecord) -> Section:

@@ -11,7 +11,7 @@ from catalog import runs
 from catalog.permissions import Action
 from catalog.progress import Progress
 from catalog.queue import Queue
-from catalog.records import RunRecord, RunState, Slug
+from catalog.records import Line, RunRecord, RunState, Slug
 from catalog.store import now
 from catalog.web import launching
 from catalog.web.live import Update, live
@@ -80,8 +80,8 @@ def cancel(page: Annotated[Page, Depends(Shown(Action.RUN_CANCEL))], run: Slug) 
     return page.go(f"/runs/{run}?notice=cancelled")
 
 
-@router.get("/{run}/files/{name:path}")
-def artifact(page: Reader, run: Slug, name: str) -> Response:
+@router.get("/{run}/files")
+def artifact(page: Reader, run: Slug, name: Annotated[Line, Query()]) -> Response:
     """Return one of the files that a run left behind."""
     return launching.artifact(page.lab, run, name, page.account)
 

@@ -12,7 +12,7 @@ from catalog import queue, runs
 from catalog.launch import AppFacts, DryRun, Work
 from catalog.permissions import Action
 from catalog.progress import Progress
-from catalog.records import AccountDraft, Launch, RunDraft, RunPatch, RunRecord, Slug
+from catalog.records import AccountDraft, Launch, Line, RunDraft, RunPatch, RunRecord, Slug
 from catalog.web import launching
 from catalog.web.access import After, Allowed, Limit, Revision, TheLab
 from federation import lab as federation
@@ -106,8 +106,8 @@ def cancel(account: Annotated[AccountDraft, Depends(Allowed(Action.RUN_CANCEL))]
     return runs.cancel(lab.store, run, account)
 
 
-@router.get("/runs/{run}/artifacts/{name:path}")
-def artifact(account: _Reader, run: Slug, name: str, lab: TheLab) -> Response:
+@router.get("/runs/{run}/artifacts")
+def artifact(account: _Reader, run: Slug, name: Annotated[Line, Query()], lab: TheLab) -> Response:
     """Return one of the files that a run left behind."""
     return launching.artifact(lab, run, name, account)
 
