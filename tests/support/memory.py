@@ -20,6 +20,6 @@ def peak_mb(pid: int) -> float:
 
 
 def worker_pid(holder: int) -> int | None:
-    """Return the largest process below an agent or runner, which is the one inside its sandbox; None if it has ended."""
+    """Return the largest process below an agent or runner: the one in its sandbox; None if it has ended."""
     children = psutil.Process(holder).children(recursive=True)
     return max(children, key=lambda child: child.memory_info().rss).pid if children else None
