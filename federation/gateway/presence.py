@@ -54,8 +54,9 @@ class Presence:
             self._waiting[node] = asyncio.get_running_loop().call_later(AWAY_SECONDS, self._write_gone, node)
 
     def close(self) -> None:
-        """Write down who was not back when the gateway ended."""
-        for node in list(self._since):
+        """Write down that nobody is connected any more: the gateway ends."""
+        for node in list(self._there):
+            self._since.setdefault(node, datetime.now(UTC))
             self._write_gone(node)
 
     def _write_gone(self, node: str) -> None:

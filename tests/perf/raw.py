@@ -11,7 +11,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,27 +39,39 @@ def measure(lab: Home, identities: Sequence[Path], size: int, times: int) -> flo
     folder = lab.folder("raw")
     issue_gateway_certificate(lab, "raw").store(folder)
     command = [sys.executable, "-m", "tests.perf.raw", "--bytes", str(size), "--times", str(times)]
+    seconds = timed(
+        [*command, "--serve", str(folder)],
+        lambda port: [[*command, "--connect", port, str(one)] for one in identities],
+    )
+    return 2 * size * times * len(identities) / seconds
+
+
+def timed(server: list[str], clients: Callable[[str], list[list[str]]]) -> float:
+    """Return the seconds that the clients of a server take, from when all of them are connected.
+
+    Args:
+        server: its command; it prints its port.
+        clients: returns their commands; each prints a line when it is connected, and one when it is done.
+    """
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    server = subprocess.Popen([*command, "--serve", str(folder)], **pipes)
-    clients: list[subprocess.Popen[str]] = []
+    serving = subprocess.Popen(server, **pipes)
+    connected: list[subprocess.Popen[str]] = []
     try:
-        port = _line(server)
-        clients = [subprocess.Popen([*command, "--connect", port, str(one)], **pipes) for one in identities]
-        for client in clients:
+        connected = [subprocess.Popen(one, **pipes) for one in clients(_line(serving))]
+        for client in connected:
             _line(client)
         began = time.perf_counter()
-        for client in clients:
+        for client in connected:
             assert client.stdin is not None
             client.stdin.write("go\n")
             client.stdin.flush()
-        for client in clients:
+        for client in connected:
             _line(client)
-        seconds = time.perf_counter() - began
+        return time.perf_counter() - began
     finally:
-        for process in (*clients, server):
+        for process in (*connected, serving):
             process.kill()
             process.wait()
-    return 2 * size * times * len(clients) / seconds
 
 
 def _line(process: subprocess.Popen[str]) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 
 from datalab.supervisor import Supervisor
 from federation.run import ConfigValue
-from tests.perf import flower, raw
+from tests.perf import flower, raw, relay
 from tests.support import traced
 from tests.support.federation import Federation
 from tests.support.memory import peak_mb, rss_mb, worker_pid
@@ -42,6 +42,7 @@ class Measured:
             before the others.
         rss_mb: the most memory that each process has had.
         raw_bytes_per_second: of as many raw streams, where they were to be compared with.
+        relayed_bytes_per_second: of the barest relay that there can be, likewise.
     """
 
     batches: list[dict[str, Any]] = field(default_factory=list)
@@ -49,6 +50,7 @@ class Measured:
     rss_mb: dict[str, float] = field(default_factory=dict)
     breakdown: dict[str, float] = field(default_factory=dict)
     raw_bytes_per_second: float = 0.0
+    relayed_bytes_per_second: float = 0.0
 
     @property
     def beyond(self) -> list[float]:
@@ -98,6 +100,7 @@ def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Pa
         if compare_raw:
             identities = [federation.node_home(name).path / "identity" for name in names]
             seen.raw_bytes_per_second = raw.measure(federation.lab, identities, size, rounds)
+            seen.relayed_bytes_per_second = relay.measure(federation.lab, identities, size, rounds)
     seen.breakdown = traced.breakdown(folder)
     return seen
 
@@ -132,6 +135,7 @@ def compared_with_raw(seen: Measured) -> dict[str, Any]:
     return {
         "share_of_raw_streams": rate / seen.raw_bytes_per_second,
         "share_of_raw_streams_with_apps": with_apps / seen.raw_bytes_per_second,
+        "share_of_raw_streams_of_a_bare_relay": seen.relayed_bytes_per_second / seen.raw_bytes_per_second,
         "mb_per_second": rate / 1e6,
         "raw_mb_per_second": seen.raw_bytes_per_second / 1e6,
         "repeat_download_share": seen.batches[2]["bytes_down"] / seen.batches[1]["bytes_down"],
