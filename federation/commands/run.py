@@ -18,8 +18,7 @@ from datalab.supervisor import Supervisor
 from federation.run import ConfigValue, RunFolder, RunPlace
 
 
-@click.command()
-@click.option(
+_home = click.option(
     "--home",
     "folder",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -27,6 +26,10 @@ from federation.run import ConfigValue, RunFolder, RunPlace
     envvar="DATALAB_HOME",
     help="The lab's home, where `datalab up` runs.",
 )
+
+
+@click.command()
+@_home
 @click.option(
     "--app",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -87,14 +90,7 @@ def submit(
 
 
 @click.command()
-@click.option(
-    "--home",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    required=True,
-    envvar="DATALAB_HOME",
-    help="The lab's home, where `datalab up` runs.",
-)
+@_home
 @click.argument("run")
 def resume(folder: Path, run: str) -> None:
     """Go on with a run that was interrupted, and show it until it ends.
