@@ -17,7 +17,6 @@ from datalab.permits.claims import Purpose
 from datalab.supervisor import Supervisor
 from federation.run import ConfigValue, RunFolder, RunPlace
 
-
 _home = click.option(
     "--home",
     "folder",
