@@ -49,9 +49,9 @@ def trace_gateway() -> None:
         return accepted
 
     def reply(accept: Any) -> Any:
-        def accepted(self: Run, one: Any, node: str) -> None:
+        def accepted(self: Run, one: Any, node: str) -> Any:
             note(one.task_id, "reply at gateway")
-            accept(self, one, node)
+            return accept(self, one, node)
 
         return accepted
 
@@ -77,10 +77,10 @@ def trace_node() -> None:
     def run(original: Any) -> Any:
         async def ran(self: Worker, task: Any, seconds: float) -> Any:
             note(task.task_id, "to worker")
-            reply = await original(self, task, seconds)
+            reply, state = await original(self, task, seconds)
             note(task.task_id, "from worker")
             note(task.task_id, "app", reply.app_seconds)
-            return reply
+            return reply, state
 
         return ran
 
