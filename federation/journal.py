@@ -51,11 +51,14 @@ class Journal:
 
     def append(self, record: bytes) -> int:
         """Write a record and return its place; it outlives this process, and the machine after ``sync``."""
-        at, data = self._size, _HEAD.pack(len(record), _checksum(record)) + record
-        written = 0
-        while written < len(data):
-            written += os.write(self._file, data[written:] if written else data)
-        self._size += len(data)
+        at, data = self._size, memoryview(_HEAD.pack(len(record), _checksum(record)) + record)
+        try:
+            while data:
+                data = data[os.write(self._file, data) :]
+        except OSError:  # a full disk: what comes later would lie behind half a record, and be lost with it
+            os.ftruncate(self._file, at)
+            raise
+        self._size = at + _HEAD.size + len(record)
         return at
 
     def sync(self) -> None:

@@ -200,7 +200,7 @@ def reproduce(run: str, home: Path | None, lab: str | None, token_file: Path | N
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     required=True,
     envvar="DATALAB_HOME",
-    help="The lab's home, where `datalab up` runs.",
+    help="The lab's home, where the run's folder is.",
 )
 @click.argument("run")
 def resume(folder: Path, run: str) -> None:

@@ -113,8 +113,9 @@ def _text(value: Any) -> Any:
 
 def same_offer(known: pb.Offer, offer: pb.Offer) -> bool:
     """Whether two offers ask for the same; between them the lab's audit head moves on, and the runner renews."""
-    again = pb.Offer()
-    again.CopyFrom(offer)
-    again.audit_head.CopyFrom(known.audit_head)
-    again.runner_signature, again.runner_chain_pem = known.runner_signature, known.runner_chain_pem
-    return bool(again == known)
+    pair = pb.Offer(), pb.Offer()
+    for one, said in zip(pair, (known, offer), strict=True):
+        one.CopyFrom(said)
+        for moving in ("audit_head", "runner_signature", "runner_chain_pem"):
+            one.ClearField(moving)
+    return bool(pair[0] == pair[1])

@@ -41,7 +41,7 @@ def run_once(system: System, run_id: str, config: dict[str, ConfigValue], fault:
     def strike(fault: Fault) -> None:
         try:
             time.sleep(fault.delay)
-            hits.append({"time": time.time(), "phase": phase(seen)})
+            hits.append({"time": time.time(), "phase": phase(seen, int(str(config["num-server-rounds"])))})
             inject(fault, system, run)()
         except BaseException as error:
             failed.append(error)

@@ -94,12 +94,14 @@ def _later(seconds: float, act: Callable[[], None]) -> Callable[[], None]:
     return wait
 
 
-def phase(seen: list[dict[str, Any]]) -> str:
-    """Return in which phase a run is after what it has said."""
+def phase(seen: list[dict[str, Any]], rounds: int) -> str:
+    """Return in which phase a run of so many rounds is after what it has said."""
     last = next((one for one in reversed(seen) if one["event"] in ("batch", "nodes")), None)
     if last is None:
         return "opening"
     if last["event"] == "nodes":
         return "round 1, train"
     number = int(last["round"])
-    return f"round {number}, evaluate" if last["type"] == "train" else f"round {number + 1}, train"
+    if last["type"] == "train":
+        return f"round {number}, evaluate"
+    return f"round {number + 1}, train" if number < rounds else "closing"

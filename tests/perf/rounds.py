@@ -112,6 +112,8 @@ def summary(seen: Measured, size: int) -> dict[str, Any]:
         "seconds_per_round": statistics.median(pairs),
         "seconds_per_round_with_apps": statistics.median(one["seconds"] for one in seen.rounds),
         "breakdown": seen.breakdown,
+        # Of the runner, and of one node, as all write at once; a round is two batches.
+        "journal_seconds_per_round": 2 * (seen.breakdown[traced.JOURNAL] + seen.breakdown[traced.RECORDED]),
         "bytes_up": sum(one["bytes_up"] for one in seen.rounds),
         "bytes_down": sum(one["bytes_down"] for one in seen.rounds),
         "rss_mb": seen.rss_mb,

@@ -49,9 +49,9 @@ def trace_gateway() -> None:
         return accepted
 
     def reply(accept: Any) -> Any:
-        def accepted(self: Run, one: Any, node: str) -> None:
+        def accepted(self: Run, one: Any, node: str) -> Any:
             note(one.task_id, "reply at gateway")
-            accept(self, one, node)
+            return accept(self, one, node)
 
         return accepted
 
@@ -60,8 +60,9 @@ def trace_gateway() -> None:
 
 
 def trace_node() -> None:
-    """Note when a task has come to the node, was given to the worker and answered; and the audit's seconds."""
+    """Note when a task has come to the node, was given to the worker and answered; and what audit and records take."""
     from datalab.audit.log import AuditLog
+    from federation.node.recorded import Recorded
     from federation.node.runs import Runs
     from federation.node.worker import Worker
 
@@ -76,10 +77,10 @@ def trace_node() -> None:
     def run(original: Any) -> Any:
         async def ran(self: Worker, task: Any, seconds: float) -> Any:
             note(task.task_id, "to worker")
-            reply = await original(self, task, seconds)
+            reply, state = await original(self, task, seconds)
             note(task.task_id, "from worker")
             note(task.task_id, "app", reply.app_seconds)
-            return reply
+            return reply, state
 
         return ran
 
@@ -93,13 +94,23 @@ def trace_node() -> None:
 
         return appended
 
+    def add(original: Any) -> Any:
+        def added(self: Recorded, task: Any, reply: Any, state: Any) -> None:
+            began = time.monotonic()
+            original(self, task, reply, state)
+            note(task.task_id, RECORDED, time.monotonic() - began)
+
+        return added
+
+    around(Recorded, "add", add)
     around(Runs, "carry_out", carry_out)
     around(Worker, "run", run)
     around(AuditLog, "append", append)
 
 
 def trace_runner() -> None:  # noqa: C901 - five wrappers, one after the other
-    """Note when a batch is pushed, answered in full, and handed over; and the batch's seconds in all."""
+    """Note when a batch is pushed, answered in full, and handed over; the batch's seconds in all, and the journal's."""
+    from federation.runner.journal import RunJournal
     from federation.runner.link import Link
     from federation.runner.stage import Stage
 
@@ -147,6 +158,27 @@ def trace_runner() -> None:  # noqa: C901 - five wrappers, one after the other
 
         return told
 
+    def journalled(original: Any) -> Any:
+        def pushed(self: RunJournal, tasks: Any) -> Any:
+            began = time.monotonic()
+            left = original(self, tasks)
+            for one in tasks:
+                SEEN[one.task_id][JOURNAL] = time.monotonic() - began
+            return left
+
+        return pushed
+
+    def answer(original: Any) -> Any:
+        def answered(self: RunJournal, replies: Any, settled: Any) -> None:
+            began = time.monotonic()
+            original(self, replies, settled)
+            for one in settled:
+                SEEN[one][JOURNAL] += time.monotonic() - began
+
+        return answered
+
+    around(RunJournal, "push", journalled)
+    around(RunJournal, "answer", answer)
     around(Link, "push", push)
     around(Link, "_receive", receive)
     around(Link, "wait", wait)
@@ -155,6 +187,7 @@ def trace_runner() -> None:  # noqa: C901 - five wrappers, one after the other
 
 
 APP_PROCESS = "ServerApp's process, encoding and decoding, and its pipe"
+JOURNAL, RECORDED = "runner's journal, a batch", "node's record of a reply"
 STAGES = (
     ("runner to gateway", "pushed", "task at gateway"),
     ("gateway to node", "task at gateway", "task at node"),
@@ -203,7 +236,10 @@ def breakdown(folder: Path) -> dict[str, float]:
         name: [seen[end] - seen[begin] for seen in tasks.values() if begin in seen and end in seen]
         for name, begin, end in STAGES
     }
-    stages |= {name: [seen[name] for seen in tasks.values() if name in seen] for name in (APP_PROCESS, "app", "audit")}
+    stages |= {
+        name: [seen[name] for seen in tasks.values() if name in seen]
+        for name in (APP_PROCESS, "app", "audit", JOURNAL, RECORDED)
+    }
     return {name: statistics.median(seconds) for name, seconds in stages.items()}
 
 

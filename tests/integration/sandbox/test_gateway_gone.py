@@ -29,5 +29,5 @@ def test_an_app_that_only_computes_ends_when_the_gateway_is_gone(tmp_path: Path,
 
     config: dict[str, ConfigValue] = {"at": "lab", "attempt": "spin", "target": "x"}
     with pytest.raises(RunFailedError, match=r"The gateway (is not available|closed)"):
-        federation.run(["oslo"], app=HOSTILE, config=config, run_id="computing", while_running=kill)
+        federation.run(["oslo"], app=HOSTILE, config=config, run_id="computing", grace=1.0, while_running=kill)
     supervisor.forget(federation.processes["gateway"])

@@ -61,6 +61,29 @@ def test_a_task_must_say_how_long_it_counts(tmp_path: Path, ttl: float) -> None:
         asyncio.run(give())
 
 
+def test_a_run_is_taken_up_with_the_same_words_only_and_late_replies_are_dropped(tmp_path: Path) -> None:
+    async def take_up() -> None:
+        run = opened(tmp_path)
+        run.accept_task(pb.Task(run_id="r", node="oslo", task_id="1", ttl=1.0))
+        offer = pb.Offer(run_id="r", app_sha256=bytes(32), runner_signature=b"new")
+        again = Session[Any, Any](holder(Role.RUNNER, "r"))
+        other = pb.RunOpen.Place(node="oslo", offer=pb.Offer(run_id="r", purpose="x"))
+        for place in (pb.RunOpen.Place(node="bergen", offer=offer), other):
+            with pytest.raises(WireError, match="the same in every word"):
+                run.take_up(pb.RunOpen(run_id="r", places=[place]), again)
+        run.take_up(pb.RunOpen(run_id="r", places=[pb.RunOpen.Place(node="oslo", offer=offer)]), again)
+        assert run.runner is again
+        assert run.places["oslo"].offer.runner_signature == b"new"
+        assert not run.accept_reply(pb.Reply(run_id="r", task_id="1"), "oslo"), "nobody waits for it any more"
+        run.accept_task(pb.Task(run_id="r", node="oslo", task_id="1", ttl=1.0))
+        assert run.accept_reply(pb.Reply(run_id="r", task_id="1"), "oslo")
+        assert not run.accept_reply(pb.Reply(run_id="r", task_id="1"), "oslo"), "the node said it twice"
+        with pytest.raises(WireError, match="was not given"):
+            run.accept_reply(pb.Reply(run_id="r", task_id="2"), "oslo")
+
+    asyncio.run(take_up())
+
+
 def test_no_piece_begins_beyond_the_largest_buffer() -> None:
     check_offset(MAX_BUFFER_BYTES)
     with pytest.raises(WireError, match="beyond"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,9 @@ from federation.pb import records_pb2
 from federation.runner.journal import NotReplayableError, RunJournal
 
 WRITES = st.lists(st.binary(max_size=300), max_size=8)
-SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+SHARED = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40
+)  # each writes to the disk
 
 
 def task(number: int, **changes: str) -> pb.Task:
@@ -62,6 +66,22 @@ def test_a_spoilt_byte_is_noticed(tmp_path: Path, written: list[bytes], data: st
     found = [record for _, record in Journal(path).records()]
     assert len(found) < len(written)
     assert found == written[: len(found)]
+
+
+def test_a_full_disk_leaves_no_half_record(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    journal.append(b"before")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            journal.append(b"x" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert journal.read(journal.append(b"after")) == b"after"
+    assert [record for _, record in Journal(tmp_path / "journal").records()] == [b"before", b"after"]
 
 
 @pytest.fixture

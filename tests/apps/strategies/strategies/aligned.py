@@ -1,11 +1,13 @@
-"""What aligns two engines: node ids that come from the sites' names, and replies in their order.
+"""What aligns two engines: node ids that come from the sites' names, replies in their order, sampling.
 
-Flower's own engine draws node ids at random, and hands replies over as they come.
+Flower's own engine draws node ids at random, hands replies over as they come, and has threads (heartbeats, retries)
+that draw from the generator which its strategies sample nodes with.
 """
 
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterable
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
@@ -24,6 +26,7 @@ class AlignedGrid(Grid):
 
     def __init__(self, grid: Grid, sites: list[str]) -> None:
         self._grid = grid
+        self._asked = 0
         self._names = {site_id(name): name for name in sites}
         own = list(grid.get_node_ids())
         if set(own) == self._names.keys():
@@ -49,7 +52,9 @@ class AlignedGrid(Grid):
         raise NotImplementedError
 
     def get_node_ids(self) -> Iterable[int]:
-        """Return the aligned ids, in ascending order."""
+        """Return the aligned ids, in ascending order; what is sampled from them next depends on how often this was."""
+        self._asked += 1
+        random.seed(self._asked)
         return sorted(self._own)
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,6 @@ def main(grid: Grid, context: Context) -> None:
     for name, fraction in CASES:
         if name not in only:
             continue
-        random.seed(f"{name} {fraction}")
         # Two of three sites are sampled where the fraction is a half.
         strategy = STRATEGIES[name](fraction_train=fraction, fraction_evaluate=0.0, min_available_nodes=3)
         result = strategy.start(grid=aligned, initial_arrays=initial(name), num_rounds=int(config["rounds"]))
