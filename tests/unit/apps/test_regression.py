@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from sklearn.metrics import roc_auc_score
-
 from regression.shared.features import texts
+from sklearn.metrics import roc_auc_score
 
 from tests.support.local_grid import run_app
 
