@@ -12,8 +12,6 @@ from safetensors.numpy import load_file
 
 from tests.support.local_grid import run_app
 
-pytest.importorskip("torch")
-
 
 def sites() -> dict[str, pd.DataFrame]:
     rng = np.random.default_rng(4)
