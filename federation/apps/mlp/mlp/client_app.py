@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -13,26 +12,17 @@ from flwr.clientapp import ClientApp
 from mlp.network import build, widths
 from mlp.shared.disclosure import minimum_cell, require_at_least
 from mlp.shared.evaluation import evaluate_site
-from mlp.shared.features import Features, Table, Wanted, read_columns
+from mlp.shared.features import Features, Table, Wanted, read_complete
 from mlp.shared.holdout import split
 from mlp.shared.scaling import Floats
 
 app = ClientApp()
 
 
-@lru_cache(maxsize=4)
-def _read(path: str, columns: tuple[str, ...]) -> Table:
-    return read_columns(path, columns)
-
-
 def _table(context: Context) -> Table:
     """Return the rows that have an outcome."""
-    config = context.run_config
-    outcome = str(config["outcome"])
-    columns = tuple(dict.fromkeys((*Wanted.of(config).features, outcome)))
-    table = _read(str(context.node_config["dataset"]), columns)
-    known = ~np.isnan(table[outcome])
-    return {name: values[known] for name, values in table.items()}
+    wanted = Wanted.of(context.run_config).features
+    return read_complete(str(context.node_config["dataset"]), wanted, [str(context.run_config["outcome"])])
 
 
 def _settings(message: Message) -> ConfigRecord:
