@@ -43,6 +43,14 @@ def test_a_copied_template_runs_at_virtual_sites(tmp_path: Path) -> None:
     np.testing.assert_allclose([one["standard_error"] for one in report["coefficients"]], exact.bse, atol=1e-8)
 
 
+def test_a_setting_out_of_range_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    command = [*python_module("datalab"), "app", "test", str(APPS / "regression"), "--config", "minimum-cell=1"]
+    done = subprocess.run([*command, "--keep", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 7
+    assert "minimum-cell is at least 5 and at most 1000, and 1 is not" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("template", OTHERS)
 def test_each_template_runs_on_its_sample(template: str, tmp_path: Path) -> None:
