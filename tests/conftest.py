@@ -7,6 +7,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("datalab", deadline=None)  # a test must not depend on how busy a machine is
+settings.load_profile("datalab")
 
 SHARED = Path(__file__).parents[2] / "shared"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from datalab.home import write_atomically
 from datalab.permits.keys import load_private_key
 from datalab.supervisor import Supervisor
 from federation.app_signature import sign_app
-from federation.bundle import digest, pack, read_app
+from federation.bundle import check_config, digest, pack, read_app
 from federation.commands.run import round_line, setting
 from federation.errors import RunFailedError
 from federation.templates import copy_template, templates
@@ -131,6 +132,8 @@ def test(folder: Path, data: Path | None, sites: int, settings: tuple[str, ...],
         raise NotFoundError(f"The app has no {SAMPLE}.", where=str(folder), next_step="Name a CSV file with --data.")
     sample = Sample.read(path, sites)
     config = {**example_settings(folder), **dict(setting(one) for one in settings)}
+    check_config(read_app(folder), config)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops what was started, as Ctrl-C does
     with tempfile.TemporaryDirectory(prefix="datalab-trial-") as temporary, Supervisor() as supervisor:
         place = keep.absolute() if keep else Path(temporary)
         try:

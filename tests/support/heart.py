@@ -15,8 +15,8 @@ from sklearn.model_selection import train_test_split
 
 Floats = NDArray[np.float64]
 
-DATA = Path("/work/shared/data/heart-disease")
-"""Where the four files are on the machine that the figures in the docs come from."""
+DATA = Path(__file__).parents[3] / "shared" / "data" / "heart-disease"
+"""The four files, where the project lies beside ``shared/``."""
 HOSPITALS = {"cleveland": "cleveland", "budapest": "hungarian", "switzerland": "switzerland", "long-beach": "va"}
 """Node names, and what the files are called, in FLamby's order."""
 FEATURES = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,8 @@ def integers(record: ConfigRecord, key: str) -> list[int]:
     return [int(one) for one in np.atleast_1d(np.array(record[key], dtype=np.int64))]
 
 
-def read_columns(path: str, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
+@lru_cache(maxsize=4)
+def read_columns(path: str, wanted: tuple[str, ...]) -> Table:
     """Return columns of a Parquet file: numbers as float64 with NaN for missing, text as text with ``""``."""
     import duckdb
 
@@ -43,6 +45,13 @@ def read_columns(path: str, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
     with duckdb.connect(config={"threads": 1}) as connection:
         table = connection.execute(f"SELECT {quoted} FROM read_parquet(?)", [path]).fetchnumpy()
     return {name: _plain(table[name]) for name in wanted}
+
+
+def read_complete(path: str, wanted: Sequence[str], needed: Sequence[str]) -> Table:
+    """Return columns of a Parquet file, those rows that have a value in each of the numeric columns ``needed``."""
+    table = read_columns(path, tuple(dict.fromkeys((*wanted, *needed))))
+    complete = ~np.any([np.isnan(table[name]) for name in needed], axis=0)
+    return {name: values[complete] for name, values in table.items()}
 
 
 def _plain(column: NDArray[Any]) -> NDArray[Any]:

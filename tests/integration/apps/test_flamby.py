@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from datalab.supervisor import Supervisor
 from tests.perf.flamby_heart import PUBLISHED, pooled_accuracy, run, start
-from tests.support.heart import DATA, read_hospitals
-
-pytestmark = pytest.mark.skipif(not DATA.exists(), reason=f"the four UCI files are not in {DATA}")
+from tests.support.heart import read_hospitals
 
 
-def test_four_hospitals_reach_what_was_published(tmp_path: Path, supervisor: Supervisor) -> None:
-    hospitals = read_hospitals()
+def test_four_hospitals_reach_what_was_published(heart_disease: Path, tmp_path: Path, supervisor: Supervisor) -> None:
+    hospitals = read_hospitals(heart_disease)
     assert {
         name: (len(one.y) - int(one.held_out.sum()), int(one.held_out.sum())) for name, one in hospitals.items()
     } == {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ import statsmodels.api as sm
 from datalab.service import python_module
 from federation.templates import templates
 from tests.support.local_grid import APPS
+
+OTHERS = [name for name in templates() if name != "regression" and (name != "mlp" or find_spec("torch"))]
+"""PyTorch is in no lock, since which build fits depends on the GPU."""
 
 
 def datalab(*arguments: str | Path) -> str:
@@ -39,7 +43,15 @@ def test_a_copied_template_runs_at_virtual_sites(tmp_path: Path) -> None:
     np.testing.assert_allclose([one["standard_error"] for one in report["coefficients"]], exact.bse, atol=1e-8)
 
 
+def test_a_setting_out_of_range_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    command = [*python_module("datalab"), "app", "test", str(APPS / "regression"), "--config", "minimum-cell=1"]
+    done = subprocess.run([*command, "--keep", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 7
+    assert "minimum-cell is at least 5 and at most 1000, and 1 is not" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("template", [name for name in templates() if name != "regression"])
+@pytest.mark.parametrize("template", OTHERS)
 def test_each_template_runs_on_its_sample(template: str, tmp_path: Path) -> None:
     assert "completed at 3 sites" in datalab("app", "test", APPS / template)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,9 +13,16 @@ from logistic.model import descend, log_loss, predict
 from logistic.shared.evaluation import auc, auc_interval
 from logistic.shared.holdout import split
 from logistic.shared.scaling import Moments, Scaling
+from safetensors.numpy import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
+
+from tests.support.local_grid import run_app
+
+
+def rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
 
 
 def data(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -76,3 +86,46 @@ def test_the_interval_contains_the_value_and_repeats() -> None:
     interval = auc_interval(score, y, resamples=200, seed=3)
     assert interval["low"] < interval["value"] < interval["high"]
     assert interval == auc_interval(score, y, resamples=200, seed=3)
+
+
+def test_batches_go_through_all_rows_before_any_comes_again() -> None:
+    x, y = data(10)
+    steps = [descend(np.zeros(3), np.zeros(1), x, y, steps=n, rate=0.1, l2=0, batch=5, rng=rng(2)) for n in (1, 2)]
+    whole = descend(np.zeros(3), np.zeros(1), x, y, steps=1, rate=0.1, l2=0)
+    assert not np.allclose(steps[0][0], whole[0])
+    np.testing.assert_allclose(steps[1][0], 2 * whole[0], atol=5e-3)  # two half steps, the second from nearly the start
+
+
+def test_a_proximal_term_holds_the_model_where_it_began() -> None:
+    x, y = data(100)
+    start = np.ones(3)
+    free, held = (descend(start, np.zeros(1), x, y, steps=200, rate=0.1, l2=0, proximal=mu)[0] for mu in (0.0, 10.0))
+    assert np.abs(held - start).max() < 0.1 * np.abs(free - start).max()
+
+
+def test_fedadam_is_algorithm_2_of_its_paper(tmp_path: Path) -> None:
+    tables = {}
+    for number, name in enumerate(("amsterdam", "berlin")):
+        x, y = data(60 + 20 * number, seed=number)
+        tables[name] = pd.DataFrame(x, columns=["a", "b", "c"]).assign(event=y.astype(int))
+    settings = {"beta_1": 0.9, "beta_2": 0.99, "tau": 1e-3, "server_learning_rate": 0.5, "learning_rate": 0.2}
+    run_app("logistic", tables, tmp_path, features="a,b,c", num_server_rounds=4, strategy="fedadam", **settings)
+    found = load_file(tmp_path / "model.safetensors")
+
+    model, first, second = np.zeros(4), np.zeros(4), np.zeros(4)
+    trained = {name: split(table["event"].to_numpy(), share=0.3, seed=0)[0] for name, table in tables.items()}
+    rows = [
+        (one[["a", "b", "c"]].to_numpy()[trained[name]], one["event"].to_numpy()[trained[name]])
+        for name, one in tables.items()
+    ]
+    pooled = np.concatenate([x for x, _ in rows])
+    mean, scale = pooled.mean(axis=0), pooled.std(axis=0)
+    for _ in range(4):
+        ends = [
+            np.concatenate(descend(model[:3], model[3:], (x - mean) / scale, y, steps=10, rate=0.2, l2=0.001))
+            for x, y in rows
+        ]
+        change = np.average(ends, axis=0, weights=[len(y) for _, y in rows]) - model
+        first, second = 0.9 * first + 0.1 * change, 0.99 * second + 0.01 * change**2
+        model = model + 0.5 * first / (np.sqrt(second) + 1e-3)
+    np.testing.assert_allclose(np.concatenate([found["weights"], found["bias"]]), model, atol=1e-9)

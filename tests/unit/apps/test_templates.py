@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -39,6 +42,18 @@ def test_a_copy_is_the_same_app_without_links(name: str, tmp_path: Path) -> None
     with zipfile.ZipFile(io.BytesIO(pack(FOLDER / name))) as bundle:
         assert f"{name}/shared/__init__.py" in bundle.namelist()
         assert all(entry.external_attr >> 28 in (0, 8) for entry in bundle.infolist())  # plain files
+
+
+def test_flower_itself_builds_a_copy_whole(tmp_path: Path) -> None:
+    copy_template("regression", tmp_path / "copy")
+    quiet = os.environ | {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
+    flwr = Path(sys.executable).with_name("flwr")
+    subprocess.run(
+        [flwr, "build", "--app", tmp_path / "copy"], cwd=tmp_path, env=quiet, check=True, capture_output=True
+    )
+    (built,) = tmp_path.glob("*.fab")
+    with zipfile.ZipFile(built) as archive:
+        assert "regression/shared/exchange.py" in archive.namelist()
 
 
 def test_a_template_that_is_not_there_and_a_folder_that_is_not_empty(tmp_path: Path) -> None:

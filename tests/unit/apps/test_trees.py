@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xgboost
 from trees.shared.holdout import split
 
 from tests.support.local_grid import run_app
-
-xgboost = pytest.importorskip("xgboost")
 
 
 def sites() -> dict[str, pd.DataFrame]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -14,13 +12,8 @@ from kmeans.shared.features import Features, Table, Wanted, read_columns
 app = ClientApp()
 
 
-@lru_cache(maxsize=4)
-def _read(path: str, columns: tuple[str, ...]) -> Table:
-    return read_columns(path, columns)
-
-
 def _table(context: Context) -> Table:
-    return _read(str(context.node_config["dataset"]), Wanted.of(context.run_config).features)
+    return read_columns(str(context.node_config["dataset"]), Wanted.of(context.run_config).features)
 
 
 @app.query("prepare")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -11,25 +9,17 @@ from flwr.clientapp import ClientApp
 from regression.model import Sums, mean_and_variance
 from regression.shared.disclosure import minimum_cell, require_at_least
 from regression.shared.evaluation import evaluate_site
-from regression.shared.features import Features, Table, Wanted, read_columns
+from regression.shared.features import Features, Table, Wanted, read_complete
 from regression.shared.scaling import Floats
 
 app = ClientApp()
-
-
-@lru_cache(maxsize=4)
-def _read(path: str, columns: tuple[str, ...]) -> Table:
-    return read_columns(path, columns)
 
 
 def _table(context: Context) -> Table:
     """Return the rows that have an outcome (and an exposure, where one is asked for)."""
     config = context.run_config
     needed = tuple(filter(None, [str(config["outcome"]), str(config["exposure"])]))
-    wanted = tuple(dict.fromkeys((*Wanted.of(config).features, *needed)))
-    table = _read(str(context.node_config["dataset"]), wanted)
-    complete = ~np.any([np.isnan(table[name]) for name in needed], axis=0)
-    return {name: values[complete] for name, values in table.items()}
+    return read_complete(str(context.node_config["dataset"]), Wanted.of(config).features, needed)
 
 
 def _rows(message: Message, context: Context) -> tuple[Floats, Floats, Floats]:

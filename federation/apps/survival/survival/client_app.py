@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
@@ -12,7 +11,7 @@ from flwr.clientapp import ClientApp
 from survival.grid import MOST_TIMES, Counts, Ints, place, widen
 from survival.model import RiskSums
 from survival.shared.disclosure import minimum_cell, require_at_least
-from survival.shared.features import Features, Table, Wanted, read_columns
+from survival.shared.features import Features, Table, Wanted, read_complete
 from survival.shared.scaling import Floats
 
 app = ClientApp()
@@ -43,11 +42,6 @@ def grouping(context: Context) -> Wanted:
     return Wanted(columns, columns, ())
 
 
-@lru_cache(maxsize=4)
-def _read(path: str, columns: tuple[str, ...]) -> Table:
-    return read_columns(path, columns)
-
-
 def _table(context: Context) -> Table:
     """Return the rows that have time and event.
 
@@ -56,13 +50,11 @@ def _table(context: Context) -> Table:
     """
     config = context.run_config
     needed = (str(config["time"]), str(config["event"]))
-    columns = (*Wanted.of(config).features, *grouping(context).features, *needed)
-    table = _read(str(context.node_config["dataset"]), tuple(dict.fromkeys(columns)))
-    time, event = (table[name] for name in needed)
-    known = ~np.isnan(time) & ~np.isnan(event)
-    if (time[known] < 0).any() or not np.isin(event[known], (0, 1)).all():
+    columns = (*Wanted.of(config).features, *grouping(context).features)
+    table = read_complete(str(context.node_config["dataset"]), columns, needed)
+    if (table[needed[0]] < 0).any() or not np.isin(table[needed[1]], (0, 1)).all():
         raise ValueError("Times must not be negative, and events are 0 or 1.")
-    return {name: values[known] for name, values in table.items()}
+    return table
 
 
 def _rows(message: Message, context: Context) -> Rows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from functools import lru_cache
 
 import numpy as np
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
@@ -12,26 +11,17 @@ from flwr.clientapp import ClientApp
 from trees.model import boost, coarsen, predict
 from trees.shared.disclosure import minimum_cell, require_at_least
 from trees.shared.evaluation import evaluate_site
-from trees.shared.features import Features, Table, Wanted, read_columns
+from trees.shared.features import Features, Table, Wanted, read_complete
 from trees.shared.holdout import split
 from trees.shared.scaling import Floats
 
 app = ClientApp()
 
 
-@lru_cache(maxsize=4)
-def _read(path: str, columns: tuple[str, ...]) -> Table:
-    return read_columns(path, columns)
-
-
 def _table(context: Context) -> Table:
     """Return the rows that have an outcome."""
-    config = context.run_config
-    outcome = str(config["outcome"])
-    columns = tuple(dict.fromkeys((*Wanted.of(config).features, outcome)))
-    table = _read(str(context.node_config["dataset"]), columns)
-    known = ~np.isnan(table[outcome])
-    return {name: values[known] for name, values in table.items()}
+    wanted = Wanted.of(context.run_config).features
+    return read_complete(str(context.node_config["dataset"]), wanted, [str(context.run_config["outcome"])])
 
 
 def _rows(message: Message, context: Context, *, test: bool) -> tuple[Floats, Floats]:

@@ -1,0 +1,1 @@
+"""A multilayer perceptron as a Flower app, in PyTorch at the sites."""
