@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.access.policy import deciding_holder
+from catalog.access.projects import who
 from catalog.access.requests import datasets
 from catalog.access.transitions import PermitState, PermitStep, follow_permit
 from catalog.errors import ConflictError, NotPermittedError
@@ -130,7 +131,7 @@ def state(permit: PermitRecord, moment: datetime) -> PermitState:
 
 def read(store: Store, key: str, account: AccountDraft) -> PermitRecord:
     """Return a permit; NotFoundError if there is none that the account sees."""
-    found = store.rows(f"SELECT record FROM permits WHERE id = $id AND {_SEEN}", {"id": key, **_who(account)})
+    found = store.rows(f"SELECT record FROM permits WHERE id = $id AND {_SEEN}", {"id": key, **who(account)})
     if not found:
         raise NotFoundError(f"There is no permit {key} that you can see.", next_step="See the list of permits.")
     return PermitRecord.model_validate_json(found[0][0])
@@ -145,7 +146,7 @@ def find(
         "AND ($project = '' OR (record ->> 'project') = $project) "
         "AND ($dataset = '' OR list_contains(record ->> '$.claims.datasets[*].id', $dataset)) "
         "ORDER BY id LIMIT $limit",
-        {"after": after, "limit": limit, "dataset": dataset, "project": project, **_who(account)},
+        {"after": after, "limit": limit, "dataset": dataset, "project": project, **who(account)},
     )
     return [PermitRecord.model_validate_json(row[0]) for row in rows]
 
@@ -215,7 +216,3 @@ def _steward(store: Store, claims: PermitClaims) -> str | None:
     named = {one.id for one in claims.datasets}
     known = datasets(store, sorted(named))
     return deciding_holder(known.values()) if len(known) == len(named) else None
-
-
-def _who(account: AccountDraft) -> dict[str, str]:
-    return {"role": account.role, "organisation": account.organisation, "name": account.name}

@@ -180,6 +180,14 @@ class Store:
         )
         return [_event(row) for row in found]
 
+    def events_about(self, subjects: Collection[str], *, limit: int) -> list[Event]:
+        """Return up to ``limit`` entries of the audit chain about these records, the newest first."""
+        found = self.rows(
+            f"SELECT {_EVENT} FROM events WHERE list_contains($subjects, subject) ORDER BY n DESC LIMIT $limit",
+            {"subjects": [*subjects], "limit": limit},
+        )
+        return [_event(row) for row in found]
+
     def verify_events(self) -> EventsVerification:
         """Recompute the audit chain from its beginning.
 

@@ -60,7 +60,7 @@ def update(store: Store, key: str, draft: ProjectDraft, *, revision: int, accoun
 
 def read(records: Store | Change, key: str, account: AccountDraft) -> Project:
     """Return a project; NotFoundError if there is none that the account sees."""
-    found = select(records, f"SELECT record FROM projects WHERE id = $id AND {_SEEN}", {"id": key, **_who(account)})
+    found = select(records, f"SELECT record FROM projects WHERE id = $id AND {_SEEN}", {"id": key, **who(account)})
     if not found:
         raise NotFoundError(f"There is no project {key} that you can see.", next_step="See the list of your projects.")
     return Project.model_validate_json(found[0][0])
@@ -69,7 +69,7 @@ def read(records: Store | Change, key: str, account: AccountDraft) -> Project:
 def find(store: Store, account: AccountDraft, *, after: str, limit: int) -> list[Project]:
     """Return the projects that an account sees, by id."""
     query = f"SELECT record FROM projects WHERE id > $after AND {_SEEN} ORDER BY id LIMIT $limit"
-    rows = store.rows(query, {"after": after, "limit": limit, **_who(account)})
+    rows = store.rows(query, {"after": after, "limit": limit, **who(account)})
     return [Project.model_validate_json(row[0]) for row in rows]
 
 
@@ -102,7 +102,8 @@ def _people(change: Change, named: Iterable[str], account: AccountDraft) -> tupl
     return people
 
 
-def _who(account: AccountDraft) -> dict[str, str]:
+def who(account: AccountDraft) -> dict[str, str]:
+    """Return what the conditions on which records an account sees need to know of it."""
     return {"role": account.role, "organisation": account.organisation, "name": account.name}
 
 

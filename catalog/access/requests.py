@@ -145,7 +145,7 @@ def comment(store: Store, key: str, text: str, account: AccountDraft) -> AccessR
 
 def read(records: Store | Change, key: str, account: AccountDraft) -> AccessRequest:
     """Return a request; NotFoundError if there is none that the account sees."""
-    query, values = f"SELECT record FROM requests WHERE id = $id AND ({_SEEN})", {"id": key, **_who(account)}
+    query, values = f"SELECT record FROM requests WHERE id = $id AND ({_SEEN})", {"id": key, **projects.who(account)}
     found = projects.select(records, query, values)
     if not found:
         raise NotFoundError(f"There is no request {key} that you can see.", next_step="See the list of requests.")
@@ -160,7 +160,7 @@ def find(
         f"SELECT record FROM requests WHERE ({_SEEN}) AND list_contains($states, record ->> 'state') "
         "AND ($project = '' OR (record ->> 'project') = $project) "
         "ORDER BY (record ->> 'updated') DESC, id LIMIT $limit OFFSET $offset",
-        {"states": [*states], "project": project, "offset": offset, "limit": limit, **_who(account)},
+        {"states": [*states], "project": project, "offset": offset, "limit": limit, **projects.who(account)},
     )
     return [AccessRequest.model_validate_json(row[0]) for row in rows]
 
@@ -168,7 +168,8 @@ def find(
 def count(store: Store, account: AccountDraft) -> dict[State, int]:
     """Return how many requests an account sees in each state."""
     rows = store.rows(
-        f"SELECT record ->> 'state' AS state, count(*) FROM requests WHERE ({_SEEN}) GROUP BY state", _who(account)
+        f"SELECT record ->> 'state' AS state, count(*) FROM requests WHERE ({_SEEN}) GROUP BY state",
+        projects.who(account),
     )
     return {State(state): number for state, number in rows}
 
@@ -230,7 +231,3 @@ def entry(request: AccessRequest, account: AccountDraft, text: str, one: Step | 
         raise ConflictError("There are too many comments.", where=request.id, next_step="Make a new request.")
     moment: datetime = now()
     return Entry(by=account.name, role=account.role, time=moment, step=one, text=text)
-
-
-def _who(account: AccountDraft) -> dict[str, str]:
-    return {"role": account.role, "organisation": account.organisation, "name": account.name}

@@ -19,7 +19,7 @@ from tests.support.pages import PASSWORD, Person
 from tests.unit.catalog.examples import SHA
 
 pytestmark = pytest.mark.slow
-OPEN = ("/sign-in", "/sign-in?notice=signed-out", "/password", "/accessibility")
+OPEN = ("/sign-in", "/sign-in?notice=signed-out", "/password", "/accessibility", "/public-register")
 PAGES = {
     "datasets": "/datasets",
     "datasets-filtered": "/datasets?q=cancer&access=restricted",

@@ -22,6 +22,7 @@ Revoker = Annotated[Page, Depends(Shown(Action.PERMIT_REVOKE, decision=True))]
 PermitId = Annotated[Line, Path()]
 PER_PAGE = 50
 MOST_EVENTS = 200
+MOST_RUNS = 200
 
 
 @router.get("")
@@ -93,8 +94,9 @@ def _runs(page: Page, permit: str) -> list[RunRecord]:
     if not page.may(Action.RUN_READ):
         return []
     rows = page.lab.store.rows(
-        "SELECT record FROM runs WHERE list_contains(record ->> '$.permits[*]', ?) ORDER BY record ->> 'created' DESC",
-        [permit],
+        "SELECT record FROM runs WHERE list_contains(record ->> '$.permits[*]', ?) "
+        "ORDER BY record ->> 'created' DESC LIMIT ?",
+        [permit, MOST_RUNS],
     )
     return [RunRecord.model_validate_json(row[0]) for row in rows]
 
@@ -104,9 +106,4 @@ def _events(page: Page, permit: PermitRecord, runs: list[RunRecord]) -> list[Eve
     subjects = [f"permit/{permit.id}", *(f"run/{one.id}" for one in runs)]
     if permit.request is not None:
         subjects.append(f"request/{permit.request}")
-    found = [one for name in subjects for one in page.lab.store.find_events(subject=name, limit=MOST_EVENTS)]
-    return sorted(found, key=_number, reverse=True)[:MOST_EVENTS]
-
-
-def _number(event: Event) -> int:
-    return event.n
+    return page.lab.store.events_about(subjects, limit=MOST_EVENTS)
