@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -38,6 +39,17 @@ class Certificates(BaseModel):
     """Of a node, a gateway or a runner."""
 
 
+class Checkpoints(BaseModel):
+    """Signed heads of the audit chain, for whoever wants to prove that the chain was not rewritten."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: Path | None = None
+    """Where they go: a folder of another machine's, such as a mount that only takes new files. None: nowhere."""
+    minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 60
+    """How often."""
+
+
 class Settings(BaseSettings):
     """What an operator may set for one home. In the environment: ``DATALAB_PORTS__LAB=8440``."""
 
@@ -53,6 +65,7 @@ class Settings(BaseSettings):
     """
     ports: Ports = Ports()
     certificates: Certificates = Certificates()
+    checkpoints: Checkpoints = Checkpoints()
 
 
 def load_settings(home: Home, **arguments: Any) -> Settings:
