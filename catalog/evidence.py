@@ -1,4 +1,4 @@
-"""The lab's key for evidence, and checkpoints: signed heads of the audit chain, kept where the lab cannot rewrite them."""
+"""The lab's key for evidence, and checkpoints: signed heads of the audit chain, kept where it cannot rewrite them."""
 
 from __future__ import annotations
 
@@ -58,10 +58,9 @@ def write_checkpoint(store: Store, key: OKPKey, folder: Path, *, federation: str
     if path.exists():
         return None
     checkpoint = Checkpoint(federation=federation, time=now(), events=n, head=head)
+    signed = sign(checkpoint.model_dump_json().encode(), kind=KIND, key=key)
     try:
-        write_atomically(
-            path, sign(checkpoint.model_dump_json().encode(), kind=KIND, key=key).encode() + b"\n", mode=0o444
-        )
+        write_atomically(path, f"{signed}\n".encode(), mode=0o444)
     except OSError as error:
         raise CatalogError(
             f"A checkpoint of the audit chain cannot be written: {error.strerror}.",

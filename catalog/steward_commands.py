@@ -1,4 +1,4 @@
-"""``datalab dataset edit``, ``state``, ``compare`` and ``withdraw``, ``datalab erase`` and ``audit checkpoints``: care of it all."""
+"""``datalab dataset edit``, ``state``, ``compare``, ``withdraw``; ``datalab erase``; ``datalab audit checkpoints``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from rich.table import Table
 from catalog.client import lab_client
 from catalog.compare import Comparison
 from catalog.erasure.records import ErasureDraft
-from catalog.evidence import read_checkpoints
 from catalog.records import DatasetPatch, DatasetState, StateChange
 from datalab.boundary import bad_field, read_toml
 from datalab.errors import RefusedError
@@ -134,6 +133,8 @@ def erase(*, holder: str, pseudonym: IO[str], reason: str, home: Path) -> None:
 @_HOME
 def checkpoints(*, folder: Path, key: Path, home: Path) -> None:
     """Compare the lab's audit chain with the signed checkpoints in FOLDER, which the lab cannot have rewritten."""
+    from catalog.evidence import read_checkpoints
+
     kept = read_checkpoints(folder, load_public_key(key))
     with lab_client(Home(home), "operator") as client:
         whole = client.verify_events()
