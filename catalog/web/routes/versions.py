@@ -37,7 +37,7 @@ def announce(
     account: Annotated[AccountDraft, Depends(Allowed(Action.VERSION_ANNOUNCE))],
 ) -> Version:
     """Record a version that a node keeps at its site."""
-    return _shown(lab, datasets.announce(lab.store, dataset, announcement, account), account)
+    return datasets.announce(lab.store, dataset, announcement, account).model_copy(update={"told": None})
 
 
 @router.get("/versions")

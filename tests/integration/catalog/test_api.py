@@ -24,6 +24,7 @@ from tests.unit.catalog.examples import SHA, anonymous, at_site, draft, report
 from tests.unit.catalog.test_routes import action_of, every_route
 
 NO_SUCH = {
+    "holder": "nowhere",
     "dataset": "nowhere",
     "upload": "nowhere",
     "permit": "nowhere",
