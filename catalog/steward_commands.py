@@ -1,4 +1,4 @@
-"""``datalab dataset edit``, ``state``, ``compare`` and ``withdraw``, and ``datalab erase``: care of what is there."""
+"""``datalab dataset edit``, ``state``, ``compare``, ``withdraw``; ``datalab erase``; ``datalab audit checkpoints``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from catalog.compare import Comparison
 from catalog.erasure.records import ErasureDraft
 from catalog.records import DatasetPatch, DatasetState, StateChange
 from datalab.boundary import bad_field, read_toml
+from datalab.errors import RefusedError
 from datalab.home import Home
+from datalab.permits.keys import load_public_key
 
 _HOME = click.option(
     "--home", type=click.Path(path_type=Path), required=True, help="The home folder of a lab that is running."
@@ -118,6 +120,35 @@ def erase(*, holder: str, pseudonym: IO[str], reason: str, home: Path) -> None:
         click.echo(f"  {one.dataset} version {one.version} was written anew")
     for upload in done.uploads:
         click.echo(f"  raw file {upload} was removed; hand it in again without the person")
+
+
+@click.command("checkpoints")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="The lab's public key for evidence, as you got it when the lab was new: secrets/evidence in its home has it.",
+)
+@_HOME
+def checkpoints(*, folder: Path, key: Path, home: Path) -> None:
+    """Compare the lab's audit chain with the signed checkpoints in FOLDER, which the lab cannot have rewritten."""
+    from catalog.evidence import read_checkpoints
+
+    kept = read_checkpoints(folder, load_public_key(key))
+    with lab_client(Home(home), "operator") as client:
+        whole = client.verify_events()
+        for one in kept:
+            found = client.events(after=one.events - 1, limit=1)
+            if [event.hash for event in found] != [one.head]:
+                raise RefusedError(
+                    f"The audit chain is not the one that had {one.events} events on {one.time:%Y-%m-%d %H:%M} UTC.",
+                    where=str(folder),
+                    next_step="Keep both as they are: the chain was rewritten or cut off since.",
+                )
+    if whole.broken_at is not None:
+        raise RefusedError(f"The audit chain is broken at event {whole.broken_at}.", next_step="Keep it as it is.")
+    click.echo(f"{len(kept)} checkpoints fit; the chain has {whole.events} events and is whole.")
 
 
 def _tables(found: Comparison) -> list[Table]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -111,6 +112,17 @@ class Compute(BaseModel):
         return self.organisations.get(name, Organisation(kind="industry"))
 
 
+class Checkpoints(BaseModel):
+    """Signed heads of the audit chain, for whoever wants to prove that the chain was not rewritten."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: Path | None = None
+    """Where they go: a folder of another machine's, such as a mount that only takes new files. None: nowhere."""
+    minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 60
+    """How often."""
+
+
 class Settings(BaseSettings):
     """What an operator may set for one home. In the environment: ``DATALAB_PORTS__LAB=8440``."""
 
@@ -128,6 +140,7 @@ class Settings(BaseSettings):
     certificates: Certificates = Certificates()
     oidc: OpenIdProvider | None = None
     compute: Compute = Compute()
+    checkpoints: Checkpoints = Checkpoints()
 
 
 def load_settings(home: Home, **arguments: Any) -> Settings:

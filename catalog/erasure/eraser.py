@@ -14,10 +14,10 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 from catalog.erasure.marks import KEY
 from catalog.erasure.records import Erasure, ErasureDraft, Marks
+from catalog.evidence import evidence_key
 from catalog.lake import Lake
 from catalog.permissions import check_holder
 from catalog.publish import Publisher
@@ -27,13 +27,10 @@ from datalab.curation.again import count_again, told_again
 from datalab.curation.database import identifier, literal
 from datalab.curation.optout import OptOuts, mark_of
 from datalab.home import Home, write_atomically
-from datalab.permits.keys import PRIVATE_FILE, generate_key, load_private_key, public_key, write_key_pair
+from datalab.permits.keys import public_key
 from datalab.permits.signature import sign, verified_payload
 from datalab.storage.compaction import compact
 from datalab.storage.store import ObjectStore
-
-if TYPE_CHECKING:
-    from joserfc.jwk import OKPKey
 
 KIND = "datalab-erasure+jws"
 _PIECE = 1 << 20
@@ -49,7 +46,7 @@ class Eraser:
         self._objects = objects
         self._publisher = publisher
         self._key = home.secret(KEY).encode()
-        self._signer = _signing_key(home)  # there from the start, so that every backup has it
+        self._signer = evidence_key(home)  # there from the start, so that every backup has it
 
     def erase(self, draft: ErasureDraft, account: AccountDraft) -> Erasure:
         """Remove a person, and leave them out from now on.
@@ -115,6 +112,7 @@ class Eraser:
             for upload in self._uploads(erasure.holder):
                 if upload.id in erasure.uploads:
                     self._clear_upload(upload, erasure)
+            shutil.rmtree(self._home.path / "backups", ignore_errors=True)  # snapshots that nobody has fetched
             self._lake.forget()
             cleared = tuple(
                 DatasetVersion(dataset=one.dataset, version=one.number)
@@ -251,11 +249,3 @@ class Eraser:
         signed = sign(done.model_dump_json().encode(), kind=KIND, key=self._signer)
         write_atomically(self._home.folder("erasures") / f"{done.id}.jws", f"{signed}\n".encode())
         return signed
-
-
-def _signing_key(home: Home) -> OKPKey:
-    """Return the lab's key for evidence, made when first asked for."""
-    folder = home.folder("secrets", "evidence")
-    if not (folder / PRIVATE_FILE).exists():
-        write_key_pair(generate_key(), folder)
-    return load_private_key(folder / PRIVATE_FILE)

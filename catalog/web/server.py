@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 
 import uvicorn
 
+from catalog.evidence import evidence_key, on_schedule
 from catalog.lab import open_lab
 from catalog.web.app import create_app
 from catalog.web.live import Streams
@@ -28,7 +30,19 @@ def main(home: Home) -> None:
     """
     settings = load_settings(home)
     check_port("lab", settings.bind, settings.ports.lab)
-    with open_lab(home, connect(home)) as lab, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+    with ExitStack() as stack:
+        lab = stack.enter_context(open_lab(home, connect(home)))
+        listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        checkpoints = settings.checkpoints
+        stack.enter_context(
+            on_schedule(
+                lab.store,
+                evidence_key(home),
+                checkpoints.folder,
+                minutes=checkpoints.minutes,
+                federation=settings.federation,
+            )
+        )
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.bind, settings.ports.lab))
         host, port = listener.getsockname()

@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 
 from catalog import datasets, downloads, lifecycle
 from catalog.compare import Comparison, compare
+from catalog.lab import Lab
 from catalog.permissions import Action
 from catalog.records import AccountDraft, Announcement, Dataset, Number, PublishRequest, Reason, StoredFile, Version
 from catalog.web.access import Allowed, DatasetId, TheLab, VersionNumber
@@ -25,7 +26,7 @@ def publish(
     account: Annotated[AccountDraft, Depends(Allowed(Action.VERSION_PUBLISH))],
 ) -> Version:
     """Publish curated files from staging; the same intent always gives the same version."""
-    return lab.publisher.publish(dataset, request, actor=account.name)
+    return _shown(lab, lab.publisher.publish(dataset, request, actor=account.name), account)
 
 
 @router.post("/announcements", status_code=201)
@@ -36,7 +37,7 @@ def announce(
     account: Annotated[AccountDraft, Depends(Allowed(Action.VERSION_ANNOUNCE))],
 ) -> Version:
     """Record a version that a node keeps at its site."""
-    return datasets.announce(lab.store, dataset, announcement, account)
+    return datasets.announce(lab.store, dataset, announcement, account).model_copy(update={"told": None})
 
 
 @router.get("/versions")
@@ -78,7 +79,7 @@ def withdraw(
     lab: TheLab,
 ) -> Version:
     """Withdraw a version: its record stays and says why, and nobody may use it any more."""
-    return lifecycle.withdraw(lab.store, dataset, number, reason=why.reason, account=account)
+    return _shown(lab, lifecycle.withdraw(lab.store, dataset, number, reason=why.reason, account=account), account)
 
 
 @router.get("/versions/{number}/download", status_code=307)
@@ -93,3 +94,7 @@ def download(
     lifecycle.read(lab.store, dataset, account)
     version = datasets.version(lab.store, dataset, number)
     return RedirectResponse(downloads.download_address(lab.store, lab.objects, version, file, account))
+
+
+def _shown(lab: Lab, version: Version, account: AccountDraft) -> Version:
+    return datasets.shown(version, lab.store.get(Dataset, "datasets", version.dataset), account)

@@ -28,6 +28,7 @@ from tests.unit.catalog.test_routes import action_of, every_route, is_open
 
 NO_SUCH = {
     "name": "nothing",
+    "holder": "nowhere",
     "dataset": "nowhere",
     "upload": "nowhere",
     "permit": "nowhere",
@@ -61,7 +62,8 @@ def clients(catalog_home: Home, tokens: dict[Role, str]) -> Iterator[dict[Role, 
 @pytest.fixture(scope="module")
 def http(catalog_home: Home) -> Iterator[httpx.Client]:
     """Plain HTTP, without any token."""
-    with httpx.Client(base_url=f"{catalog_home.address('lab')['url']}/api/v1", trust_env=False) as client:
+    url = f"{catalog_home.address('lab')['url']}/api/v1"
+    with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
         yield client
 
 

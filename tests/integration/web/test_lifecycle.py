@@ -115,3 +115,15 @@ def test_a_dataset_is_edited_and_moved_at_the_command_line(catalog_home: Home, n
             "dataset.updated",
             "dataset.withdrawn",
         ]
+
+
+def test_a_person_is_erased_at_the_command_line_and_no_argument_names_them(catalog_home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "pseudonym"
+    file.write_text("person-4711\n")
+    said = run("erase", "nobodys-holder", str(file), "--reason", "EHDS Art. 71", home=catalog_home)
+    assert said.stdout.startswith("Erased; record ")
+    with lab_client(catalog_home, "operator") as client, lab_client(catalog_home, "pipeline") as pipeline:
+        (done,) = [one for one in client.erasures() if one.holder == "nobodys-holder"]
+        assert (done.state, done.versions, done.uploads) == ("done", (), ())
+        assert pipeline.opt_outs("nobodys-holder").marks == (done.mark,)
+        assert "person-4711" not in done.model_dump_json()
