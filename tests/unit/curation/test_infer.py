@@ -44,7 +44,8 @@ def test_types_units_codes_and_missing_values_are_found(tmp_path: Path, delimite
     ("header", "why"),
     [
         ("patient_id", "name"), ("Patient-ID", "name"), ("caseNumber", "name"), ("Nachname", "name"),
-        ("e-mail", "name"), ("date of birth", "name"), ("station_id", ""), ("country_name", ""), ("grade", ""), ("video", ""),
+        ("e-mail", "name"), ("date of birth", "name"), ("station_id", ""), ("country_name", ""),
+        ("grade", ""), ("video", ""),
     ],
 )  # fmt: skip
 def test_identifiers_are_told_by_their_names(tmp_path: Path, header: str, why: str) -> None:
