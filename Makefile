@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 DEMO_ARGS ?=
 TEST_ARGS ?=
 
-.PHONY: env demo test test-slow check perf lock protos format clean
+.PHONY: env demo test test-slow check perf tutorial lock protos format clean
 
 env: $(STAMP)
 
@@ -41,6 +41,10 @@ check: env
 
 perf: env
 	$(BIN)/python -m tests.perf.rounds --nodes 4 --bytes 1000 --rounds 20 --json
+
+# The pictures of docs/tutorial-steward.md, from the test that walks through registering a dataset.
+tutorial: env
+	DATALAB_TUTORIAL=docs/tutorial-steward $(BIN)/python -m pytest -q -s tests/browser/test_registering.py -k few_steps
 
 protos: env
 	$(BIN)/python -m tools.protos

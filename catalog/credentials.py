@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyotp
 from argon2 import PasswordHasher
@@ -35,15 +36,16 @@ class Credentials:
     Args:
         store: the catalog's records.
         key: secret of this installation that the shared secrets of second factors are encrypted with.
+        attempts: file in which attempts are counted, or None to forget them.
     """
 
-    def __init__(self, store: Store, key: str) -> None:
+    def __init__(self, store: Store, key: str, attempts: Path | None = None) -> None:
         self._store = store
         self._box = Fernet(key + "=")
         self._hasher = PasswordHasher()
         self._nobody = self._hasher.hash(secrets.token_urlsafe(16))
         self._hashing = threading.BoundedSemaphore(2)  # 64 MiB each: a flood of attempts waits
-        self._attempts = Attempts()
+        self._attempts = Attempts(file=attempts)
 
     def invite(self, draft: AccountDraft, *, actor: str) -> Invitation:
         """Give a person's account a one-time code with which to choose a password; make the account if it is new.

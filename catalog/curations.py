@@ -13,7 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import structlog
@@ -28,7 +28,7 @@ from datalab.service import python_module
 
 PIPELINE = "pipelines.run"
 """The module that curates one upload; a layer above this one, so it is started and not imported."""
-FIRST = 100
+FIRST = 25
 """Findings that a page shows; the whole list is a file."""
 _log = structlog.get_logger()
 
@@ -45,9 +45,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Rejects:
-    """What was rejected: how often each rule was broken, and the first findings."""
+    """What was rejected: how often each rule was broken in each column, and the first findings."""
 
-    by_rule: dict[str, int]
+    by_rule: dict[tuple[str, str], int]
     first: tuple[Finding, ...]
     total: int
 
@@ -97,8 +97,7 @@ class Curation:
         with self.rejects_file.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file)
             first = list(islice(rows, FIRST))
-            by_rule = Counter(row["rule"] for row in first)
-            by_rule.update(row["rule"] for row in rows)
+            by_rule = Counter((row["column"], row["rule"]) for row in chain(first, rows))
         findings = tuple(Finding(one["line"], one["column"], one["rule"], one["value_class"]) for one in first)
         return Rejects(dict(by_rule.most_common()), findings, by_rule.total())
 

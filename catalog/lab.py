@@ -99,7 +99,7 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
             objects=objects,
             accounts=accounts,
             tokens=Tokens(store),
-            credentials=Credentials(store, home.secret("second-factor-key")),
+            credentials=Credentials(store, home.secret("second-factor-key"), folder / "attempts.jsonl"),
             sessions=Sessions(store),
             publisher=publisher,
             eraser=eraser,

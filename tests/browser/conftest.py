@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,3 +99,17 @@ def shoot(page: Page, name: str) -> None:
     """Keep a screenshot of the whole page below ``build/screenshots``."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+
+def illustrate(page: Page, name: str) -> None:
+    """Keep a screenshot; where DATALAB_TUTORIAL names a folder (``make tutorial``), a small one there too."""
+    shoot(page, name)
+    if folder := os.environ.get("DATALAB_TUTORIAL"):
+        page.set_viewport_size({"width": 960, "height": 640})
+        height = page.evaluate("document.documentElement.scrollHeight")
+        clip = {"x": 0, "y": 0, "width": 960, "height": height, "scale": 1}
+        asked = {"format": "webp", "quality": 55, "captureBeyondViewport": True, "clip": clip}
+        made = page.context.new_cdp_session(page).send("Page.captureScreenshot", asked)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / f"{name}.webp").write_bytes(base64.b64decode(made["data"]))
+        page.set_viewport_size({"width": 1280, "height": 900})

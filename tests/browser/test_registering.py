@@ -13,7 +13,7 @@ from catalog.drafts import PART_BYTES
 from catalog.records import Role
 from datalab.home import Home
 from datalab.storage.store import connect
-from tests.browser.conftest import shoot
+from tests.browser.conftest import illustrate, shoot
 from tests.browser.test_every_page import check
 from tests.support.pages import PASSWORD, settle
 
@@ -66,11 +66,11 @@ def test_from_a_csv_to_a_published_dataset_in_few_steps(window: Page, lab: Home,
     sign_in(window, "newcomer")
     hand = Hand(window)
     hand.click(window.get_by_role("link", name="Register a dataset"))
-    shoot(window, "tutorial-1-start")
+    illustrate(window, "1-start")
     hand.clicks += 1  # the button of the file field, and the file
     window.get_by_label("Choose a file, or drop it here").set_input_files(table(tmp_path / "cancer incidence.csv"))
     expect(window.get_by_role("heading", level=1)).to_have_text("Columns")
-    shoot(window, "tutorial-2-columns")
+    illustrate(window, "2-columns")
     assert window.get_by_label("Unit: Year").input_value() == ""
     assert window.get_by_label("Type: Rate per 100000").input_value() == "number"
     hand.click(window.get_by_role("button", name="Confirm the columns"))
@@ -81,20 +81,20 @@ def test_from_a_csv_to_a_published_dataset_in_few_steps(window: Page, lab: Home,
     hand.write("Name of the data holder", "Atlas Office")
     hand.choose("Country", "Germany")
     hand.write("Data steward", "Data desk")
-    shoot(window, "tutorial-3-description")
+    illustrate(window, "3-description")
     hand.click(window.get_by_role("button", name="Save and go on"))
     hand.choose("Kind of data", "anonymous")
     hand.choose("Access", "public")
     hand.write("Licence", "CC-BY-4.0")
-    shoot(window, "tutorial-4-terms")
+    illustrate(window, "4-terms")
     hand.click(window.get_by_role("button", name="Save and go on"))
-    shoot(window, "tutorial-5-review")
+    illustrate(window, "5-review")
     hand.click(window.get_by_role("button", name="Register and publish"))
     expect(window.get_by_role("heading", name="Stages")).to_be_visible()
-    shoot(window, "tutorial-6-at-work")
+    illustrate(window, "6-at-work")
     expect(window.get_by_role("heading", level=1)).to_have_text("Version 1 is published", timeout=120_000)
     expect(window.get_by_role("heading", name="Checks")).to_be_visible(timeout=30_000)
-    shoot(window, "tutorial-7-published")
+    illustrate(window, "7-published")
     hand.click(window.get_by_role("link", name="See the dataset"))
     expect(window.get_by_role("heading", level=1)).to_have_text("Cancer incidence")
     print(f"{hand.clicks} clicks, {hand.typed} typed fields")  # pytest -s

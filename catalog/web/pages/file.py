@@ -28,7 +28,7 @@ from datalab.errors import BadInputError, DatalabError
 router = APIRouter(prefix="/register")
 Uploader = Annotated[Page, Depends(Shown(Action.UPLOAD_CREATE))]
 DraftId = Slug
-LOOKED_AT = 64 << 20
+LOOKED_AT = 16 << 20
 """Bytes at the beginning of a file that its columns are inferred from."""
 _SAID: dict[str, str] = {
     "Only plain tables of text are taken.": mark(

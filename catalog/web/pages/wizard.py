@@ -44,7 +44,8 @@ _OTHER_HOLDER = mark("You may register datasets of your own organisation only.")
 @router.get("")
 def start(page: Registrar) -> Response:
     """Show how to begin, and the drafts that there are."""
-    return page.show("register.html", drafts=[one for one in page.lab.drafts.of(page.account) if not one.is_empty])
+    drafts = [one for one in page.lab.drafts.of(page.account) if not (one.is_empty or _is_published(page, one))]
+    return page.show("register.html", drafts=drafts)
 
 
 @router.post("")
@@ -152,6 +153,13 @@ def publish(page: Registrar, draft: DraftId) -> Response:
         page.lab.drafts.discard(found)
         return page.go(f"/datasets/{dataset.id}?notice=registered")
     return page.go(f"/datasets/{dataset.id}/curation/{start_curation(page.lab, found, dataset, page.account)}")
+
+
+def _is_published(page: Page, draft: Draft) -> bool:
+    """Return whether a draft has become a version; it is removed when the pipeline's process has ended."""
+    if draft.dataset is None or draft.run is None:
+        return False
+    return page.lab.curations.find(draft.dataset, draft.run).progress.version is not None
 
 
 def _described(draft: Draft, later: Mapping[str, str] | None = None) -> DatasetDraft:

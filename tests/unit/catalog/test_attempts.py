@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from catalog.attempts import PER_ACCOUNT, PER_ADDRESS, WINDOW, Attempts
@@ -53,3 +55,23 @@ def test_what_is_remembered_is_bounded() -> None:
     for one in range(12_000):
         attempts.begin(f"account-{one}", f"10.0.{one // 256}.{one % 256}")
     assert len(attempts._failures) <= 10_000
+
+
+def test_a_restart_forgets_nothing_that_counts_and_keeps_nothing_else(tmp_path: Path) -> None:
+    clock, file = Clock(), tmp_path / "attempts.jsonl"
+    before = Attempts(clock, file)
+    before.begin("old", "10.0.0.9")
+    clock.now += WINDOW
+    for one in range(PER_ACCOUNT):
+        before.begin("rosa", f"10.0.0.{one}")
+    before.begin("stella", "10.0.0.1")
+    before.succeeded("stella", "10.0.0.1")
+    after = Attempts(clock, file)
+    with pytest.raises(TooManyAttemptsError):
+        after.begin("rosa", "10.0.1.1")
+    assert "account stella" not in after._failures
+    assert list(after._failures["from 10.0.0.1"]) == [clock.now]  # rosa's, and not stella's
+    assert "old" not in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    clock.now += WINDOW
+    assert not Attempts(clock, file).begin("rosa", "10.0.1.1")

@@ -1,0 +1,92 @@
+"""What a file looks like is found by looking: its encoding, marks, types, dates; and the contract it makes works."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from datalab.curation.commands import infer as command
+from datalab.curation.contract import load_contract
+from datalab.curation.engine import curate
+from datalab.curation.infer import Inference, contract_text, infer
+from datalab.errors import BadInputError
+
+ROWS = 60
+EUROPEAN = "Größe;Gewicht;Geschlecht;Aufnahme;Nr\r\n" + "".join(
+    f"{150 + row % 40};{60 + row % 30},{row % 10};{'wm'[row % 2]};{1 + row % 28:02}.0{1 + row % 9}.2021;{row}\r\n"
+    for row in range(ROWS)
+)
+
+
+def look(folder: Path, data: bytes, *, whole: bool = True) -> Inference:
+    (folder / "work").mkdir(parents=True, exist_ok=True)
+    (folder / "raw.csv").write_bytes(data)
+    return infer(folder / "raw.csv", folder / "work", whole=whole)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_export_as_table_programs_write_it_in_germany(tmp_path: Path, encoding: str, *, packed: bool) -> None:
+    data = EUROPEAN.encode(encoding)
+    found = look(tmp_path, gzip.compress(data) if packed else data)
+    assert (found.delimiter, found.decimal, found.records, found.whole) == (";", ",", ROWS, True)
+    assert found.encoding == ("windows-1252" if encoding == "cp1252" else "utf-8")
+    kinds = {column.header: (column.type, column.format) for column in found.columns}
+    assert kinds == {
+        "Größe": ("integer", ""),
+        "Gewicht": ("number", ""),
+        "Geschlecht": ("string", ""),
+        "Aufnahme": ("date", "dd.MM.yyyy"),
+        "Nr": ("integer", ""),
+    }
+    assert [column.why for column in found.columns] == ["", "", "", "", "values"]
+    assert (found.columns[1].low, found.columns[1].high) == (60.0, 89.9)
+
+
+@pytest.mark.parametrize(
+    ("values", "written"),
+    [
+        (["2021-01-31", "2021-12-01"], "yyyy-MM-dd"),
+        (["01/02/2021", "03/04/2021"], "dd/MM/yyyy"),  # could be either
+        (["01/02/2021", "03/14/2021"], "MM/dd/yyyy"),
+        (["20210131", "20211201"], "yyyyMMdd"),
+        (["01.02.21", "03.04.21"], ""),
+        (["2021-02-30", "2021-02-31"], ""),
+    ],
+)
+def test_how_dates_are_written(tmp_path: Path, values: list[str], written: str) -> None:
+    found = look(tmp_path, "\n".join(["day,x", *(f"{value},1" for value in values)]).encode())
+    assert found.columns[0].format == written
+
+
+def test_the_beginning_of_a_packed_file_is_enough(tmp_path: Path) -> None:
+    packed = gzip.compress((EUROPEAN * 1000).encode(), compresslevel=0)
+    found = look(tmp_path, packed[: len(packed) // 2], whole=False)
+    assert not found.whole
+    assert found.columns[3].format == "dd.MM.yyyy"
+
+
+def test_the_contract_that_comes_of_it_curates_the_file(tmp_path: Path) -> None:
+    raw = tmp_path / "raw.csv"
+    found = look(tmp_path, EUROPEAN.encode("cp1252"))
+    path = tmp_path / "contract.odcs.yaml"
+    path.write_text(contract_text(found, contract_id="ward", version="1.0.0", title="Ward"), encoding="utf-8")
+    report = curate(load_contract(path), raw, tmp_path / "out")
+    assert (report.rows, report.rejected_rows, report.passed) == (ROWS, 0, True)
+    assert [column.name for column in report.columns] == ["groesse", "gewicht", "geschlecht", "aufnahme_year", "nr"]
+
+
+def test_the_command_shows_what_it_found_and_overwrites_nothing(tmp_path: Path) -> None:
+    raw, out = tmp_path / "Ward 7.csv", tmp_path / "ward.odcs.yaml"
+    raw.write_bytes(EUROPEAN.replace("Nr", "Patient-Nr").encode("cp1252"))
+    done = CliRunner().invoke(command, [str(raw), "--out", str(out)], catch_exceptions=False)
+    said = " ".join(done.output.split())
+    assert "60 records; delimiter ';', windows-1252, decimals ','" in said
+    assert "stays with the holder" in said
+    loaded = load_contract(out)
+    assert (loaded.id, [column.name for column in loaded.export.columns if column.drop]) == ("ward-7", ["patient_nr"])
+    again = CliRunner().invoke(command, [str(raw), "--out", str(out)])
+    assert isinstance(again.exception, BadInputError)
