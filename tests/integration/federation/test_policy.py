@@ -117,7 +117,7 @@ def test_an_app_of_a_trusted_signer_runs_within_the_signers_limits(lab: Federati
     home = lab.node_home("signed")
     home.folder()
     shutil.copyfile(keys / PUBLIC_FILE, home.path / "signer.jwk")
-    free = "arrays = {}, bytes = {}, distinct = {}, noise = {}, spoil = {}"
+    free = "arrays, bytes, distinct, fickle, fraction, noise, pause, remember, spoil".replace(",", " = {},") + " = {}"
     limits = f'{free}, num-server-rounds = {{ min = 1, max = 2 }}, spoil-node = {{ values = [""] }}'
     lab.add_node(
         "signed",
@@ -158,8 +158,9 @@ def test_runs_a_day_and_privacy_are_spent_before_a_run_and_a_kill_gives_nothing_
         if event["event"] == "round" and event["number"] == 1:
             lab.processes["frugal"].kill()
 
+    config: dict[str, Any] = {"num-server-rounds": 500, "privacy-epsilon": 0.5}
     with pytest.raises(RunFailedError):
-        lab.run(["frugal"], app=app, config={"num-server-rounds": 500, "privacy-epsilon": 0.5}, while_running=kill)
+        lab.run(["frugal"], app=app, config=config, grace=1.0, while_running=kill)
     restart(lab, "frugal")
     assert [str(one.epsilon) for one in read_spendings(home)] == ["0.4", "0.5"]
     with pytest.raises(RunFailedError, match="more than is left"):
