@@ -153,14 +153,8 @@ def test_no_byte_of_an_erased_person_is_left_and_a_signed_record_is(
             assert lab.eraser.marks("gbsg").marks == (done.mark, done.mark)
 
 
-@pytest.mark.parametrize(
-    "step",
-    [
-        pytest.param("_clear_leftovers", marks=pytest.mark.slow),
-        pytest.param("_clear_upload", marks=pytest.mark.slow),
-        "_sign",
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["_clear_leftovers", "_clear_upload", "_sign"])
 def test_an_erasure_that_is_interrupted_is_finished_at_the_next_start(
     step: str, own: Home, objects: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ from tests.support.killed_lab import STEPS
 from tests.unit.catalog.examples import draft
 
 ROOT = Path(__file__).parents[3]
-QUICK = {"inside a change", "publish: lake"}
+QUICK = {"publish: lake"}
 
 
 @pytest.mark.parametrize(
