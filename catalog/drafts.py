@@ -124,6 +124,15 @@ class Drafts:
         query = "SELECT record FROM drafts WHERE record ->> 'account' = ? ORDER BY record ->> 'updated' DESC"
         return [Draft.model_validate_json(row[0]) for row in self._store.rows(query, [account.name])]
 
+    def of_organisation(self, name: str) -> list[Draft]:
+        """Return the drafts of all accounts of an organisation, and of those who write in its name."""
+        rows = self._store.rows(
+            "SELECT d.record FROM drafts d LEFT JOIN accounts a ON a.name = (d.record ->> 'account') "
+            "WHERE (a.record ->> 'organisation') = $name OR (d.record ->> '$.fields.holder') = $name ORDER BY d.id",
+            {"name": name},
+        )
+        return [Draft.model_validate_json(row[0]) for row in rows]
+
     def get(self, key: str, account: AccountDraft) -> Draft:
         """Return a draft of an account; NotFoundError if it has no such one."""
         draft = self._store.get(Draft, "drafts", key)

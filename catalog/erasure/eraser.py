@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing
 
+from catalog.drafts import Drafts
 from catalog.erasure.marks import KEY
 from catalog.erasure.records import Erasure, ErasureDraft, Marks
 from catalog.evidence import evidence_key
@@ -26,6 +27,7 @@ from catalog.store import Store, now
 from datalab.curation.again import count_again, told_again
 from datalab.curation.database import identifier, literal
 from datalab.curation.optout import OptOuts, mark_of
+from datalab.curation.source import holds
 from datalab.home import Home, write_atomically
 from datalab.permits.keys import public_key
 from datalab.permits.signature import sign, verified_payload
@@ -39,12 +41,15 @@ _PIECE = 1 << 20
 class Eraser:
     """Removes people from what the lab keeps of a data holder's."""
 
-    def __init__(self, home: Home, store: Store, lake: Lake, objects: ObjectStore, publisher: Publisher) -> None:
+    def __init__(
+        self, home: Home, store: Store, lake: Lake, objects: ObjectStore, publisher: Publisher, drafts: Drafts
+    ) -> None:
         self._home = home
         self._store = store
         self._lake = lake
         self._objects = objects
         self._publisher = publisher
+        self._drafts = drafts
         self._key = home.secret(KEY).encode()
         self._signer = evidence_key(home)  # there from the start, so that every backup has it
 
@@ -58,6 +63,7 @@ class Eraser:
         check_holder(account, draft.holder)
         mark = mark_of(self._key, draft.holder, draft.pseudonym)
         known = [one for one in self.every() if (one.holder, one.mark) == (draft.holder, mark)]
+        self._clear_drafts(draft.holder, draft.pseudonym)
         uploads = tuple(one.id for one in self._uploads(draft.holder) if self._holds(one, draft.pseudonym))
         erasure = Erasure(
             id=uuid.uuid4().hex,
@@ -203,14 +209,13 @@ class Eraser:
 
     def _holds(self, upload: Upload, pseudonym: str) -> bool:
         """Return whether a raw file holds a text; also as a part of another, for it is better to remove too much."""
-        if upload.erased is not None:
-            return False
-        wanted, rest = pseudonym.encode(), b""
-        for piece in self._read(upload.key):
-            if wanted in rest + piece:
-                return True
-            rest = (rest + piece)[-len(wanted) :]
-        return False
+        return upload.erased is None and holds(self._read(upload.key), pseudonym)
+
+    def _clear_drafts(self, holder: str, pseudonym: str) -> None:
+        """Remove files with a person in them that have been uploaded and not handed in, and what was found there."""
+        for one in self._drafts.of_organisation(holder):
+            if one.file is not None and holds(self._drafts.read(one), pseudonym):
+                self._drafts.remove_file(one, found=None)
 
     def _stored(self, key: str) -> StoredFile:
         digest, size = hashlib.sha256(), 0

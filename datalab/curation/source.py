@@ -11,10 +11,11 @@ import codecs
 import gzip
 import hashlib
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import BinaryIO, Literal, cast, get_args
 
 from datalab.errors import BadInputError
 
@@ -24,6 +25,7 @@ _GZIP = b"\x1f\x8b"
 _NOT_TEXT = {b"PK\x03\x04": "zip", b"PAR1": "Parquet", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 _BOM = codecs.BOM_UTF8
 _HEAD = 4
+_PIECE = 1 << 20
 _FREE = 64 * 1024 * 1024
 _RATIO = 250
 """Clinical tables pack to a tenth or a fiftieth; beyond this and the first 64 MiB, a file was made to fill the disk."""
@@ -160,6 +162,41 @@ def _damaged(name: str, what: str) -> BadInputError:
         where=name,
         next_step="Nothing of it was used. Send it again, and compare its checksum with the sender's.",
     )
+
+
+def holds(pieces: Iterable[bytes], text: str) -> bool:
+    """Return whether a raw file holds a text, in whatever encoding that is taken, packed or not.
+
+    A packed file that is damaged may hold anything.
+    """
+    wanted = {text.encode(encoding, "ignore") for encoding in get_args(Encoding)} - {b""}
+    overlap, rest = max(map(len, wanted), default=0), b""
+    try:
+        for piece in _unpacked(pieces):
+            window = rest + piece
+            if any(one in window for one in wanted):
+                return True
+            rest = window[-overlap:]
+    except zlib.error:
+        return True
+    return False
+
+
+def _unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    rest, head = iter(pieces), b""
+    while len(head) < len(_GZIP) and (piece := next(rest, b"")):
+        head += piece
+    unpack = zlib.decompressobj(wbits=31) if head.startswith(_GZIP) else None
+    for packed in chain([head], rest):
+        if unpack is None:
+            yield packed
+            continue
+        left = packed
+        while left:
+            yield unpack.decompress(left, _PIECE)
+            left = unpack.unconsumed_tail
+            if unpack.eof:  # another part may follow
+                left, unpack = unpack.unused_data, zlib.decompressobj(wbits=31)
 
 
 @contextmanager

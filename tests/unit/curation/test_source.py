@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datalab.curation import source as module
-from datalab.curation.source import Encoding, open_source
+from datalab.curation.source import Encoding, holds, open_source
 from datalab.errors import BadInputError
 
 TEXT = "Größe;Prénom;€\n" * 5000
@@ -93,6 +93,18 @@ def test_a_file_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch:
     (tmp_path / "raw.csv.gz").write_bytes(pack.compress(bytes(20 * 1024 * 1024)) + pack.flush())
     with pytest.raises(BadInputError, match="unpacks to more than 250 times its size"):
         read(tmp_path / "raw.csv.gz", size=65536)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_a_text_is_found_in_whatever_a_holder_sends(encoding: str, *, packed: bool) -> None:
+    data = (TEXT + "Jürgen-4711\n" + TEXT).encode(encoding)
+    data = gzip.compress(TEXT.encode()) + gzip.compress(data) if packed else data
+    for size in (1, 1000, len(data)):
+        pieces = [data[start : start + size] for start in range(0, len(data), size)]
+        assert holds(pieces, "Jürgen-4711")
+        assert not holds(pieces, "Jürgen-4712")
+    assert holds([gzip.compress(data)[:-9] + b"damaged"], "anything") or not packed
 
 
 def test_a_zip_inside_gzip_is_refused(tmp_path: Path) -> None:
