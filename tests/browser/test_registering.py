@@ -109,7 +109,7 @@ def test_from_a_csv_to_a_published_dataset_in_few_steps(window: Page, lab: Home,
 
 def upload(page: Page, file: Path) -> None:
     page.get_by_label("Choose a file, or drop it here").set_input_files(file)
-    expect(page.get_by_role("heading", level=1)).to_have_text("Columns")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Columns", timeout=60_000)
 
 
 @pytest.fixture
