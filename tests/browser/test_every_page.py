@@ -149,7 +149,7 @@ def test_axe_finds_nothing_on_any_page_and_each_fits_a_small_screen(
         wrong += check(page, f"{code} {path}")
         shoot(page, f"{code}-{name}")
     page.goto("/register")
-    page.locator('form:has([name=kept_at][value=site]) button').click()
+    page.locator("form:has([name=kept_at][value=site]) button").click()
     wrong += check(page, f"{code} /register, description")
     page.locator("main button.primary").click()
     wrong += check(page, f"{code} /register, description with mistakes")
