@@ -16,10 +16,10 @@ from click.testing import CliRunner, Result
 from catalog.access.client import AccessClient
 from catalog.access.records import AccessRequest, Kind, ProjectDraft, RequestContent, RequestDraft, Terms
 from catalog.access.transitions import State
-from catalog.client import LabClient, lab_client
+from catalog.client import lab_client
 from catalog.errors import ConflictError, NotPermittedError
 from catalog.permits import STEWARDS
-from catalog.records import AccountDraft, DatasetPatch, ResultDraft, Role
+from catalog.records import AccountDraft, ResultDraft, Role
 from datalab.__main__ import cli
 from datalab.errors import BadInputError, NotFoundError
 from datalab.home import Home
@@ -109,15 +109,6 @@ def test_a_draft_is_kept_whatever_it_lacks_and_an_error_names_each_field(setting
         assert (back.state, back.thread[-1].text) == (State.RETURNED, "Say more about safeguards.")
         with pytest.raises(ConflictError, match="is returned; to return it"):
             stella.return_request(back, "Again.")
-
-
-def test_how_many_decide_is_not_changed_with_a_token_that_may_not_decide(setting: Setting) -> None:
-    with LabClient(setting.url, setting.tokens["stella"].read_text()) as stella:
-        found = stella.dataset("sensitive")
-        with pytest.raises(NotPermittedError, match="scope decide"):
-            stella.update_dataset("sensitive", DatasetPatch(two_people=False), revision=found.revision)
-        changed = stella.update_dataset("sensitive", DatasetPatch(title="Sensitive"), revision=found.revision)
-    assert (changed.title, changed.two_people) == ("Sensitive", True)
 
 
 def test_two_people_decide_on_the_command_line_and_one_revokes(
