@@ -27,6 +27,7 @@ MARKERS = ("NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "?"
 """Texts that are taken for "no value"; the last three only in a column that is numbers otherwise."""
 _AMBIGUOUS = frozenset(MARKERS[-3:])
 _MOST_UNPACKED = 64 * 1024 * 1024
+_LIKE_A_DATE = "[0-9]{8}|[0-9]{2,4}[./-][0-9]{2}[./-][0-9]{2,4}"
 _MOST_CODES = 12
 _LONGEST_CODE = 60
 _MOST_MISFITS = 0.05
@@ -265,21 +266,28 @@ def _load(database: DuckDBPyConnection, clean: Path, delimiter: str, count: int)
 
 def _look(database: DuckDBPyConnection, index: int, decimal: str) -> _Seen:
     markers = ", ".join(literal(marker) for marker in MARKERS)
-    dates = ", ".join(f"count({as_date('t', written)}) FILTER (v)" for written in DATE_FORMATS)
     row = database.execute(
         f"""
         SELECT count(*) FILTER (t IS NULL), histogram(t) FILTER (t IN ({markers})), count(*) FILTER (v),
             count(DISTINCT t) FILTER (v), count(*) FILTER (v AND regexp_full_match(n, ?)),
             count(*) FILTER (v AND regexp_full_match(n, ?)), min(try_cast(n AS DOUBLE)) FILTER (v),
-            max(try_cast(n AS DOUBLE)) FILTER (v), {dates}
+            max(try_cast(n AS DOUBLE)) FILTER (v), count(*) FILTER (v AND regexp_full_match(t, '{_LIKE_A_DATE}'))
         FROM (SELECT c{index} AS t, {with_point(f"c{index}", decimal)} AS n,
             c{index} IS NOT NULL AND c{index} NOT IN ({markers}) AS v FROM texts)
         """,
         [INTEGER, NUMBER],
     ).fetchone()
     assert row is not None
-    found = dict(zip(DATE_FORMATS, row[8:], strict=True))
-    return _Seen(row[0], dict(row[1] or {}), row[2], row[3], row[4], row[5], row[6], row[7], found)
+    dates = _look_for_dates(database, index) if row[8] and row[2] - row[8] <= _MOST_MISFITS * row[2] else {}
+    return _Seen(row[0], dict(row[1] or {}), row[2], row[3], row[4], row[5], row[6], row[7], dates)
+
+
+def _look_for_dates(database: DuckDBPyConnection, index: int) -> dict[str, int]:
+    """Count by format the values that are dates; it takes a second for a million of them."""
+    dates = ", ".join(f"count({as_date(f'c{index}', written)})" for written in DATE_FORMATS)
+    row = database.execute(f"SELECT {dates} FROM texts").fetchone()
+    assert row is not None
+    return dict(zip(DATE_FORMATS, row, strict=True))
 
 
 def _is_numeric(seen: _Seen) -> bool:
@@ -288,8 +296,8 @@ def _is_numeric(seen: _Seen) -> bool:
 
 def _date_format(seen: _Seen) -> str:
     """Return how a column writes dates, if nearly all of its values are some; where it could be either, day first."""
-    written = max(seen.dates, key=lambda one: seen.dates[one])
-    found = seen.dates[written]
+    written = max(seen.dates, key=lambda one: seen.dates[one], default="")
+    found = seen.dates.get(written, 0)
     return written if found and seen.values - found <= _MOST_MISFITS * seen.values else ""
 
 

@@ -127,7 +127,7 @@ def test_a_broken_file_ends_in_a_page_that_says_where_and_the_draft_is_kept(
     window = steward
     window.goto("/register")
     upload(window, table(tmp_path / "incidence by year.csv", broken=(12, 40)))
-    expect(window.get_by_role("row", name="Cases")).to_contain_text("2 values are no numbers")
+    expect(window.get_by_role("row", name="Cases")).to_contain_text("2 values are of another kind")
     window.get_by_label("Type: Sex").select_option(label="Number")
     window.get_by_role("button", name="Confirm the columns").click()
     window.get_by_label("Theme").select_option("HEAL")
@@ -190,7 +190,7 @@ def test_a_file_with_identifiers_is_not_kept_and_what_was_said_of_its_columns_is
 def test_what_is_no_table_is_refused_with_a_sentence(steward: Page, lab: Home, tmp_path: Path) -> None:
     contents = {
         "page.csv": (b"<!DOCTYPE html><script>alert(1)</script>", "This is no table of text (HTML, XML)"),
-        "table.xlsx": (b"a,b\n1,2\n", "Only plain tables of text are taken"),
+        "table.xlsx": (b"a,b\n1,2\n", "Only tables of text are taken"),
         "twice.csv": (b"a,a\n1,2\n", "The column a is there more than once."),
     }
     for name, (content, said) in contents.items():

@@ -19,13 +19,14 @@ from catalog.access.transitions import State
 from catalog.client import lab_client
 from catalog.errors import ConflictError, NotPermittedError
 from catalog.permits import STEWARDS
-from catalog.records import AccountDraft, ResultDraft, Role
+from catalog.records import ResultDraft, Role
 from datalab.__main__ import cli
 from datalab.errors import BadInputError, NotFoundError
 from datalab.home import Home
 from datalab.permits.keys import PRIVATE_FILE, generate_key, key_id, load_private_key, write_key_pair
 from datalab.permits.permit import sign_permit
 from datalab.permits.revocation import sign_revocations
+from tests.support.pages import deciding_token, settle
 from tests.unit.access.test_request_states import COMPLETE
 from tests.unit.catalog.examples import anonymous, draft
 
@@ -66,9 +67,8 @@ def setting(catalog_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Set
         pin.write_bytes(public.read_bytes())
     with lab_client(catalog_home, "operator") as client:
         for name, (role, organisation) in PEOPLE.items():
-            issued = client.create_account(AccountDraft(name=name, role=role, organisation=organisation))
             tokens[name] = folder / f"{name}.token"
-            tokens[name].write_text(issued.token)
+            tokens[name].write_text(deciding_token(catalog_home, settle(catalog_home, name, role, organisation)))
         client.register_dataset(draft())
         client.register_dataset(draft(id="sensitive", two_people=True))
         client.register_dataset(anonymous(id="weather", theme="ENVI", access="restricted"))

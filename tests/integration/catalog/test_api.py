@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,7 +20,7 @@ from datalab.errors import BadInputError, IdentityError, NotFoundError
 from datalab.home import Home
 from datalab.storage.store import ObjectStore
 from tests.integration.catalog.conftest import Staging
-from tests.support.pages import give_second_factor, settle, signed_in
+from tests.support.pages import give_second_factor, own_token, settle, signed_in
 from tests.unit.catalog.examples import SHA, anonymous, at_site, draft, report
 from tests.unit.catalog.test_permissions import PERSONS
 from tests.unit.catalog.test_routes import action_of, every_route, is_open
@@ -324,28 +323,21 @@ def test_a_token_decides_only_if_it_was_made_with_a_second_factor(
         clients[Role.ACCESS_BODY].record_permit("a.b.c")
     url, person = catalog_home.address("lab")["url"], settle(catalog_home, "abel", Role.ACCESS_BODY, "body")
     with signed_in(catalog_home, person) as http:
-
-        def token(scope: str) -> str:
-            page = http.post("/account/tokens", data={"label": scope, "days": "7", "scope": scope})
-            (made,) = set(re.findall(r"datalab_[A-Za-z0-9_-]{43}", page.text))
-            return str(made)
-
-        with LabClient(url, token("write")) as client, pytest.raises(NotPermittedError, match="scope decide"):
+        with LabClient(url, own_token(http, "write")) as client, pytest.raises(NotPermittedError, match="scope decide"):
             client.record_permit("a.b.c")
         refused = http.post("/account/tokens", data={"label": "all", "days": "7", "scope": "decide"})
         assert (refused.status_code, "with a second factor only" in refused.text) == (422, True)
         give_second_factor(http)
-        with LabClient(url, token("decide")) as client, pytest.raises(NotPermittedError, match="pins no key"):
+        with LabClient(url, own_token(http, "decide")) as client, pytest.raises(NotPermittedError, match="pins no key"):
             client.record_permit("a.b.c")
-        with LabClient(url, token("read")) as client:
+        with LabClient(url, own_token(http, "read")) as client:
             client.datasets()
             with pytest.raises(NotPermittedError, match="scope decide"):
                 client.revoke_permit("nowhere")
     with signed_in(catalog_home, settle(catalog_home, "sam", Role.STEWARD)) as http:
-        page = http.post("/account/tokens", data={"label": "look", "days": "7", "scope": "read"})
-        (made,) = set(re.findall(r"datalab_[A-Za-z0-9_-]{43}", page.text))
-        with LabClient(url, made) as client, pytest.raises(NotPermittedError, match="scope write"):
-            client.register_dataset(draft(id="not-with-this"))
+        looking = own_token(http, "read")
+    with LabClient(url, looking) as client, pytest.raises(NotPermittedError, match="scope write"):
+        client.register_dataset(draft(id="not-with-this"))
 
 
 def test_a_search_finds_what_was_just_registered_and_counts_facets(clients: dict[Role, LabClient], name: str) -> None:

@@ -55,7 +55,7 @@ def test_a_lab_ends_cleanly_and_comes_back_with_what_it_knew(lab_home: Home, tmp
             assert client.dataset("gbsg") == registered
     log = home.log_file("lab").read_text()
     assert "Traceback" not in log
-    for secret in (tmp_path / "secrets").iterdir():
+    for secret in (one for one in (tmp_path / "secrets").rglob("*") if one.is_file()):
         assert secret.read_text() not in log
 
 

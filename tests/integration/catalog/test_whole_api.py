@@ -15,9 +15,10 @@ from schemathesis.core.result import Ok
 
 from catalog.client import lab_client
 from catalog.permissions import ALLOWED
-from catalog.records import AccountDraft, Role
+from catalog.records import Role
 from catalog.web.guard import API
 from datalab.home import Home
+from tests.support.pages import deciding_token, settle
 from tests.unit.catalog.examples import anonymous, draft
 from tests.unit.catalog.test_routes import action_of, every_route, is_open
 
@@ -32,8 +33,7 @@ def tokens(catalog_home: Home) -> dict[Role | None, str | None]:
     made: dict[Role | None, str | None] = {role: catalog_home.secret(f"token-{role}") for role in Role}
     with lab_client(catalog_home, "operator") as client:
         for role in PERSONS:
-            issued = client.create_account(AccountDraft(name=f"a-{role}", role=role, organisation="gbsg"))
-            made[role] = issued.token
+            made[role] = deciding_token(catalog_home, settle(catalog_home, f"a-{role}", role))
         client.register_dataset(draft())
         client.register_dataset(anonymous(id="atlas"))
     return {**made, None: None}

@@ -14,6 +14,7 @@ from datalab.supervisor import Supervisor
 from federation.bundle import digest, pack
 from federation.errors import RunFailedError
 from federation.node.approvals import Candidate, approve
+from federation.run import RunFolder
 from tests.support.federation import ECHO, Federation
 
 LEAKY = Path(__file__).parents[2] / "apps" / "leaky"
@@ -49,7 +50,9 @@ def where(folder: Path) -> list[str]:
 @pytest.mark.parametrize("ways", [TRACED, REFUSED, *((way,) for way in DEADLY)], ids=", ".join)
 def test_what_an_app_fails_with_stays_at_the_node(leaking: Federation, ways: tuple[str, ...]) -> None:
     name = ways[0].replace(" ", "-")
-    run = leaking.run([NODE], app=LEAKY, config={"ways": ",".join(ways)}, run_id=name)
+    with pytest.raises(RunFailedError, match="Every node answered with an error"):
+        leaking.run([NODE], app=LEAKY, config={"ways": ",".join(ways)}, run_id=name)
+    run = RunFolder(leaking.lab.path / "runs" / name)
     said = json.loads((run.artifacts / "said.json").read_text(encoding="utf-8"))
     assert said.keys() == set(ways)
     assert all("answered with an error" in one for one in said.values())

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from datalab.supervisor import Supervisor
+from federation.errors import RunFailedError
 from federation.pb import federation_pb2 as pb
 from federation.pki.keys import Credentials
 from federation.run import ConfigValue
@@ -64,27 +65,27 @@ def test_a_node_that_takes_nothing_costs_neither_memory_nor_the_others_time(gate
     before = memory_mb(gateway.processes["gateway"])
     credentials = gateway.add_peer("stalled")
 
-    async def both() -> tuple[dict[str, Any], float, dict[str, Any]]:
+    async def both() -> tuple[dict[str, Any], float]:
         stalled, over = asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(2) as pool:
             stalling = asyncio.create_task(stall(gateway, credentials, stalled, over))
-            held_up = loop.run_in_executor(pool, lambda: gateway.run(["quick", "stalled"], config=config))
+            held_up = loop.run_in_executor(pool, lambda: gateway.run(["quick", "stalled"], config=config, grace=5))
             await asyncio.wait_for(stalled.wait(), 30)
             other = await loop.run_in_executor(pool, lambda: gateway.run(["quick"], config=config))
             memory = memory_mb(gateway.processes["gateway"])
             over.set()
             await stalling
-            return other.read_card(), memory, (await held_up).read_card()
+            with pytest.raises(RunFailedError, match=r"waits for more nodes than there are: 1 of 2. \(stalled"):
+                await held_up  # once it is gone for good, that is said
+            return other.read_card(), memory
 
-    other, memory, held_up = asyncio.run(both())
+    other, memory = asyncio.run(both())
     assert other["outcome"] == alone["outcome"] == "completed"
     # 3,000 pieces of 1 MiB were asked for and not taken.
     assert memory - before < 60
     fastest, beside = (min(one["seconds"] for one in card["rounds"]) for card in (alone, other))
     assert beside < 5 * fastest
-    # Once it is gone, its own run goes on without it.
-    assert held_up["outcome"] == "completed"
 
 
 def test_what_was_cut_in_either_direction_goes_on_where_it_stopped(gateway: Federation) -> None:
@@ -105,7 +106,7 @@ def test_what_was_cut_in_either_direction_goes_on_where_it_stopped(gateway: Fede
             run = gateway.run(["quick"], app=RESEND, config={"bytes": MODEL})
             cutting.result(timeout=30)
         passed = proxy.bytes_passed - start
-    assert np.load(run.artifacts / "sent.npy") >= 3, "each cut lost a reply"
+    assert np.load(run.artifacts / "sent.npy") == 1, "a cut loses no reply"
     in_flight = (FETCH_WINDOW + 1) * CHUNK_BYTES
     assert 2 * MODEL < passed < 2 * MODEL + 2 * in_flight
 
