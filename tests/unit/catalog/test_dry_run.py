@@ -10,9 +10,9 @@ import pytest
 from catalog import datasets
 from catalog.dry_run import dry_run
 from catalog.launch import AppFacts, DryRun
-from catalog.records import AccountDraft, DatasetState, Launch, LaunchPlace, PermitRecord, Role
+from catalog.records import AccountDraft, Announcement, DatasetState, Launch, LaunchPlace, PermitRecord, Role
 from catalog.store import Store, now
-from tests.unit.catalog.examples import SHA, account, at_site
+from tests.unit.catalog.examples import SHA, account, at_site, report
 from tests.unit.catalog.test_permits import claims
 
 ANNA = AccountDraft(name="anna", role=Role.RESEARCHER, organisation="uni")
@@ -41,6 +41,10 @@ def asked(store: Store, by: AccountDraft) -> DryRun:
 def test_a_draft_of_a_dataset_is_not_there_for_others(store: Store) -> None:
     permitted(store)
     datasets.register(store, at_site(id="secret"), account(), state=DatasetState.DRAFT)
+    datasets.announce(
+        store, "secret", Announcement(node="rotterdam", version=1, report=report()), account(Role.GATEWAY)
+    )
+    assert asked(store, account()).sites[0].node == "rotterdam"
     (site,) = asked(store, ANNA).sites
     assert (site.node, [one.name for one in site.clauses]) == (None, ["schema"])
     assert "no such version" in site.clauses[0].why
