@@ -13,9 +13,10 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Annotated
 
-from pydantic import AwareDatetime, ValidationError
+from pydantic import AfterValidator, AwareDatetime, ValidationError
 
 from catalog.erasure.marks import KEY
 from catalog.lake import Lake
@@ -35,10 +36,19 @@ _KEPT = ("permit-keys", "erasures", "secrets/evidence", "secrets/second-factor-k
 """What of a home goes along, besides the catalog."""
 
 
+def _belongs(path: str) -> str:
+    """Refuse the path of a file that no backup has: who could write to a backup is not to choose what is restored."""
+    name = PurePosixPath(path)
+    kept = any(name.is_relative_to(f"home/{one}") for one in _KEPT)
+    if ".." in name.parts or not (kept or path in {f"catalog/{one}" for one in FILES}):
+        raise ValueError("no backup has a file of this name")
+    return path
+
+
 class Entry(Record):
     """A file of a backup."""
 
-    path: Line
+    path: Annotated[Line, AfterValidator(_belongs)]
     sha256: Sha256
     bytes: int
 

@@ -75,7 +75,8 @@ class Credentials:
     def accept(self, code: str, password: str) -> str:
         """Set the password of the account that was given ``code``, and return its name.
 
-        The code is used up; sessions and the second factor that the account had are gone.
+        The code is used up; all that the account could be come into with before is gone: sessions, tokens, the second
+        factor and the identity that was linked. Whoever had made one of them in its owner's place stays outside.
 
         Raises:
             IdentityError: the code is not known, used, or too old.
@@ -97,6 +98,8 @@ class Credentials:
                 raise IdentityError("This code was used before.", next_step="Ask the lab's operator for a new one.")
             change.execute("INSERT OR REPLACE INTO credentials VALUES (?, ?, NULL, 0)", [account, hashed])
             close_all(change, account)
+            for table in ("tokens", "identities"):
+                change.execute(f"DELETE FROM {table} WHERE account = ?", [account])
             change.event("account.password-set", f"account/{account}")
         return account
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from catalog import datasets
+from catalog import datasets, lifecycle
 from catalog.launch import AppFacts, Clause, DryRun, NodeFacts, Site
 from catalog.records import AccountDraft, Dataset, Launch, LaunchPlace, PermitRecord, Role, Version
 from catalog.store import Store, now
@@ -47,7 +47,7 @@ def dry_run(
         problems.append(error.what)
     sites, places, schemas = [], [], {}
     for place in launch.places:
-        site, version = _site(store, place, permit, nodes, compute_node, purpose)
+        site, version = _site(store, place, permit, nodes, compute_node, purpose, account)
         sites.append(site)
         places.append(LaunchPlace(dataset=place.dataset, version=site.version, node=site.node))
         if version is not None:
@@ -80,11 +80,20 @@ def check_parameters(app: AppFacts, settings: Mapping[str, Any]) -> None:
             )
 
 
+def may_use(permit: PermitRecord, account: AccountDraft) -> bool:
+    """Return whether an account may launch runs under a permit: a researcher, if it names them and where they work."""
+    claims = permit.claims
+    named = account.organisation == claims.data_user and account.name in claims.people
+    return account.role is not Role.RESEARCHER or named
+
+
 def _permit(store: Store, key: str, account: AccountDraft) -> tuple[PermitRecord | None, str | None]:
     try:
         permit = store.get(PermitRecord, "permits", key)
     except NotFoundError:
         return None, f"There is no permit {key} on record."
+    if not may_use(permit, account):  # what it says is for its own people
+        return None, "The permit does not name you."
     moment = now()
     if permit.revoked is not None:
         return permit, "The permit has been revoked."
@@ -92,8 +101,6 @@ def _permit(store: Store, key: str, account: AccountDraft) -> tuple[PermitRecord
         return permit, "The permit has expired."
     if permit.claims.not_before > moment:
         return permit, "The permit is not valid yet."
-    if account.role is Role.RESEARCHER and account.name not in permit.claims.people:
-        return permit, "The permit does not name you."
     return permit, None
 
 
@@ -104,9 +111,10 @@ def _site(
     nodes: Mapping[str, NodeFacts],
     compute_node: str | None,
     purpose: str | None,
+    account: AccountDraft,
 ) -> tuple[Site, Version | None]:
     try:
-        dataset = store.get(Dataset, "datasets", place.dataset)
+        dataset = lifecycle.read(store, place.dataset, account)
         number = place.version or max((one.number for one in datasets.versions(store, place.dataset)), default=0)
         version = datasets.version(store, place.dataset, number)
     except NotFoundError:

@@ -20,6 +20,7 @@ class Action(StrEnum):
     DATASET_READ = "dataset:read"
     DATASET_REGISTER = "dataset:register"
     DATASET_UPDATE = "dataset:update"
+    DATASET_DECIDERS = "dataset:deciders"
     DATASET_UNPUBLISHED = "dataset:unpublished"
     UPLOAD_CREATE = "upload:create"
     UPLOAD_READ = "upload:read"
@@ -74,6 +75,7 @@ _EVERYONE = frozenset(Role)
 _DECIDERS = frozenset({Role.ACCESS_BODY, Role.STEWARD})
 DECISIONS = frozenset(
     {
+        Action.DATASET_DECIDERS,
         Action.PERMIT_RECORD,
         Action.PERMIT_REVOKE,
         Action.REQUEST_DECIDE,
@@ -89,6 +91,7 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.DATASET_READ: _EVERYONE,
     Action.DATASET_REGISTER: frozenset({Role.OPERATOR, Role.STEWARD}),
     Action.DATASET_UPDATE: frozenset({Role.OPERATOR, Role.STEWARD}),
+    Action.DATASET_DECIDERS: frozenset({Role.OPERATOR, Role.STEWARD}),
     Action.DATASET_UNPUBLISHED: frozenset({Role.OPERATOR, Role.STEWARD, Role.AUDITOR, Role.PIPELINE}),
     Action.UPLOAD_CREATE: frozenset({Role.OPERATOR, Role.STEWARD}),
     Action.UPLOAD_READ: frozenset({Role.OPERATOR, Role.STEWARD, Role.PIPELINE, Role.AUDITOR}),

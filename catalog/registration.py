@@ -14,6 +14,8 @@ from datalab.curation.contract import load_contract
 from datalab.curation.infer import contract_text
 from datalab.home import write_atomically
 
+_KEPT = ("translations", "two_people")
+"""What a draft does not say, and so does not change: who decides on a dataset is a decision of its own."""
 CONTRACT_VERSION = "1.0.0"
 """Of the contract that a dataset's first version is curated by."""
 
@@ -41,7 +43,7 @@ def register_draft(lab: Lab, draft: Draft, described: DatasetDraft, account: Acc
         lab.drafts.save(draft, dataset=dataset.id)
     else:
         known = lab.store.get(Dataset, "datasets", draft.dataset)
-        fields = {name: getattr(described, name) for name in DatasetPatch.model_fields if name != "translations"}
+        fields = {name: getattr(described, name) for name in DatasetPatch.model_fields if name not in _KEPT}
         dataset = datasets.update(lab.store, known.id, DatasetPatch(**fields), revision=known.revision, account=account)
     if contract is not None:
         write_atomically(lab.home.folder("contracts") / f"{dataset.id}.odcs.yaml", contract)

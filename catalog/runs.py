@@ -135,6 +135,19 @@ def check_visible(run: RunRecord, account: AccountDraft) -> None:
         )
 
 
+def check_results(store: Store, run: RunRecord, account: AccountDraft) -> None:
+    """Raise NotPermittedError where a steward takes what a run on other data holders' data alone has left behind."""
+    if account.role is not Role.STEWARD:
+        return
+    holders = {store.get(Dataset, "datasets", one.dataset).holder for one in run.datasets}
+    if account.organisation not in holders:
+        raise NotPermittedError(
+            "A steward may have the results of runs on their own organisation's data only.",
+            where=f"run {run.id}",
+            next_step=f"Ask the people of {run.organisation or 'the lab'}, whose run it is.",
+        )
+
+
 def visible(store: Store, key: str, account: AccountDraft) -> RunRecord:
     """Return a run that ``account`` may see."""
     run = store.get(RunRecord, "runs", key)

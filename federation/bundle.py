@@ -6,8 +6,10 @@ The same files always give the same bytes, so the digest that a hospital approve
 from __future__ import annotations
 
 import io
+import lzma
 import tomllib
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -107,7 +109,7 @@ def unpack(bundle: Path, folder: Path) -> App:
                 if len(data) != entry.file_size:
                     raise BundleError("The app bundle holds a file of another size than it says.")
                 target.write_bytes(data)
-    except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError) as error:
         raise BundleError("The app bundle cannot be unpacked.") from error
     return read_app(folder)
 
@@ -139,7 +141,7 @@ def read_app(folder: Path) -> App:
         raise bad_field("[tool.datalab.parameters]", error, where=where) from error
     except OSError as error:
         raise BundleError("There is no Flower app here: pyproject.toml cannot be read.", where=where) from error
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError(
             "pyproject.toml does not describe a Flower app.",
             where=where,

@@ -44,10 +44,10 @@ def find_app(home: Home, name: str) -> tuple[AppFacts, bytes]:
         path = home.path / "apps" / f"{name}.zip"
         if path.exists():
             return _uploaded(path)
-    elif (TEMPLATES / name / "pyproject.toml").exists():
+    known = [path.parent.name for path in sorted(TEMPLATES.glob("*/pyproject.toml"))]
+    if name in known:  # and nothing else that is a path to somewhere
         return _template(TEMPLATES / name)
-    known = ", ".join(one.parent.name for one in sorted(TEMPLATES.glob("*/pyproject.toml")))
-    raise NotFoundError(f"The lab has no app {name}.", next_step=f"Upload it, or use a template: {known}.")
+    raise NotFoundError(f"The lab has no app {name}.", next_step=f"Upload it, or use a template: {', '.join(known)}.")
 
 
 def keep_app(home: Home, bundle: bytes) -> AppFacts:

@@ -93,9 +93,11 @@ def artifact(lab: Lab, key: str, name: str, account: AccountDraft) -> StreamingR
     """Return one of the files that a run left behind, and put on record who took it.
 
     Raises:
+        NotPermittedError: they are not for this account.
         NotFoundError: it left no such file.
     """
     run = runs.visible(lab.store, key, account)
+    runs.check_results(lab.store, run, account)
     found = next((one for one in run.artifacts if one.name == name), None)
     if found is None:
         raise NotFoundError(f"The run {key} left no file {name}.", next_step="Its page lists what there is.")

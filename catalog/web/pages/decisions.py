@@ -146,7 +146,7 @@ def grant(page: Decider, request: RequestId, form: Form) -> Response:
 
 @router.post("/datasets/{dataset}/two-people")
 def two_people(
-    page: Annotated[Page, Depends(Shown(Action.DATASET_UPDATE, decision=True))], dataset: DatasetId, form: Form
+    page: Annotated[Page, Depends(Shown(Action.DATASET_DECIDERS, decision=True))], dataset: DatasetId, form: Form
 ) -> Response:
     """Say whether two people have to approve requests for a dataset."""
     found = page.lab.store.get(Dataset, "datasets", dataset)

@@ -14,10 +14,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ValidationError
 
 from catalog import runs
+from catalog.dry_run import may_use
 from catalog.errors import NotPermittedError
 from catalog.launch import AppFacts
 from catalog.permissions import Action
-from catalog.records import Dataset, Launch, LaunchPlace, PermitRecord, Role, Slug
+from catalog.records import Dataset, Launch, LaunchPlace, PermitRecord, Slug
 from catalog.store import now
 from catalog.web import launching
 from catalog.web.pages.edit import problems_of
@@ -151,9 +152,7 @@ def _permits(page: Page) -> list[PermitRecord]:
     return [
         one
         for one in found
-        if one.revoked is None
-        and one.claims.not_before <= moment < one.claims.expires
-        and (page.account.role is not Role.RESEARCHER or page.account.name in one.claims.people)
+        if one.revoked is None and one.claims.not_before <= moment < one.claims.expires and may_use(one, page.account)
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse
 
 from catalog import datasets, lifecycle
@@ -51,8 +51,11 @@ def update(
     patch: DatasetPatch,
     revision: Revision,
     lab: TheLab,
+    request: Request,
 ) -> Dataset:
-    """Change a dataset that is still at the revision in If-Match."""
+    """Change a dataset that is still at the revision in If-Match; how many people decide on it is a decision itself."""
+    if "two_people" in patch.model_fields_set:
+        Allowed(Action.DATASET_DECIDERS)(request)
     return datasets.update(lab.store, dataset, patch, revision=revision, account=account)
 
 

@@ -340,6 +340,17 @@ def test_a_token_decides_only_if_it_was_made_with_a_second_factor(
         client.register_dataset(draft(id="not-with-this"))
 
 
+def test_how_many_decide_is_not_changed_with_a_token_that_may_not_decide(
+    clients: dict[Role, LabClient], name: str
+) -> None:
+    steward = clients[Role.STEWARD]
+    steward.register_dataset(draft(id=name, two_people=True))
+    with pytest.raises(NotPermittedError, match="scope decide"):
+        steward.update_dataset(name, DatasetPatch(two_people=False), revision=1)
+    changed = steward.update_dataset(name, DatasetPatch(title="Sensitive"), revision=1)
+    assert (changed.title, changed.two_people) == ("Sensitive", True)
+
+
 def test_a_search_finds_what_was_just_registered_and_counts_facets(clients: dict[Role, LabClient], name: str) -> None:
     steward, researcher = clients[Role.STEWARD], clients[Role.RESEARCHER]
     word = f"zanzibar{name[-8:]}"

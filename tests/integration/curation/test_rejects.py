@@ -36,6 +36,15 @@ def test_without_faults_the_rejects_file_has_its_header_only(tmp_path: Path) -> 
     assert CurationReport.model_validate_json((tmp_path / "out" / "report.json").read_bytes()) == report
 
 
+def test_no_name_in_the_rejects_file_is_a_formula_to_a_spreadsheet(tmp_path: Path) -> None:
+    raw = tmp_path / "-ward.csv"
+    curate_ward(tmp_path, write_csv(raw, *(f"{row},1,2" for row in GOOD), header=f"{HEADER},=CALL(A1),@x"))
+    with (tmp_path / "out" / "rejects.csv").open(newline="") as file:
+        cells = {cell for row in csv.reader(file) for cell in row}
+    assert {"'-ward.csv", "'=CALL(A1)", "'@x"} <= cells
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+
+
 @pytest.mark.parametrize(
     ("row", "finding"),
     [

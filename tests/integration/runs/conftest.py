@@ -58,7 +58,7 @@ def whole_lab(lab_home: Home, folder: object, supervisor: Supervisor) -> Federat
     terms = {"kept_at": "site", "node": NODE, "access": "federated-only", "contract_id": "toy"}
     with lab_client(home, "operator") as operator:
         operator.register_dataset(draft(id=DATASET, title="Toy registry", **terms))
-        operator.record_permit(federation.permit(id=PERMIT, people=("rosa",)))
+        operator.record_permit(federation.permit(id=PERMIT, data_user="start-up", people=("rosa",)))
     federation.add_node(NODE)
     federation.wait_for(NODE)
     return federation

@@ -105,6 +105,19 @@ def test_an_account_is_locked_and_that_is_on_record(credentials: Credentials, ro
     assert [event.subject for event in store.find_events(action="account.locked", limit=9)] == ["account/rosa"]
 
 
+def test_who_came_in_before_an_invitation_was_accepted_is_outside_after_it(
+    credentials: Credentials, rosa: str, store: Store
+) -> None:
+    _, token = Tokens(store).issue(ROSA, "mine now", days=365)
+    with store.change("thief") as change:
+        change.execute("INSERT INTO identities VALUES ('https://issuer', 'thief', ?)", [rosa])
+        change.event("account.linked", f"account/{rosa}")
+    credentials.accept(credentials.invite(ROSA, actor="operator").code, "another good password")
+    with pytest.raises(IdentityError):
+        Accounts(store).authenticate(token)
+    assert store.rows("SELECT account FROM identities") == []
+
+
 def test_a_code_of_the_second_factor_is_accepted_once(credentials: Credentials, rosa: str, store: Store) -> None:
     secret = new_secret()
     totp = pyotp.TOTP(secret)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog import datasets, runs
-from catalog.errors import ConflictError
+from catalog.errors import ConflictError, NotPermittedError
 from catalog.records import RUN_TRANSITIONS, Announcement, DatasetVersion, Role, RunDraft, RunPatch, RunState
 from catalog.store import Store
 from datalab.errors import NotFoundError
@@ -63,6 +63,17 @@ def test_a_run_keeps_its_card_and_artifacts(tmp_path: Path) -> None:
     assert changed.state is RunState.SUBMITTED
     with pytest.raises(ConflictError, match="revision 2, not 1"):
         runs.update(store, "run-1", patch, revision=1, account=account(Role.RUNNER))
+    store.close()
+
+
+def test_what_a_run_left_behind_is_not_for_stewards_of_other_data(tmp_path: Path) -> None:
+    store = open_with_run(tmp_path)
+    steward = account(Role.STEWARD, organisation="gbsg")
+    made = runs.visible(store, "run-1", steward)
+    runs.check_results(store, made, steward)
+    runs.check_results(store, made, account(Role.AUDITOR))
+    with pytest.raises(NotPermittedError, match="own organisation's data"):
+        runs.check_results(store, made, account(Role.STEWARD, organisation="other"))
     store.close()
 
 

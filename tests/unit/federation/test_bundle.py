@@ -71,6 +71,16 @@ def test_what_is_not_a_zip_is_refused(tmp_path: Path) -> None:
         unpack(tmp_path / "bundle.zip", tmp_path / "app")
 
 
+def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle.zip", ("x.py", "x"))
+    data = bytearray(bundle.read_bytes())
+    for sign, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # where a file's flags are: here, and in the directory
+        data[data.index(sign) + at] |= 1
+    bundle.write_bytes(data)
+    with pytest.raises(BundleError, match="cannot be unpacked"):
+        unpack(bundle, tmp_path / "app")
+
+
 def test_a_bundle_that_unpacks_to_too_much_is_refused_before_it_does(tmp_path: Path) -> None:
     bomb = tmp_path / "bundle.zip"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -81,7 +91,15 @@ def test_a_bundle_that_unpacks_to_too_much_is_refused_before_it_does(tmp_path: P
     assert not (tmp_path / "app").exists()
 
 
-@pytest.mark.parametrize("text", ["", "[project]\nname = 'x'\nversion = '1'\n", "not toml ["])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[project]\nname = 'x'\nversion = '1'\n",
+        "not toml [",
+        "project={name='x', version='1'}\n[tool]\ndatalab='x'\nflwr.app.components={serverapp='s:a', clientapp='c:a'}",
+    ],
+)
 def test_a_folder_without_a_flower_app_is_said_to_be_one(tmp_path: Path, text: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
     with pytest.raises(BundleError, match="does not describe a Flower app"):

@@ -1,0 +1,61 @@
+"""A dry run tells nobody what the catalog's own pages would not tell them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from catalog import datasets
+from catalog.dry_run import dry_run
+from catalog.launch import AppFacts, DryRun
+from catalog.records import AccountDraft, Announcement, DatasetState, Launch, LaunchPlace, PermitRecord, Role
+from catalog.store import Store, now
+from tests.unit.catalog.examples import SHA, account, at_site, report
+from tests.unit.catalog.test_permits import claims
+
+ANNA = AccountDraft(name="anna", role=Role.RESEARCHER, organisation="uni")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "records.duckdb")
+    yield opened
+    opened.close()
+
+
+def permitted(store: Store, **changes: object) -> None:
+    permit = claims(data_user="uni", people=["anna"], datasets=[{"id": "secret"}], purpose="a", **changes)
+    with store.change("body") as change:
+        record = PermitRecord(token="x", id=permit.id, claims=permit, recorded_by="body", created=now())
+        change.insert("permits", permit.id, record)
+        change.event("permit.recorded", f"permit/{permit.id}")
+
+
+def asked(store: Store, by: AccountDraft) -> DryRun:
+    launch = Launch(app="echo", places=(LaunchPlace(dataset="secret"),), permit="P-1")
+    return dry_run(store, launch, AppFacts("echo", "1", "", SHA, {}), {}, by, None)
+
+
+def test_a_draft_of_a_dataset_is_not_there_for_others(store: Store) -> None:
+    permitted(store)
+    datasets.register(store, at_site(id="secret"), account(), state=DatasetState.DRAFT)
+    datasets.announce(
+        store, "secret", Announcement(node="rotterdam", version=1, report=report()), account(Role.GATEWAY)
+    )
+    assert asked(store, account()).sites[0].node == "rotterdam"
+    (site,) = asked(store, ANNA).sites
+    assert (site.node, [one.name for one in site.clauses]) == (None, ["schema"])
+    assert "no such version" in site.clauses[0].why
+
+
+@pytest.mark.parametrize(
+    "by", [ANNA.model_copy(update={"organisation": "other"}), ANNA.model_copy(update={"name": "al"})]
+)
+def test_a_permit_of_others_is_no_permit_and_says_nothing(store: Store, by: AccountDraft) -> None:
+    permitted(store)
+    found = asked(store, by)
+    assert found.first_problem == ("The permit does not name you.", None)
+    assert found.launch.purpose is None
+    assert asked(store, ANNA).launch.purpose == "a"
