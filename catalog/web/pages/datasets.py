@@ -14,6 +14,7 @@ from catalog.compare import Comparison, compare
 from catalog.permissions import Action, may
 from catalog.records import AccountDraft, Dataset, Number, PermitRecord, Role, Version
 from catalog.search.model import FACETS, MAX_PAGE, SearchPage, SearchQuery
+from catalog.store import now
 from catalog.web.access import DatasetId
 from catalog.web.pages.language import mark
 from catalog.web.pages.page import Page, Shown
@@ -170,7 +171,13 @@ def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | No
         tab=tab,
         tabs=tabs,
         may_change=may_change(page.account, dataset),
+        may_launch=page.may(Action.RUN_SUBMIT) and any(_in_force(one, page.account) for one in _permits(page, key)),
     )
+
+
+def _in_force(permit: PermitRecord, account: AccountDraft) -> bool:
+    named = account.role is not Role.RESEARCHER or account.name in permit.claims.people
+    return named and permit.revoked is None and permit.claims.not_before <= now() < permit.claims.expires
 
 
 def _permits(page: Page, dataset: str) -> list[PermitRecord]:

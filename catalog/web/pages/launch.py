@@ -52,6 +52,7 @@ def launch_form(page: Submitter, request: Request) -> Response:
             permits=_permits(page),
             datasets=_datasets(page, permit),
             nodes=federation.nodes(page.lab.home),
+            compute=page.lab.compute.node,
             permit=permit,
             chosen=chosen,
             asked=asked,

@@ -11,7 +11,7 @@ from catalog import permits
 from catalog.access import requests
 from catalog.access.transitions import PERMIT, PermitStep
 from catalog.permissions import Action
-from catalog.records import Event, Line, PermitRecord, ResultDraft, RunRecord
+from catalog.records import Event, Line, PermitRecord, ResultDraft, Role, RunRecord
 from catalog.store import now
 from catalog.web.pages.edit import problems_of
 from catalog.web.pages.page import Form, Page, Shown
@@ -80,6 +80,10 @@ def _one(page: Page, permit: str, *, values: Form | None = None, problems: dict[
         events=_events(page, found, runs),
         may_revoke=_revocable(found) and permits.may_revoke(found, page.account),
         may_renew=named and found.request is not None and page.may(Action.REQUEST_WRITE),
+        may_launch=page.may(Action.RUN_SUBMIT)
+        and (named or page.account.role is not Role.RESEARCHER)
+        and found.claims.not_before <= now() < found.claims.expires
+        and found.revoked is None,
         may_tell=named and page.may(Action.PERMIT_RESULT),
         values=values or {},
         problems=problems or {},
