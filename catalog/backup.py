@@ -21,7 +21,8 @@ from pydantic import AfterValidator, AwareDatetime, ValidationError
 from catalog.erasure.marks import KEY
 from catalog.lake import Lake
 from catalog.publish import Publisher
-from catalog.records import EventsVerification, Line, Record, RunRecord, Sha256, StoredFile, Upload, Version
+from catalog.records import EventsVerification, Line, Record, Sha256, StoredFile, Upload, Version
+from catalog.run_records import RunRecord
 from catalog.snapshot import Snapshot
 from catalog.store import Store, now
 from datalab.boundary import bad_field

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from catalog.access.records import PermitDraft, PermitRecord
 from catalog.compare import Comparison
 from catalog.erasure.records import Erasure, ErasureDraft, Marks
 from catalog.errors import CatalogError, ConflictError, DataMismatchError, NotPermittedError, TooLargeError
@@ -32,19 +33,14 @@ from catalog.records import (
     EventsVerification,
     Invitation,
     IssuedAccount,
-    Launch,
-    PermitDraft,
-    PermitRecord,
     PublishRequest,
     Reason,
-    RunDraft,
-    RunPatch,
-    RunRecord,
     StateChange,
     StoredFile,
     Upload,
     Version,
 )
+from catalog.run_records import Launch, RunDraft, RunPatch, RunRecord
 from catalog.running import Runs
 from catalog.search.model import SearchPage, SearchQuery
 from catalog.snapshot import Snapshot

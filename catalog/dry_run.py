@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from catalog import datasets, lifecycle
+from catalog.access.records import PermitRecord
 from catalog.launch import AppFacts, Clause, DryRun, NodeFacts, Site
-from catalog.records import AccountDraft, Dataset, Launch, LaunchPlace, PermitRecord, Role, Version
+from catalog.records import AccountDraft, Dataset, Role, Version
+from catalog.run_records import Launch, LaunchPlace
 from catalog.store import Store, now
 from datalab.errors import BadInputError, DatalabError, NotFoundError
 from datalab.permits.use import permits_app, permits_dataset, permits_purpose

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from catalog.records import Launch, Record, RunRecord
+from catalog.records import Record
+from catalog.run_records import Launch, RunRecord
 
 
 @dataclass(frozen=True)

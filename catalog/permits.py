@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from catalog.access.policy import deciding_holder
 from catalog.access.projects import who
+from catalog.access.records import PermitRecord, Result, ResultDraft
 from catalog.access.requests import datasets
 from catalog.access.transitions import PermitState, PermitStep, follow_permit
 from catalog.errors import ConflictError, NotPermittedError
-from catalog.records import AccountDraft, PermitRecord, Result, ResultDraft, Role
+from catalog.records import AccountDraft, Role
 from catalog.store import Change, Store, now
 from datalab.errors import NotFoundError
 from datalab.permits.claims import PermitClaims

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from catalog.records import RunState
+from catalog.run_records import RunState
 
 
 class Round(BaseModel):

@@ -6,9 +6,11 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from catalog import runs
+from catalog.access.records import PermitRecord
 from catalog.fairshare import EXPECTED_SECONDS, Job, Use, Waiting, Why, decide, faded
 from catalog.launch import Start, Work
-from catalog.records import AccountDraft, PermitRecord, RunPatch, RunRecord, RunState
+from catalog.records import AccountDraft
+from catalog.run_records import RunPatch, RunRecord, RunState
 from catalog.store import Store, now
 from datalab.settings import Compute
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from catalog.errors import DataMismatchError
 from catalog.launch import DryRun
 from catalog.progress import Progress
-from catalog.records import ConfigValue, Launch, LaunchPlace, RunRecord
+from catalog.run_records import ConfigValue, Launch, LaunchPlace, RunRecord
 from datalab.boundary import bad_field
 from datalab.canonical import sha256_hex
 

@@ -7,17 +7,8 @@ import secrets
 from catalog import datasets, lifecycle, permits
 from catalog.errors import ConflictError, NotPermittedError
 from catalog.launch import DryRun
-from catalog.records import (
-    RUN_TRANSITIONS,
-    AccountDraft,
-    Dataset,
-    DatasetVersion,
-    Role,
-    RunDraft,
-    RunPatch,
-    RunRecord,
-    RunState,
-)
+from catalog.records import AccountDraft, Dataset, Role
+from catalog.run_records import RUN_TRANSITIONS, DatasetVersion, RunDraft, RunPatch, RunRecord, RunState
 from catalog.store import Change, Store, check_revision, now
 
 WORKING = (RunState.SUBMITTED, RunState.RUNNING)

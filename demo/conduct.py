@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from catalog.client import LabClient, lab_client
-from catalog.records import AccountDraft, Role, RunRecord, Version
+from catalog.records import AccountDraft, Role, Version
+from catalog.run_records import RunRecord
 from datalab.curation.report import PreparationReport
 from datalab.errors import error_of_child
 from datalab.home import Home

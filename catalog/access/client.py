@@ -7,17 +7,20 @@ from urllib.parse import quote
 
 from catalog.access.records import (
     AccessRequest,
+    PermitDraft,
+    PermitRecord,
     Project,
     ProjectDraft,
     Reason,
     RegisterEntry,
     RequestContent,
     RequestDraft,
+    ResultDraft,
     Terms,
 )
 from catalog.access.transitions import State
 from catalog.client import LabClient
-from catalog.records import PermitDraft, PermitRecord, Record, ResultDraft
+from catalog.records import Record
 from datalab.permits.revocation import RevocationList
 
 

@@ -10,11 +10,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from catalog import permits
-from catalog.access.records import AccessRequest, Approval, Kind, Terms
+from catalog.access.records import AccessRequest, Approval, Kind, PermitRecord, Terms
 from catalog.access.requests import datasets, entry, put, read, step
 from catalog.access.transitions import PERMIT, PermitStep, Step
 from catalog.errors import ConflictError, NotPermittedError
-from catalog.records import AccountDraft, Dataset, PermitRecord
+from catalog.records import AccountDraft, Dataset
 from catalog.store import Change, Store, now
 from datalab.errors import BadInputError
 from datalab.permits.claims import PermitClaims, PermittedDataset

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field
 
 from catalog.access.transitions import State, Step
-from catalog.records import Line, Number, Prose, Record, Role, Sha256, Slug
+from catalog.records import Line, Number, Prose, Record, Role, Sha256, Slug, Web
 from datalab.permits.claims import PermitClaims, Purpose, Text
 
 People = Annotated[tuple[Slug, ...], Field(max_length=200)]
@@ -175,3 +175,46 @@ class RegisterEntry(Record):
     expires: AwareDatetime | None
     state: Literal["active", "renewed", "expired", "revoked", "answered"]
     results: tuple[str, ...] = ()
+
+
+class PermitDraft(Record):
+    """A signed data permit (compact JWS) to be recorded."""
+
+    token: Annotated[str, Field(max_length=64_000, pattern=r"^[A-Za-z0-9_.-]+$")]
+
+
+class ResultDraft(Record):
+    """What came of a permit, in the data user's words, and where it is published."""
+
+    title: Line
+    url: Web | None = None
+
+
+class Result(ResultDraft):
+    """A result on record."""
+
+    by: Slug
+    time: AwareDatetime
+
+
+class PermitRecord(PermitDraft):
+    """A permit whose signature the lab has verified against the keys that it pins.
+
+    Attributes:
+        steward_of: the data holder whose steward signed it; None: an access body did.
+        request: the access request that it answers, where it was made in this lab.
+        project: that request's project.
+        renewed_by: the permit that follows it.
+        results: what was published under it.
+    """
+
+    id: Line
+    claims: PermitClaims
+    recorded_by: Line
+    created: AwareDatetime
+    revoked: AwareDatetime | None = None
+    steward_of: Slug | None = None
+    request: Slug | None = None
+    project: Slug | None = None
+    renewed_by: Line | None = None
+    results: Annotated[tuple[Result, ...], Field(max_length=200)] = ()

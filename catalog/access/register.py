@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from catalog import permits
-from catalog.access.records import AccessRequest, Kind, RegisterEntry
+from catalog.access.records import AccessRequest, Kind, PermitRecord, RegisterEntry
 from catalog.access.transitions import State, Step
-from catalog.records import PermitRecord
 from catalog.store import Store, now
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from catalog.access import projects
 from catalog.access.policy import Lack, deciding_holder, lacks
-from catalog.access.records import MOST_ENTRIES, AccessRequest, Entry, Kind, RequestContent, RequestDraft
+from catalog.access.records import MOST_ENTRIES, AccessRequest, Entry, Kind, PermitRecord, RequestContent, RequestDraft
 from catalog.access.transitions import REQUEST, Party, State, Step, follow
 from catalog.errors import ConflictError, NotPermittedError
-from catalog.records import AccountDraft, Dataset, Line, PermitRecord, Role
+from catalog.records import AccountDraft, Dataset, Line, Role
 from catalog.store import Change, Store, check_revision, now
 from datalab.errors import BadInputError, NotFoundError
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog import permits
+from catalog.access.records import PermitRecord
 from catalog.errors import ConflictError, NotPermittedError
-from catalog.records import AccountDraft, PermitRecord, Role
+from catalog.records import AccountDraft, Role
 from catalog.store import Store, now
 from datalab.errors import NotFoundError
 from datalab.permits.errors import PermitError, Reason

@@ -22,7 +22,8 @@ from catalog.evidence import evidence_key
 from catalog.lake import Lake
 from catalog.permissions import check_holder
 from catalog.publish import Publisher
-from catalog.records import AccountDraft, Dataset, DatasetVersion, StoredFile, Tombstone, Upload, Version
+from catalog.records import AccountDraft, Dataset, StoredFile, Tombstone, Upload, Version
+from catalog.run_records import DatasetVersion
 from catalog.store import Store, now
 from datalab.curation.again import count_again, told_again
 from datalab.curation.database import identifier, literal

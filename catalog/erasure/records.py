@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
-from catalog.records import DatasetVersion, Line, Record, Sha256, Slug
+from catalog.records import Line, Record, Sha256, Slug
+from catalog.run_records import DatasetVersion
 
 
 class ErasureDraft(Record):

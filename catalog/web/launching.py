@@ -14,7 +14,8 @@ from catalog.lab import Lab
 from catalog.launch import AppFacts, DryRun
 from catalog.progress import Progress, rounds_and_nodes
 from catalog.queue import WORDS, Queue
-from catalog.records import AccountDraft, Launch, RunRecord, RunState
+from catalog.records import AccountDraft
+from catalog.run_records import Launch, RunRecord, RunState
 from datalab.errors import NotFoundError
 from federation import lab as federation
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from catalog.client import LabClient, lab_client
 from catalog.launch import DryRun
 from catalog.progress import Progress, Round
-from catalog.records import ConfigValue, LaunchPlace, RunRecord, RunState
+from catalog.run_records import ConfigValue, LaunchPlace, RunRecord, RunState
 from catalog.running import Run, make_launch
 from datalab.boundary import bad_field, read_toml
 from datalab.errors import BadInputError, RefusedError

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.client import LabClient, lab_client
-from catalog.records import Artifact, DatasetVersion, RunDraft, RunPatch, RunState
+from catalog.run_records import Artifact, DatasetVersion, RunDraft, RunPatch, RunState
 from datalab.errors import NotFoundError
 from datalab.home import Home
 from datalab.permits.permit import read_claims_unverified

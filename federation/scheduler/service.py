@@ -17,7 +17,7 @@ import structlog
 from catalog.client import LabClient, lab_client
 from catalog.errors import ConflictError
 from catalog.launch import Start
-from catalog.records import RUN_TRANSITIONS, RunPatch, RunRecord, RunState
+from catalog.run_records import RUN_TRANSITIONS, RunPatch, RunRecord, RunState
 from datalab.errors import DatalabError, NotFoundError, ServiceFailedError
 from datalab.home import Home
 from datalab.service import Service, run_service

@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from catalog.client import lab_client
-from catalog.records import DatasetVersion, Role, RunDraft
+from catalog.records import Role
+from catalog.run_records import DatasetVersion, RunDraft
 from catalog.web.pages.language import NAMES
 from datalab.home import Home
 from datalab.permits.claims import PermitClaims, PermittedDataset, Purpose

@@ -13,8 +13,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 
 from catalog import datasets, runs
+from catalog.access.records import PermitRecord
 from catalog.permissions import Action
-from catalog.records import Dataset, PermitRecord, RunRecord, Slug, Version
+from catalog.records import Dataset, Slug, Version
+from catalog.run_records import RunRecord
 from catalog.web.pages.language import mark
 from catalog.web.pages.page import Page, Shown
 from catalog.web.pages.wording import PURPOSE, RUN_STATE

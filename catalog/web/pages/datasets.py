@@ -10,9 +10,10 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import ValidationError
 
 from catalog import datasets, lifecycle, permits
+from catalog.access.records import PermitRecord
 from catalog.compare import Comparison, compare
 from catalog.permissions import Action, may
-from catalog.records import AccountDraft, Dataset, Number, PermitRecord, Role, Version
+from catalog.records import AccountDraft, Dataset, Number, Role, Version
 from catalog.search.model import FACETS, MAX_PAGE, SearchPage, SearchQuery
 from catalog.store import now
 from catalog.web.access import DatasetId

@@ -14,11 +14,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ValidationError
 
 from catalog import runs
+from catalog.access.records import PermitRecord
 from catalog.dry_run import may_use
 from catalog.errors import NotPermittedError
 from catalog.launch import AppFacts
 from catalog.permissions import Action
-from catalog.records import Dataset, Launch, LaunchPlace, PermitRecord, Slug
+from catalog.records import Dataset, Slug
+from catalog.run_records import Launch, LaunchPlace
 from catalog.store import now
 from catalog.web import launching
 from catalog.web.pages.edit import problems_of

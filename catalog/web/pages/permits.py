@@ -9,9 +9,11 @@ from pydantic import ValidationError
 
 from catalog import permits
 from catalog.access import requests
+from catalog.access.records import PermitRecord, ResultDraft
 from catalog.access.transitions import PERMIT, PermitStep
 from catalog.permissions import Action
-from catalog.records import Event, Line, PermitRecord, ResultDraft, Role, RunRecord
+from catalog.records import Event, Line, Role
+from catalog.run_records import RunRecord
 from catalog.store import now
 from catalog.web.pages.edit import problems_of
 from catalog.web.pages.page import Form, Page, Shown

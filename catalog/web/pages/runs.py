@@ -11,7 +11,8 @@ from catalog import runs
 from catalog.permissions import Action
 from catalog.progress import Progress
 from catalog.queue import Queue
-from catalog.records import Line, RunRecord, RunState, Slug
+from catalog.records import Line, Slug
+from catalog.run_records import RunRecord, RunState
 from catalog.store import now
 from catalog.web import launching
 from catalog.web.live import Update, live

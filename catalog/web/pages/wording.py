@@ -9,7 +9,8 @@ from catalog.access.policy import Lack, is_health
 from catalog.access.records import Kind
 from catalog.access.transitions import PermitState, State, Step
 from catalog.fairshare import Why
-from catalog.records import Dataset, Role, RunState
+from catalog.records import Dataset, Role
+from catalog.run_records import RunState
 from catalog.web.pages.language import Language, mark
 
 ACCESS = {

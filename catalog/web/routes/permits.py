@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Path
 
 from catalog import permits
 from catalog.access import requests, revocations
-from catalog.access.records import AccessRequest
+from catalog.access.records import AccessRequest, PermitDraft, PermitRecord, ResultDraft
 from catalog.permissions import Action
-from catalog.records import AccountDraft, Line, PermitDraft, PermitRecord, ResultDraft
+from catalog.records import AccountDraft, Line
 from catalog.web.access import After, Allowed, Limit, TheLab
 from datalab.permits.revocation import RevocationList
 

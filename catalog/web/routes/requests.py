@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query
 
 from catalog.access import decisions, requests
-from catalog.access.records import AccessRequest, Reason, RequestContent, RequestDraft, Terms
+from catalog.access.records import AccessRequest, PermitDraft, PermitRecord, Reason, RequestContent, RequestDraft, Terms
 from catalog.access.transitions import State
 from catalog.errors import ConflictError
 from catalog.permissions import Action
-from catalog.records import AccountDraft, PermitDraft, PermitRecord, Slug
+from catalog.records import AccountDraft, Slug
 from catalog.web.access import Allowed, Limit, Revision, TheLab
 from datalab.permits.claims import PermitClaims
 

@@ -12,7 +12,8 @@ from catalog import queue, runs
 from catalog.launch import AppFacts, DryRun, Work
 from catalog.permissions import Action
 from catalog.progress import Progress
-from catalog.records import AccountDraft, Launch, Line, RunDraft, RunPatch, RunRecord, Slug
+from catalog.records import AccountDraft, Line, Slug
+from catalog.run_records import Launch, RunDraft, RunPatch, RunRecord
 from catalog.web import launching
 from catalog.web.access import After, Allowed, Limit, Revision, TheLab
 from federation import lab as federation

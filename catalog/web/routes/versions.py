@@ -11,7 +11,16 @@ from catalog import datasets, downloads, lifecycle
 from catalog.compare import Comparison, compare
 from catalog.lab import Lab
 from catalog.permissions import Action
-from catalog.records import AccountDraft, Announcement, Dataset, Number, PublishRequest, Reason, StoredFile, Version
+from catalog.records import (
+    AccountDraft,
+    Announcement,
+    Dataset,
+    Number,
+    PublishRequest,
+    Reason,
+    StoredFile,
+    Version,
+)
 from catalog.web.access import Allowed, DatasetId, TheLab, VersionNumber
 
 router = APIRouter(prefix="/datasets/{dataset}", tags=["versions"])

@@ -14,12 +14,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from catalog.access.client import AccessClient
-from catalog.access.records import AccessRequest, Kind, ProjectDraft, RequestContent, RequestDraft, Terms
+from catalog.access.records import AccessRequest, Kind, ProjectDraft, RequestContent, RequestDraft, ResultDraft, Terms
 from catalog.access.transitions import State
 from catalog.client import lab_client
 from catalog.errors import ConflictError, NotPermittedError
 from catalog.permits import STEWARDS
-from catalog.records import ResultDraft, Role
+from catalog.records import Role
 from datalab.__main__ import cli
 from datalab.errors import BadInputError, NotFoundError
 from datalab.home import Home

@@ -12,7 +12,8 @@ from fastapi.routing import APIRoute
 from catalog.client import LabClient, lab_client
 from catalog.errors import ConflictError, NotPermittedError
 from catalog.permissions import DECISIONS, may
-from catalog.records import AccountDraft, Announcement, DatasetPatch, DatasetVersion, Role, RunDraft, RunPatch, RunState
+from catalog.records import AccountDraft, Announcement, DatasetPatch, Role
+from catalog.run_records import DatasetVersion, RunDraft, RunPatch, RunState
 from catalog.search.model import SearchQuery
 from catalog.web.guard import MAX_BODY
 from datalab.canonical import sha256_file, sha256_hex

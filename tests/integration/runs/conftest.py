@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from catalog.client import LabClient, lab_client
-from catalog.records import AccountDraft, Launch, LaunchPlace, Role
+from catalog.records import AccountDraft, Role
+from catalog.run_records import Launch, LaunchPlace
 from catalog.service import SERVICE as LAB
 from datalab.home import Home
 from datalab.permits.keys import PUBLIC_FILE

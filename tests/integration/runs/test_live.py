@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import httpx
 
-from catalog.records import Role, RunState
+from catalog.records import Role
+from catalog.run_records import RunState
 from tests.integration.runs.conftest import Lab
 from tests.support.pages import settle, signed_in
 

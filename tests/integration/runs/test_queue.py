@@ -9,7 +9,8 @@ import pytest
 from catalog.client import LabClient, lab_client
 from catalog.errors import NotPermittedError
 from catalog.progress import Progress
-from catalog.records import AccountDraft, LaunchPlace, Role, RunState
+from catalog.records import AccountDraft, Role
+from catalog.run_records import LaunchPlace, RunState
 from datalab.canonical import sha256_hex
 from datalab.errors import BadInputError
 from tests.integration.runs.conftest import Lab

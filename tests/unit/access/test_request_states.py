@@ -19,12 +19,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from catalog import datasets, permits
 from catalog.access import decisions, projects, requests, transitions
 from catalog.access.policy import Lack
-from catalog.access.records import AccessRequest, Kind, ProjectDraft, RequestContent, RequestDraft, Terms
+from catalog.access.records import AccessRequest, Kind, PermitRecord, ProjectDraft, RequestContent, RequestDraft, Terms
 from catalog.access.requests import IncompleteError
 from catalog.access.transitions import PERMIT, REQUEST, Party, PermitState, State, Step
 from catalog.accounts import put_account
 from catalog.errors import CatalogError, ConflictError, NotPermittedError
-from catalog.records import AccountDraft, DatasetPatch, PermitRecord, Role
+from catalog.records import AccountDraft, DatasetPatch, Role
 from catalog.store import Store, now
 from catalog.web.pages import wording
 from datalab.errors import BadInputError, NotFoundError, RefusedError

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from catalog import datasets
+from catalog.access.records import PermitRecord
 from catalog.dry_run import dry_run
 from catalog.launch import AppFacts, DryRun
-from catalog.records import AccountDraft, Announcement, DatasetState, Launch, LaunchPlace, PermitRecord, Role
+from catalog.records import AccountDraft, Announcement, DatasetState, Role
+from catalog.run_records import Launch, LaunchPlace
 from catalog.store import Store, now
 from tests.unit.catalog.examples import SHA, account, at_site, report
 from tests.unit.catalog.test_permits import claims

@@ -16,11 +16,10 @@ from catalog.records import (
     Dataset,
     DatasetPatch,
     DatasetState,
-    DatasetVersion,
     Role,
-    RunDraft,
     StateChange,
 )
+from catalog.run_records import DatasetVersion, RunDraft
 from catalog.standards.catalogue import ready_count
 from catalog.store import Store
 from datalab.errors import NotFoundError

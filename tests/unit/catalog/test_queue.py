@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from catalog import datasets, queue, runs
+from catalog.access.records import PermitRecord
 from catalog.dry_run import dry_run
 from catalog.errors import NotPermittedError
 from catalog.fairshare import Why
 from catalog.launch import AppFacts, NodeFacts
-from catalog.records import Announcement, Launch, LaunchPlace, PermitRecord, Role, RunPatch, RunRecord, RunState
+from catalog.records import Announcement, Role
+from catalog.run_records import Launch, LaunchPlace, RunPatch, RunRecord, RunState
 from catalog.store import Store, now
 from datalab.permits.claims import PermitClaims, PermittedDataset, Purpose
 from datalab.settings import Compute

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from catalog import datasets, runs
 from catalog.errors import ConflictError, NotPermittedError
-from catalog.records import RUN_TRANSITIONS, Announcement, DatasetVersion, Role, RunDraft, RunPatch, RunState
+from catalog.records import Announcement, Role
+from catalog.run_records import RUN_TRANSITIONS, DatasetVersion, RunDraft, RunPatch, RunState
 from catalog.store import Store
 from datalab.errors import NotFoundError
 from tests.unit.catalog.examples import SHA, account, at_site, report
