@@ -66,9 +66,8 @@ def test_from_an_invitation_to_a_revocation(federation: Federation, operator: Pe
         assert (refused.status_code, "is another one" in refused.text) == (422, True)
         assert not enrolled.done()
         told = " ".join(key[at : at + 8].upper() for at in range(0, 64, 8))
-        assert (
-            http.post("/nodes/leiden/approve", data={"key": told}).headers["Location"] == "/nodes?notice=node-approved"
-        )
+        approved = http.post("/nodes/leiden/approve", data={"key": told})
+        assert approved.headers["Location"] == "/nodes?notice=node-approved"
         enrolled.result(90)
         serial = Credentials.load(federation.folder / "leiden").holder.serial
         shown = nodes(http)
