@@ -187,6 +187,30 @@ def test_a_file_with_identifiers_is_not_kept_and_what_was_said_of_its_columns_is
     assert list(connect(lab).list("uploads/")) == []
 
 
+def test_personal_data_with_a_column_that_tells_rows_apart_goes_on_only_once_it_was_looked_at(
+    steward: Page, tmp_path: Path
+) -> None:
+    window, file = steward, tmp_path / "cases.csv"
+    lines = [f"F{1000 + number};{30 + number % 5}" for number in range(40)]
+    file.write_text("\n".join(["Fallnummer extern;age", *lines]), encoding="utf-8")
+    window.goto("/register")
+    upload(window, file)
+    window.get_by_role("button", name="Confirm the columns").click()
+    window.get_by_label("Theme").select_option("HEAL")
+    window.get_by_role("button", name="Save and go on").click()
+    window.get_by_label("Kind of data").select_option("personal")
+    window.get_by_label("Access").select_option("restricted")
+    window.get_by_label("Legal basis").fill("GDPR Art. 9(2)(j)")
+    window.get_by_label("scientific research").first.check()
+    window.get_by_role("button", name="Save and go on").click()
+    expect(window.get_by_text("Every value is different in: Fallnummer extern")).to_be_visible()
+    assert check(window, "a telling column") == []
+    answer = window.request.post(window.url, form={}, headers={"Origin": window.url.partition("/register")[0]})
+    assert answer.status == 422
+    window.goto("/register")
+    window.get_by_role("button", name="Discard").click()
+
+
 def test_what_is_no_table_is_refused_with_a_sentence(steward: Page, lab: Home, tmp_path: Path) -> None:
     contents = {
         "page.csv": (b"<!DOCTYPE html><script>alert(1)</script>", "This is no table of text (HTML, XML)"),

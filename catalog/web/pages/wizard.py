@@ -141,12 +141,15 @@ def review_form(page: Registrar, draft: DraftId) -> Response:
 
 
 @router.post("/{draft}/review")
-def publish(page: Registrar, draft: DraftId) -> Response:
-    """Register the dataset; if its file is here, start the pipeline and show it."""
+def publish(page: Registrar, draft: DraftId, form: Form) -> Response:
+    """Register the dataset; if its file is here, start the pipeline and show it.
+
+    In personal data, a column in which every value is different goes on only if the steward has looked at it.
+    """
     found = page.lab.drafts.get(draft, page.account)
     if found.run is not None and found.dataset and page.lab.curations.find(found.dataset, found.run).alive:
         return page.go(f"/datasets/{found.dataset}/curation/{found.run}")
-    if _missing_steps(page, found):
+    if _missing_steps(page, found) or (_telling(found) and form.get("looked") != "yes"):
         return _review(page, found, status=422)
     dataset = register_draft(page.lab, found, _described(found), page.account)
     if found.kept_at == "site":
@@ -201,8 +204,16 @@ def _missing_steps(page: Page, draft: Draft) -> list[str]:
     return [*missing, *(step for step in (DESCRIPTION, TERMS) if step in wrong)]
 
 
+def _telling(draft: Draft) -> list[str]:
+    """Return the columns of personal data in which every value is different, and which so may tell who a person is."""
+    if draft.found is None or draft.fields.get("data_class") != "personal":
+        return []
+    return [column.header for column in draft.found.columns if column.why == "values" and not column.identifier]
+
+
 def _review(page: Page, draft: Draft, *, status: int = 200) -> Response:
-    return _step(page, draft, REVIEW, status=status, values=draft.fields, missing=_missing_steps(page, draft))
+    missing = _missing_steps(page, draft)
+    return _step(page, draft, REVIEW, status=status, values=draft.fields, missing=missing, telling=_telling(draft))
 
 
 def _step(page: Page, draft: Draft, step: str, *, status: int = 200, **values: Any) -> Response:
