@@ -186,17 +186,20 @@ def _unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
     rest, head = iter(pieces), b""
     while len(head) < len(_GZIP) and (piece := next(rest, b"")):
         head += piece
-    unpack = zlib.decompressobj(wbits=31) if head.startswith(_GZIP) else None
+    unpack, whole = zlib.decompressobj(wbits=31) if head.startswith(_GZIP) else None, True
     for packed in chain([head], rest):
         if unpack is None:
             yield packed
             continue
         left = packed
         while left:
+            whole = False
             yield unpack.decompress(left, _PIECE)
             left = unpack.unconsumed_tail
             if unpack.eof:  # another part may follow
-                left, unpack = unpack.unused_data, zlib.decompressobj(wbits=31)
+                left, unpack, whole = unpack.unused_data, zlib.decompressobj(wbits=31), True
+    if not whole:
+        raise zlib.error("cut off")
 
 
 @contextmanager

@@ -104,7 +104,8 @@ def test_a_text_is_found_in_whatever_a_holder_sends(encoding: str, *, packed: bo
         pieces = [data[start : start + size] for start in range(0, len(data), size)]
         assert holds(pieces, "Jürgen-4711")
         assert not holds(pieces, "Jürgen-4712")
-    assert holds([gzip.compress(data)[:-9] + b"damaged"], "anything") or not packed
+    for cut in range(1, 20):
+        assert holds([gzip.compress(TEXT.encode())[:-cut]], "anything"), "what is cut off may hold anything"
 
 
 def test_a_zip_inside_gzip_is_refused(tmp_path: Path) -> None:
