@@ -45,7 +45,7 @@ def return_form(page: Assessor, request: RequestId) -> Response:
 @router.post("/requests/{request}/return")
 def send_back(page: Assessor, request: RequestId, form: Form) -> Response:
     """Return a request to its applicant."""
-    if (text := form.get("text", "").strip()[:_LONGEST]) == "":
+    if not (text := _text(form)):
         return _ask(page, request, Step.RETURN, _NO_REASON)
     decisions.send_back(page.lab.store, request, text, revision=revision_of(form), account=page.account)
     return page.go(f"/requests/{request}?notice=returned")
@@ -60,7 +60,7 @@ def reject_form(page: Decider, request: RequestId) -> Response:
 @router.post("/requests/{request}/reject")
 def reject(page: Decider, request: RequestId, form: Form) -> Response:
     """Reject a request."""
-    if (text := form.get("text", "").strip()[:_LONGEST]) == "":
+    if not (text := _text(form)):
         return _ask(page, request, Step.REJECT, _NO_REASON)
     decisions.reject(page.lab.store, request, text, revision=revision_of(form), account=page.account)
     return page.go(f"/requests/{request}?notice=rejected")
@@ -75,7 +75,7 @@ def answer_form(page: Decider, request: RequestId) -> Response:
 @router.post("/requests/{request}/answer")
 def answer(page: Decider, request: RequestId, form: Form) -> Response:
     """Give the statistic that was asked for."""
-    if (text := form.get("text", "").strip()[:_LONGEST]) == "":
+    if not (text := _text(form)):
         return _ask(page, request, Step.ANSWER, _NO_ANSWER)
     decisions.answer(page.lab.store, request, text, revision=revision_of(form), account=page.account)
     return page.go(f"/requests/{request}?notice=answered")
@@ -153,6 +153,11 @@ def two_people(
     patch = DatasetPatch(two_people=form.get("two_people") == "yes")
     datasets.update(page.lab.store, dataset, patch, revision=found.revision, account=page.account)
     return page.go(f"/datasets/{dataset}/access?notice=changed")
+
+
+def _text(form: Form) -> str:
+    """Return what was written, without spaces around it; empty if nothing was."""
+    return form.get("text", "").strip()[:_LONGEST]
 
 
 def _ask(page: Page, request: str, step: Step, problem: str = "") -> Response:
