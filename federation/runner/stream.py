@@ -109,6 +109,8 @@ class RunnerStream:
     ) -> tuple[grpc.aio.Channel, _Call, AsyncIterator[pb.ConductResponse]]:
         """Open a stream; one that continues another only counts once the gateway has said so.
 
+        The frame in which it says so may carry more frames, which count like any other: it is returned with the rest.
+
         Raises:
             WireError: the gateway does not say so in time.
         """
@@ -129,6 +131,7 @@ class RunnerStream:
                     first = await anext(frames, None)
                 if first is None or first.WhichOneof("frame") != "continued":
                     raise WireError("The gateway does not continue this run.")
+                frames = _with_first(first, frames)
         except BaseException as error:
             await channel.close()
             if isinstance(error, TimeoutError):
@@ -174,3 +177,11 @@ class RunnerStream:
             with contextlib.suppress(asyncio.InvalidStateError):  # it has ended by itself
                 await former.done_writing()
         log.info("certificate renewed", expires=renewed.holder.expires.isoformat(timespec="seconds"))
+
+
+async def _with_first(
+    first: pb.ConductResponse, others: AsyncIterator[pb.ConductResponse]
+) -> AsyncIterator[pb.ConductResponse]:
+    yield first
+    async for frame in others:
+        yield frame
