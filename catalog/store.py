@@ -161,7 +161,15 @@ class Store:
         return [_event(row) for row in found]
 
     def find_events(
-        self, *, actor: str = "", action: str = "", subject: str = "", before: int | None = None, limit: int
+        self,
+        *,
+        actor: str = "",
+        action: str = "",
+        subject: str = "",
+        since: str = "",
+        until: str = "",
+        before: int | None = None,
+        limit: int,
     ) -> list[Event]:
         """Return up to ``limit`` entries of the audit chain, the newest first.
 
@@ -169,14 +177,25 @@ class Store:
             actor: only what this account did.
             action: only what begins with this, such as ``permit.``.
             subject: only what was done to this record or to a part of it.
+            since: only what was done on this day (YYYY-MM-DD, UTC) or later.
+            until: only what was done on this day or earlier.
             before: only entries before this number.
             limit: how many at most.
         """
         found = self.rows(
             f"SELECT {_EVENT} FROM events WHERE ($actor = '' OR actor = $actor) AND starts_with(action, $action) "
             "AND ($subject = '' OR subject = $subject OR starts_with(subject, $subject || '/')) "
+            "AND time >= $since AND ($until = '' OR time[:10] <= $until) "
             "AND ($before IS NULL OR n < $before) ORDER BY n DESC LIMIT $limit",
-            {"actor": actor, "action": action, "subject": subject, "before": before, "limit": limit},
+            {
+                "actor": actor,
+                "action": action,
+                "subject": subject,
+                "since": since,
+                "until": until,
+                "before": before,
+                "limit": limit,
+            },
         )
         return [_event(row) for row in found]
 

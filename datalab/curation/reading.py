@@ -57,6 +57,7 @@ OPERATORS = {
     "mustBeLessThan": "<",
     "mustBeLessOrEqualTo": "<=",
 }
+_IN_WORDS = {"=": "exactly", ">": "more than", ">=": "at least", "<": "fewer than", "<=": "at most"}
 
 
 def read_contract(document: Document) -> Contract:
@@ -299,7 +300,8 @@ def _quality(document: Document, keys: tuple[Key, ...], part: dict[str, Any], co
                 next_step=f"Use metric {metric} here, with one of {', '.join(OPERATORS)} and a number.",
             )
         percent = entry.get("unit") == "percent"
-        sentence = f"{metric} of {column or 'the table'} {operators[0]} {entry[operators[0]]}{' %' if percent else ''}"
+        bound = f"{_IN_WORDS[OPERATORS[operators[0]]]} {entry[operators[0]]}{' percent of the' if percent else ''} rows"
+        sentence = f"{column} is missing in {bound}." if column else f"The table has {bound}."
         rules.append(
             QualityRule(
                 name=entry.get("name", f"{column or 'table'}: {metric}"),

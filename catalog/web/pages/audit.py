@@ -6,10 +6,12 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from typing import Annotated
+from datetime import date
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
 
 from catalog.permissions import Action
 from catalog.records import Event
@@ -18,19 +20,37 @@ from catalog.web.pages.page import Page, Shown
 
 router = APIRouter(prefix="/audit")
 Reader = Annotated[Page, Depends(Shown(Action.EVENT_READ))]
-Filter = Annotated[str, Query(max_length=300)]
 PER_PAGE = 50
 _COLUMNS = ("n", "time", "actor", "action", "subject", "details", "previous", "hash")
 
 
+class Filters(BaseModel):
+    """What narrows the list; empty where it does not."""
+
+    model_config = ConfigDict(str_strip_whitespace=True, str_max_length=300)
+    actor: str = ""
+    action: str = ""
+    subject: str = ""
+    since: date | Literal[""] = ""
+    until: date | Literal[""] = ""
+
+    def given(self) -> dict[str, str]:
+        """Return each filter as it is written in an address."""
+        return {name: str(value) for name, value in self}
+
+
+class Paged(Filters):
+    """A page of the list: the entries before a number, the newest first."""
+
+    before: Annotated[int, Field(ge=0, lt=2**63)] | Literal[""] = ""
+
+
 @router.get("")
-def listing(
-    page: Reader, actor: Filter = "", action: Filter = "", subject: Filter = "", before: Annotated[str, Query()] = ""
-) -> Response:
+def listing(page: Reader, wanted: Annotated[Paged, Query()]) -> Response:
     """Show entries, the newest first."""
-    filters = {"actor": actor.strip(), "action": action.strip(), "subject": subject.strip()}
-    last = int(before) if before.isdecimal() and len(before) < 16 else None
-    found = page.lab.store.find_events(**filters, before=last, limit=PER_PAGE + 1)
+    filters = wanted.given()
+    before = filters.pop("before")
+    found = page.lab.store.find_events(**filters, before=int(before) if before else None, limit=PER_PAGE + 1)
     return page.show("audit.html", events=found[:PER_PAGE], more=len(found) > PER_PAGE, filters=filters)
 
 
@@ -41,11 +61,11 @@ def verification(page: Reader) -> Response:
 
 
 @router.get("/export")
-def export(page: Reader, actor: Filter = "", action: Filter = "", subject: Filter = "") -> Response:
+def export(page: Reader, wanted: Annotated[Filters, Query()]) -> Response:
     """Return the entries that the filters let through as a CSV file, the newest first."""
-    filters = {"actor": actor.strip(), "action": action.strip(), "subject": subject.strip()}
     headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
-    return StreamingResponse(_csv(page.lab.store, filters), media_type="text/csv; charset=utf-8", headers=headers)
+    rows = _csv(page.lab.store, wanted.given())
+    return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _csv(store: Store, filters: dict[str, str]) -> Iterator[str]:

@@ -421,6 +421,12 @@ def test_the_audit_is_filtered_exported_and_verified(catalog_home: Home, people:
         assert answer.headers["Content-Disposition"] == 'attachment; filename="audit.csv"'
         rows = list(csv.DictReader(io.StringIO(answer.text)))
         assert [row["action"] for row in rows] == ["dataset.updated", "dataset.registered"]
+        day = rows[-1]["time"][:10]
+        for period, count in (("", 2), (f"&since={day}", 2), ("&since=2999-01-01", 0), ("&until=2000-01-01", 0)):
+            found = csv.DictReader(io.StringIO(http.get(f"/audit/export?{query}{period}").text))
+            assert len(list(found)) == count, period
+        assert "No entry is like that" in http.get("/audit?until=2000-01-01&actor=").text
+        assert http.get("/audit?since=yesterday").status_code == 422
         everything = list(csv.DictReader(io.StringIO(http.get("/audit/export").text)))
         assert [int(row["n"]) for row in everything] == list(range(len(everything), 0, -1))
         assert re.search(r"✓ Chain verified, \d+ entries", text_of(http.get("/audit/verification")))
