@@ -152,6 +152,24 @@ def find(
     return [PermitRecord.model_validate_json(row[0]) for row in rows]
 
 
+def in_force(permit: PermitRecord, moment: datetime) -> bool:
+    """Return whether data may be used under a permit at ``moment``."""
+    return permit.revoked is None and permit.claims.not_before <= moment < permit.claims.expires
+
+
+def for_download(store: Store, account: AccountDraft, dataset: str, version: int) -> PermitRecord | None:
+    """Return a permit in force under which the people it names may take a version away, if this account is of them.
+
+    One that is good for certain apps only lets them use the data, and nobody have it.
+    """
+    moment = now()
+    for permit in find(store, account, dataset=dataset, limit=1000):
+        named = any(one.id == dataset and one.version in (None, version) for one in permit.claims.datasets)
+        if named and not permit.claims.apps and in_force(permit, moment):
+            return permit
+    return None
+
+
 def may_revoke(permit: PermitRecord, account: AccountDraft) -> bool:
     """Return whether a permit is one that this account, whose role may revoke, may revoke."""
     return account.role is not Role.STEWARD or account.organisation == permit.steward_of

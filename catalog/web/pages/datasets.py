@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
-from catalog import datasets, lifecycle, permits
+from catalog import datasets, downloads, lifecycle, permits
 from catalog.access.records import PermitRecord
 from catalog.compare import Comparison, compare
 from catalog.permissions import Action, may
 from catalog.records import AccountDraft, Dataset, Number, Role, Version
 from catalog.search.model import FACETS, MAX_PAGE, SearchPage, SearchQuery
 from catalog.store import now
-from catalog.web.access import DatasetId
+from catalog.web.access import DatasetId, VersionNumber
 from catalog.web.pages.language import mark
 from catalog.web.pages.page import Page, Shown
 from catalog.web.pages.profile import profile_of
@@ -110,6 +111,20 @@ def versions(page: Reader, dataset: DatasetId) -> Response:
     return _tab(page, dataset, "versions")
 
 
+@router.get("/{dataset}/versions/{number}/files/{file}")
+def file(
+    page: Annotated[Page, Depends(Shown(Action.VERSION_DOWNLOAD))],
+    dataset: DatasetId,
+    number: VersionNumber,
+    file: Annotated[int, Path(ge=0, lt=1_000_000)],
+) -> Response:
+    """Send the browser to a file of anonymous data, by an address that is good for a minute."""
+    lifecycle.read(page.lab.store, dataset, page.account)
+    version = datasets.version(page.lab.store, dataset, number)
+    address = downloads.download_address(page.lab.store, page.lab.objects, version, file, page.account)
+    return RedirectResponse(address, status_code=303)
+
+
 @router.get("/{dataset}/compare")
 def comparison(
     page: Reader,
@@ -165,6 +180,8 @@ def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | No
         changed=max([dataset.updated, *(one.created for one in made)]),
         versions=made,
         changes=_changes(made) if tab == "versions" else {},
+        downloadable=_downloadable(page, dataset, made),
+        file_name=downloads.file_name,
         comparison=comparison,
         profile=profile_of(made[-1].report) if made and tab == "profile" else (),
         permits=_permits(page, key) if tab == "access" else (),
@@ -176,9 +193,14 @@ def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | No
     )
 
 
+def _downloadable(page: Page, dataset: Dataset, made: Sequence[Version]) -> set[int]:
+    """Return the numbers of the versions whose files the reader may take away."""
+    return {one.number for one in made if downloads.may_download(page.lab.store, dataset, one, page.account)}
+
+
 def _in_force(permit: PermitRecord, account: AccountDraft) -> bool:
     named = account.role is not Role.RESEARCHER or account.name in permit.claims.people
-    return named and permit.revoked is None and permit.claims.not_before <= now() < permit.claims.expires
+    return named and permits.in_force(permit, now())
 
 
 def _permits(page: Page, dataset: str) -> list[PermitRecord]:

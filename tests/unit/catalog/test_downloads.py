@@ -24,7 +24,7 @@ def test_anonymous_data_leaves_on_its_own_terms() -> None:
     researcher = account(Role.RESEARCHER)
     check_download(registered(anonymous()), researcher)
     restricted = registered(anonymous(id="r").model_copy(update={"access": "restricted"}))
-    with pytest.raises(NotPermittedError, match="restricted"):
+    with pytest.raises(NotPermittedError, match="no permit in force"):
         check_download(restricted, researcher)
     check_download(restricted, account(Role.STEWARD, organisation="gbsg"))
     with pytest.raises(NotPermittedError, match="own organisation"):
