@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
@@ -36,6 +36,7 @@ from federation.wire.protocol import (
     check_version,
     first_of,
 )
+from federation.wire.pulse import Patience
 from federation.wire.sealed import certificate_evidence
 
 log = structlog.get_logger()
@@ -61,6 +62,7 @@ class Hub:
         self.runs: dict[str, Run] = {}
         # Streams that a newer one of the same node continues; they are read and written to their end.
         self._former: dict[str, NodeSession] = {}
+        self._patience: defaultdict[str, Patience] = defaultdict(Patience)
         # Nodes whose last word on a run that has ended is still to come, and the head that they were shown.
         self._closing: OrderedDict[tuple[str, str], pb.AuditHead] = OrderedDict()
         # Serial numbers of the nodes' certificates that are in the audit log.
@@ -104,6 +106,14 @@ class Hub:
         for session in self.sessions():
             session.cut(reason)
 
+    def pass_time(self, seconds: float) -> None:
+        """Say to everybody that the gateway is there; end the streams of which nothing is heard any more."""
+        for session in self.sessions():
+            if session.pass_time(seconds):
+                log.warning("a line is silent", peer=str(session.identity))
+                if self.nodes.get(name := session.identity.name) is session:  # its stream may not end for long
+                    self._forget(name)
+
     def tell_revocations(self) -> None:
         """Send every node the new list of revoked certificates."""
         frame = pb.ConnectResponse(revocations=self._gateway.revocation_list())
@@ -146,7 +156,10 @@ class Hub:
         check_version(hello.protocol_major, hello.protocol_minor)
         if len(hello.datasets) > MAX_DATASETS:
             raise WireError(f"A node announces at most {MAX_DATASETS} datasets.")
-        name, session = holder.identity.name, NodeSession(holder)
+        name = holder.identity.name
+        session = NodeSession(holder, self._patience[name])
+        session.beat = pb.ConnectResponse(beat=pb.Beat()) if hello.beats else None
+        self._patience[name].back()
         session.software = hello.software[:64]
         (session.certificate,) = context.auth_context()["x509_pem_cert"]
         continues = hello.continues and name in self.nodes
@@ -164,9 +177,13 @@ class Hub:
             if self._former.get(name) is session:
                 del self._former[name]
             if self.nodes.get(name) is session:
-                del self.nodes[name]
-                self._presence.go(name, for_good=session.is_cut)
-                self._lose(name)
+                self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        """Take note that a node's stream has ended, or is given up."""
+        session = self.nodes.pop(name)
+        self._presence.go(name, for_good=session.is_cut and not session.fell_silent)
+        self._lose(name)
 
     def _note_certificate(self, session: NodeSession, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         """Write down with which certificate a node signs, once: an auditor checks its heads with it."""
@@ -226,13 +243,14 @@ class Hub:
         session = RunnerSession(holder)
         first = await first_of(requests)
         opening, session.takes_more = first.open, first.takes_more
+        session.beat = pb.ConductResponse(beat=pb.Beat()) if opening.beats else None
         run = self._continue(opening, session) if opening.continues else self._open(opening, session)
         away = False
         try:
             await session.serve(requests, context, lambda frame: self._from_runner(run, frame))
             away = True
         except BaseException as error:
-            away = isinstance(error, asyncio.CancelledError)  # its connection is gone
+            away = isinstance(error, asyncio.CancelledError) or session.fell_silent  # its connection is gone
             if run.former is session:  # what waited there is lost, and somebody may wait for it
                 run.runner.cut(WireError("The stream that the run's runner had continued was cut."))
             raise

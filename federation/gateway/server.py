@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -43,11 +44,12 @@ from federation.wire.protocol import (
     RUN_CONDUCT,
     parsed,
 )
+from federation.wire.pulse import TICK_SECONDS
 
 log = structlog.get_logger()
 
-REVOCATION_POLL = 0.25
-"""Seconds between two looks at what the operator's commands change on disk."""
+POLL = TICK_SECONDS
+"""Seconds between two looks at what the operator's commands change on disk, and at who is heard."""
 
 
 def main(home: Home) -> None:
@@ -114,8 +116,12 @@ def _make_authority(home: Home) -> None:
 
 async def _watch(hub: Hub, identity: GatewayIdentity) -> None:
     """Keep the gateway's identity current, and end the streams of whoever is revoked or expires."""
+    before = time.monotonic()
     while True:
-        await asyncio.sleep(REVOCATION_POLL)
+        await asyncio.sleep(POLL)
+        now = time.monotonic()
+        hub.pass_time(now - before)
+        before = now
         try:
             changed = identity.refresh()
         except Exception as error:

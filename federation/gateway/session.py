@@ -19,6 +19,7 @@ from federation.pb import federation_pb2 as pb
 from federation.pki.identity import Holder
 from federation.wire.frames import packed
 from federation.wire.protocol import MAX_FETCHES
+from federation.wire.pulse import Patience, Pulse, SilentError
 
 Incoming = TypeVar("Incoming", bound=Message)
 Outgoing = TypeVar("Outgoing", bound=Message)
@@ -38,10 +39,16 @@ class Session(Generic[Incoming, Outgoing]):
 
     Args:
         holder: what the peer's certificate says, verified by TLS and by role.
+        patience: with its line, where one has had streams of the same peer before.
+
+    Attributes:
+        beat: what is sent to a peer that takes it when there is nothing else; None for one that does not.
     """
 
-    def __init__(self, holder: Holder) -> None:
+    def __init__(self, holder: Holder, patience: Patience | None = None) -> None:
         self.holder = holder
+        self.beat: Outgoing | None = None
+        self._pulse = Pulse(patience or Patience())
         self.identity = holder.identity
         self.software = ""
         self.certificate = b""
@@ -66,10 +73,25 @@ class Session(Generic[Incoming, Outgoing]):
         """Whether the stream is being ended from here."""
         return self._cut.done()
 
+    @property
+    def fell_silent(self) -> bool:
+        """Whether it is being ended because nothing was heard of its peer any more."""
+        return self._cut.done() and isinstance(self._cut.result(), SilentError)
+
     def cut(self, reason: DatalabError) -> None:
         """End the stream now; the peer is told why."""
         if not self._cut.done():
             self._cut.set_result(reason)
+
+    def pass_time(self, seconds: float) -> bool:
+        """Say that this end is there, if it is time to; return whether the other end has fallen silent now."""
+        self._pulse.pass_time(seconds)
+        if self.beat is not None and self._pulse.due and self._queue.empty() and not self._writing.locked():
+            self.send(self.beat)
+        if self._pulse.silent and not self.is_cut:
+            self.cut(self._pulse.lost())
+            return True
+        return False
 
     def answer(self, fetch: pb.Fetch, serve: Callable[[pb.Fetch], Awaitable[Callable[[], bytes]]]) -> None:
         """Serve a fetch when its piece is there, without holding up the stream.
@@ -109,7 +131,8 @@ class Session(Generic[Incoming, Outgoing]):
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if self._cut.done():
                 await self._written()
-                await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(self._cut.result()))
+                code = grpc.StatusCode.UNAVAILABLE if self.fell_silent else grpc.StatusCode.PERMISSION_DENIED
+                await context.abort(code, str(self._cut.result()))
             for task in (reader, writer):
                 if task.done() and (error := task.exception()) is not None:
                     await self._written()
@@ -144,6 +167,7 @@ class Session(Generic[Incoming, Outgoing]):
                         await context.write(frame() if callable(frame) else frame)
                 except TimeoutError:
                     raise WireError(f"The peer has taken nothing for {STALLED_SECONDS:.0f} seconds.") from None
+                self._pulse.said()
             self.waiting_bytes -= size
             for _ in waiting:
                 self._queue.task_done()
@@ -151,7 +175,10 @@ class Session(Generic[Incoming, Outgoing]):
     async def _read(self, requests: AsyncIterator[Incoming], handle: Callable[[Incoming], Awaitable[None]]) -> None:
         async for request in requests:
             self.last_seen = time.time()
-            await handle(request)
+            beat = request.WhichOneof("frame") == "beat"
+            self._pulse.heard(beat=beat)
+            if not beat:
+                await handle(request)
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._answers.discard(task)

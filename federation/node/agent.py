@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,11 +36,12 @@ from federation.pb import federation_pb2 as pb
 from federation.pki.keys import ClockError, Credentials
 from federation.sandbox.bubblewrap import confinement
 from federation.wire.channel import mutual_tls_channel
-from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR, check_offset
+from federation.wire.protocol import MAX_FETCHES, PROTOCOL_MAJOR, PROTOCOL_MINOR, check_offset
+from federation.wire.pulse import Patience, SilentError
 
 log = structlog.get_logger()
 
-FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0
+FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
 STOP_SECONDS = 30.0
 """How long tasks under way may still take once the agent has been told to stop."""
 _FINAL = {
@@ -103,6 +105,7 @@ class _Agent:
         self._gateway = gateway_address(self._folder)
         self._proxy = load_proxy(home.path, config.gateway)
         self._keepalive = config.gateway.keepalive_seconds
+        self._patience = Patience()
         self._trust = GatewayTrust(self._folder)
         self._trust.load(self._credentials)
         self._held = hold_datasets(home, config)
@@ -160,6 +163,7 @@ class _Agent:
         while True:
             try:
                 self._take(await self._open(self._credentials, continues=False))
+                self._patience.back()
                 give_memory_back()
                 wait = FIRST_WAIT
                 await self._read_to_the_end()
@@ -171,7 +175,7 @@ class _Agent:
                 reason = await self._explain(error)
             except VersionError:
                 raise
-            except (WireError, UntrustedError) as error:  # another gateway may stand there next time
+            except (WireError, UntrustedError, SilentError) as error:  # another gateway may stand there next time
                 reason = str(error)
                 log.warning("not connected", reason=reason)
             except Exception as error:
@@ -210,6 +214,7 @@ class _Agent:
             datasets=[announcement(dataset) for dataset in self._held],
             nonce=nonce,
             continues=continues,
+            beats=True,
         )
         channel = mutual_tls_channel(self._gateway, credentials, self._proxy, keepalive=self._keepalive)
         stream, welcome = await Stream.open(channel, credentials, hello)
@@ -263,8 +268,7 @@ class _Agent:
 
     async def _read(self, stream: Stream) -> None:
         try:
-            async for frame in stream.frames:
-                await self._handle(frame)
+            await stream.read(self._patience, self._handle)
         finally:
             if stream is not self._stream:
                 await stream.close()
@@ -314,7 +318,7 @@ class _Agent:
             "renewal_due": holder.renewal_due.timestamp(),
         }
 
-    async def _send(self, frame: pb.ConnectRequest | bytes) -> None:
+    async def _send(self, frame: pb.ConnectRequest | Callable[[], bytes]) -> None:
         if self._stream is None:
             raise WireError("This node is not connected.")
         await self._stream.send(frame)
@@ -326,9 +330,7 @@ class _Agent:
             case pb.Offer() as offer:
                 self._start(self._runs.consider(offer, self._send))
             case pb.Fetch() as fetch:
-                check_offset(fetch.offset)
-                if (run := self._runs.get(fetch.run_id)) is not None:
-                    await self._send(run.serve(fetch))
+                self._answer(fetch)
             case pb.Chunk() as chunk:
                 check_offset(chunk.offset)
                 if (run := self._runs.get(chunk.run_id)) is not None:
@@ -340,6 +342,14 @@ class _Agent:
                 await self._runs.end_revoked(self._trust.revoked)
             case pb.RunnerRenewed() | pb.ReplyRefused() as news:
                 self._runs.note(news)
+
+    def _answer(self, fetch: pb.Fetch) -> None:
+        """Send a piece when its turn comes; what else the gateway says is read meanwhile."""
+        check_offset(fetch.offset)
+        if len(self._tasks) >= MAX_FETCHES:
+            raise WireError(f"More than {MAX_FETCHES} of the gateway's frames wait for an answer.")
+        if (run := self._runs.get(fetch.run_id)) is not None:
+            self._start(self._send(functools.partial(run.serve, fetch)))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

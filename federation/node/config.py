@@ -215,8 +215,8 @@ class Gateway(_Model):
     Attributes:
         proxy: an HTTP proxy that lets the node out, ``http://host:port``.
         proxy_credentials: file below the home, readable by its owner only, with ``user:password`` for the proxy.
-        keepalive_seconds: silence after which the connection is probed; less than what the firewall or NAT on the way
-            allows a connection to be silent for.
+        keepalive_seconds: silence after which the connection is probed, for a gateway of a version that does not say by
+            itself that it is there; less than what the firewall or NAT on the way forgets a connection after.
     """
 
     proxy: Annotated[str, Field(pattern=r"^http://[A-Za-z0-9.-]+:[0-9]{1,5}/?$")] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,9 +14,8 @@ from federation.errors import WireError
 from federation.pb import federation_pb2 as pb
 from federation.pki.keys import Credentials
 from federation.wire.frames import serialize
-from federation.wire.protocol import NODE_CONNECT
-
-WELCOME_SECONDS = 30.0
+from federation.wire.protocol import CONNECTING_SECONDS, NODE_CONNECT
+from federation.wire.pulse import Patience, Pulse, while_heard
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Stream:
         )()
         frames = aiter(call)
         try:
-            async with asyncio.timeout(WELCOME_SECONDS):
+            async with asyncio.timeout(CONNECTING_SECONDS):
                 with contextlib.suppress(asyncio.InvalidStateError):  # the call has ended already: the frame says why
                     await call.write(pb.ConnectRequest(hello=hello))
                 first = await anext(frames, None)
@@ -65,10 +64,31 @@ class Stream:
             raise
         return cls(credentials, frames, channel, call, asyncio.Lock()), first.welcome
 
-    async def send(self, frame: pb.ConnectRequest | bytes) -> None:
-        """Send a frame, serialized or not; one at a time, in the order of calls."""
+    async def read(self, patience: Patience, handle: Callable[[pb.ConnectResponse], Awaitable[None]]) -> None:
+        """Hand every frame to ``handle`` until the gateway closes the stream, and say that this end is there.
+
+        Raises:
+            SilentError: nothing is heard of the gateway any more.
+            grpc.aio.AioRpcError: it ends the stream for a reason, or the connection is gone.
+        """
+        pulse = Pulse(patience)
+
+        async def beat() -> None:
+            with contextlib.suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):  # it has ended: reading says why
+                await self.send(pb.ConnectRequest(beat=pb.Beat()))
+            pulse.said()
+
+        async def read() -> None:
+            async for frame in self.frames:
+                pulse.heard(beat=frame.WhichOneof("frame") == "beat")
+                await handle(frame)
+
+        await while_heard(pulse, beat, read())
+
+    async def send(self, frame: pb.ConnectRequest | Callable[[], bytes]) -> None:
+        """Send a frame, or what makes one serialized when its turn has come; one at a time, in the order of calls."""
         async with self._writing:
-            await self._call.write(frame)
+            await self._call.write(frame() if callable(frame) else frame)
 
     async def finish(self) -> None:
         """Say that nothing more will be sent; what the gateway still has for this node comes yet."""

@@ -37,23 +37,25 @@ TASK_ERROR_CODE_NODE_LOST: TaskErrorCode
 TASK_ERROR_CODE_BAD_REPLY: TaskErrorCode
 
 class ConnectRequest(_message.Message):
-    __slots__ = ("hello", "decision", "reply", "fetch", "chunk", "run_closed")
+    __slots__ = ("hello", "decision", "reply", "fetch", "chunk", "run_closed", "beat")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
     REPLY_FIELD_NUMBER: _ClassVar[int]
     FETCH_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     RUN_CLOSED_FIELD_NUMBER: _ClassVar[int]
+    BEAT_FIELD_NUMBER: _ClassVar[int]
     hello: NodeHello
     decision: Decision
     reply: Reply
     fetch: Fetch
     chunk: Chunk
     run_closed: RunClosed
-    def __init__(self, hello: _Optional[_Union[NodeHello, _Mapping]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_closed: _Optional[_Union[RunClosed, _Mapping]] = ...) -> None: ...
+    beat: Beat
+    def __init__(self, hello: _Optional[_Union[NodeHello, _Mapping]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_closed: _Optional[_Union[RunClosed, _Mapping]] = ..., beat: _Optional[_Union[Beat, _Mapping]] = ...) -> None: ...
 
 class ConnectResponse(_message.Message):
-    __slots__ = ("welcome", "offer", "task", "fetch", "chunk", "run_end", "revocations", "reply_refused", "runner_renewed")
+    __slots__ = ("welcome", "offer", "task", "fetch", "chunk", "run_end", "revocations", "reply_refused", "runner_renewed", "beat")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     OFFER_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +65,7 @@ class ConnectResponse(_message.Message):
     REVOCATIONS_FIELD_NUMBER: _ClassVar[int]
     REPLY_REFUSED_FIELD_NUMBER: _ClassVar[int]
     RUNNER_RENEWED_FIELD_NUMBER: _ClassVar[int]
+    BEAT_FIELD_NUMBER: _ClassVar[int]
     welcome: NodeWelcome
     offer: Offer
     task: Task
@@ -72,16 +75,18 @@ class ConnectResponse(_message.Message):
     revocations: RevocationList
     reply_refused: ReplyRefused
     runner_renewed: RunnerRenewed
-    def __init__(self, welcome: _Optional[_Union[NodeWelcome, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ..., revocations: _Optional[_Union[RevocationList, _Mapping]] = ..., reply_refused: _Optional[_Union[ReplyRefused, _Mapping]] = ..., runner_renewed: _Optional[_Union[RunnerRenewed, _Mapping]] = ...) -> None: ...
+    beat: Beat
+    def __init__(self, welcome: _Optional[_Union[NodeWelcome, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ..., revocations: _Optional[_Union[RevocationList, _Mapping]] = ..., reply_refused: _Optional[_Union[ReplyRefused, _Mapping]] = ..., runner_renewed: _Optional[_Union[RunnerRenewed, _Mapping]] = ..., beat: _Optional[_Union[Beat, _Mapping]] = ...) -> None: ...
 
 class ConductRequest(_message.Message):
-    __slots__ = ("open", "task", "fetch", "chunk", "run_end", "reply_refused", "more", "takes_more")
+    __slots__ = ("open", "task", "fetch", "chunk", "run_end", "reply_refused", "beat", "more", "takes_more")
     OPEN_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     FETCH_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     RUN_END_FIELD_NUMBER: _ClassVar[int]
     REPLY_REFUSED_FIELD_NUMBER: _ClassVar[int]
+    BEAT_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
     TAKES_MORE_FIELD_NUMBER: _ClassVar[int]
     open: RunOpen
@@ -90,18 +95,20 @@ class ConductRequest(_message.Message):
     chunk: Chunk
     run_end: RunEnd
     reply_refused: ReplyRefused
+    beat: Beat
     more: _containers.RepeatedCompositeFieldContainer[ConductRequest]
     takes_more: bool
-    def __init__(self, open: _Optional[_Union[RunOpen, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ..., reply_refused: _Optional[_Union[ReplyRefused, _Mapping]] = ..., more: _Optional[_Iterable[_Union[ConductRequest, _Mapping]]] = ..., takes_more: _Optional[bool] = ...) -> None: ...
+    def __init__(self, open: _Optional[_Union[RunOpen, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ..., reply_refused: _Optional[_Union[ReplyRefused, _Mapping]] = ..., beat: _Optional[_Union[Beat, _Mapping]] = ..., more: _Optional[_Iterable[_Union[ConductRequest, _Mapping]]] = ..., takes_more: _Optional[bool] = ...) -> None: ...
 
 class ConductResponse(_message.Message):
-    __slots__ = ("decision", "reply", "fetch", "chunk", "continued", "away", "more", "takes_more")
+    __slots__ = ("decision", "reply", "fetch", "chunk", "continued", "away", "beat", "more", "takes_more")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     REPLY_FIELD_NUMBER: _ClassVar[int]
     FETCH_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     CONTINUED_FIELD_NUMBER: _ClassVar[int]
     AWAY_FIELD_NUMBER: _ClassVar[int]
+    BEAT_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
     TAKES_MORE_FIELD_NUMBER: _ClassVar[int]
     decision: Decision
@@ -110,25 +117,28 @@ class ConductResponse(_message.Message):
     chunk: Chunk
     continued: RunContinued
     away: NodeAway
+    beat: Beat
     more: _containers.RepeatedCompositeFieldContainer[ConductResponse]
     takes_more: bool
-    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., continued: _Optional[_Union[RunContinued, _Mapping]] = ..., away: _Optional[_Union[NodeAway, _Mapping]] = ..., more: _Optional[_Iterable[_Union[ConductResponse, _Mapping]]] = ..., takes_more: _Optional[bool] = ...) -> None: ...
+    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., continued: _Optional[_Union[RunContinued, _Mapping]] = ..., away: _Optional[_Union[NodeAway, _Mapping]] = ..., beat: _Optional[_Union[Beat, _Mapping]] = ..., more: _Optional[_Iterable[_Union[ConductResponse, _Mapping]]] = ..., takes_more: _Optional[bool] = ...) -> None: ...
 
 class NodeHello(_message.Message):
-    __slots__ = ("protocol_major", "protocol_minor", "software", "datasets", "nonce", "continues")
+    __slots__ = ("protocol_major", "protocol_minor", "software", "datasets", "nonce", "continues", "beats")
     PROTOCOL_MAJOR_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_MINOR_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     DATASETS_FIELD_NUMBER: _ClassVar[int]
     NONCE_FIELD_NUMBER: _ClassVar[int]
     CONTINUES_FIELD_NUMBER: _ClassVar[int]
+    BEATS_FIELD_NUMBER: _ClassVar[int]
     protocol_major: int
     protocol_minor: int
     software: str
     datasets: _containers.RepeatedCompositeFieldContainer[DatasetAnnouncement]
     nonce: bytes
     continues: bool
-    def __init__(self, protocol_major: _Optional[int] = ..., protocol_minor: _Optional[int] = ..., software: _Optional[str] = ..., datasets: _Optional[_Iterable[_Union[DatasetAnnouncement, _Mapping]]] = ..., nonce: _Optional[bytes] = ..., continues: _Optional[bool] = ...) -> None: ...
+    beats: bool
+    def __init__(self, protocol_major: _Optional[int] = ..., protocol_minor: _Optional[int] = ..., software: _Optional[str] = ..., datasets: _Optional[_Iterable[_Union[DatasetAnnouncement, _Mapping]]] = ..., nonce: _Optional[bytes] = ..., continues: _Optional[bool] = ..., beats: _Optional[bool] = ...) -> None: ...
 
 class DatasetAnnouncement(_message.Message):
     __slots__ = ("id", "version", "report_json", "held_here")
@@ -217,7 +227,7 @@ class Offer(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., app_sha256: _Optional[bytes] = ..., dataset: _Optional[str] = ..., dataset_version: _Optional[int] = ..., permit: _Optional[str] = ..., purpose: _Optional[str] = ..., seed: _Optional[int] = ..., config: _Optional[_Union[_records_pb2.ConfigRecord, _Mapping]] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ..., runner_signature: _Optional[bytes] = ..., runner_chain_pem: _Optional[bytes] = ..., app_signature: _Optional[str] = ...) -> None: ...
 
 class RunOpen(_message.Message):
-    __slots__ = ("run_id", "places", "timeout", "continues", "grace")
+    __slots__ = ("run_id", "places", "timeout", "continues", "grace", "beats")
     class Place(_message.Message):
         __slots__ = ("node", "offer")
         NODE_FIELD_NUMBER: _ClassVar[int]
@@ -230,12 +240,18 @@ class RunOpen(_message.Message):
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     CONTINUES_FIELD_NUMBER: _ClassVar[int]
     GRACE_FIELD_NUMBER: _ClassVar[int]
+    BEATS_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     places: _containers.RepeatedCompositeFieldContainer[RunOpen.Place]
     timeout: float
     continues: bool
     grace: float
-    def __init__(self, run_id: _Optional[str] = ..., places: _Optional[_Iterable[_Union[RunOpen.Place, _Mapping]]] = ..., timeout: _Optional[float] = ..., continues: _Optional[bool] = ..., grace: _Optional[float] = ...) -> None: ...
+    beats: bool
+    def __init__(self, run_id: _Optional[str] = ..., places: _Optional[_Iterable[_Union[RunOpen.Place, _Mapping]]] = ..., timeout: _Optional[float] = ..., continues: _Optional[bool] = ..., grace: _Optional[float] = ..., beats: _Optional[bool] = ...) -> None: ...
+
+class Beat(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class RunContinued(_message.Message):
     __slots__ = ()

@@ -27,6 +27,7 @@ from federation.wire.exchange import Inbox
 from federation.wire.frames import packed
 from federation.wire.pieces import PieceSender
 from federation.wire.protocol import known_code, referenced
+from federation.wire.pulse import Patience, SilentError
 
 Outgoing = asyncio.Queue[pb.ConductRequest | Callable[[], bytes] | None]
 """Frames, pieces that are read only when their turn comes, and None at the end."""
@@ -95,6 +96,7 @@ class Link:
         # Tasks without a reply, and where frames go; both belong to the link's own thread. No queue: not connected.
         self._unanswered: dict[str, pb.Task] = {}
         self._outgoing: Outgoing | None = None
+        self._patience = Patience()
 
     def start(self) -> None:
         """Open the run, and wait for nobody."""
@@ -268,6 +270,8 @@ class Link:
                 why = problem.details() or problem.code().name
                 if problem.code() in _FINAL:
                     raise self._failed(f"The gateway refuses this run: {why}") from problem
+            except SilentError as problem:
+                why = problem.what
             if self._closing:
                 return
             if self._connected:
@@ -285,7 +289,7 @@ class Link:
         self._inbox = Inbox(self._store, self._opening.run_id)
         self._connected = False
         outgoing: Outgoing = asyncio.Queue()
-        stream = RunnerStream(self._endpoint.current(), self._sign)
+        stream = RunnerStream(self._endpoint.current(), self._sign, self._patience)
         work = {asyncio.create_task(self._write(stream, outgoing))}
 
         def handle(frame: pb.ConductResponse) -> None:
@@ -335,7 +339,9 @@ class Link:
                 self._changed.notify_all()
 
     def _handle(self, frame: pb.ConductResponse, outgoing: Outgoing, work: set[asyncio.Task[None]]) -> None:
-        self._connected = True
+        if not self._connected:
+            self._connected = True
+            self._patience.back()
         match getattr(frame, frame.WhichOneof("frame") or "", None):
             case pb.Reply() as reply:
                 receiving = asyncio.create_task(self._receive(reply, outgoing))

@@ -20,6 +20,7 @@ from federation.pki.keys import ClockError, Credentials
 from federation.wire.channel import mutual_tls_channel
 from federation.wire.frames import serialize
 from federation.wire.protocol import RUN_CONDUCT
+from federation.wire.pulse import Patience, Pulse, while_heard
 
 log = structlog.get_logger()
 
@@ -56,13 +57,15 @@ class RunnerStream:
     Args:
         endpoint: the gateway.
         opening: returns the run's first frame, signed with the credentials that it is given.
+        patience: with the line.
     """
 
-    def __init__(self, endpoint: Endpoint, opening: Callable[[Credentials], pb.RunOpen]) -> None:
+    def __init__(self, endpoint: Endpoint, opening: Callable[[Credentials], pb.RunOpen], patience: Patience) -> None:
         self._address = endpoint.address
         self._credentials = endpoint.credentials
         self._folder = endpoint.folder
         self._opening = opening
+        self._patience = patience
         self._finished = False
         # Held while something is written, and while one stream takes the place of another.
         self._writing = asyncio.Lock()
@@ -75,6 +78,7 @@ class RunnerStream:
 
         Raises:
             grpc.aio.AioRpcError: the gateway cannot be reached, refuses, or ends the stream for a reason.
+            SilentError: nothing is heard of it any more.
         """
         self._handle = handle
         self._use(*await self._connect(self._credentials, continues=False))
@@ -115,7 +119,7 @@ class RunnerStream:
             WireError: the gateway does not say so in time.
         """
         opening = self._opening(credentials)
-        opening.continues = continues
+        opening.continues, opening.beats = continues, True
         channel = mutual_tls_channel(self._address, credentials)
         try:
             call: _Call = channel.stream_stream(
@@ -142,12 +146,25 @@ class RunnerStream:
     def _use(self, channel: grpc.aio.Channel, call: _Call, frames: AsyncIterator[pb.ConductResponse]) -> None:
         """Write on a stream from now on, and read it."""
         self._call = call
-        self._readers.append(asyncio.create_task(self._read(channel, frames)))
+        self._readers.append(asyncio.create_task(self._read(channel, call, frames)))
 
-    async def _read(self, channel: grpc.aio.Channel, frames: AsyncIterator[pb.ConductResponse]) -> None:
-        async with channel:
+    async def _read(self, channel: grpc.aio.Channel, call: _Call, frames: AsyncIterator[pb.ConductResponse]) -> None:
+        pulse = Pulse(self._patience)
+
+        async def beat() -> None:
+            async with self._writing:
+                if call is self._call and not self._finished:  # else this side of it is closed, or soon will be
+                    with contextlib.suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):  # reading says why
+                        await call.write(pb.ConductRequest(beat=pb.Beat()))
+            pulse.said()
+
+        async def read() -> None:
             async for frame in frames:
+                pulse.heard(beat=any(one.WhichOneof("frame") == "beat" for one in (frame, *frame.more)))
                 self._handle(frame)
+
+        async with channel:
+            await while_heard(pulse, beat, read())
 
     async def _keep_renewed(self) -> None:
         """Renew the certificate when it is due; without a new one, the stream ends with the old one."""

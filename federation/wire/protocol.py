@@ -60,7 +60,9 @@ MAX_REASON = 500
 """Characters of a reason that a peer gives."""
 
 KEEPALIVE_SECONDS = 20.0
-"""Silence after which a connection is probed, so that a dead peer is noticed and a NAT keeps its entry."""
+"""Silence after which a connection is probed, so that a NAT keeps its entry; ``wire.pulse`` notices a dead peer."""
+CONNECTING_SECONDS = 10.0
+"""How long an attempt to connect may take: one that has begun while the line was down does not come through later."""
 
 CHANNEL_OPTIONS = (
     # gRPC cuts a stream without a word; up to here there is time for one.
@@ -70,6 +72,7 @@ CHANNEL_OPTIONS = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.min_reconnect_backoff_ms", round(CONNECTING_SECONDS * 1000)),
 )
 
 ITEM_BYTES = {"bool": 1, "float16": 2, "float32": 4, "float64": 8} | {

@@ -36,7 +36,10 @@ class _Recording(server._Members):
 
 
 def _note(sender: str, data: bytes, kind: Any) -> bytes:
-    line = {"from": sender, "kind": kind.FromString(data).WhichOneof("frame"), "frame": base64.b64encode(data).decode()}
+    frame = kind.FromString(data).WhichOneof("frame")
+    if frame == "beat":  # it depends on the time alone whether there is one
+        return data
+    line = {"from": sender, "kind": frame, "frame": base64.b64encode(data).decode()}
     with Path(os.environ[VARIABLE]).open("a", encoding="utf-8") as file:
         file.write(f"{json.dumps(line)}\n")
     return data

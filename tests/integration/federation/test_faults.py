@@ -85,6 +85,36 @@ def test_a_line_that_is_cut_in_a_transfer_costs_no_reply(
     assert [one["state"] for one in events if one["event"] == "node"] == ["away", "back"]
 
 
+def test_a_line_that_is_lost_without_a_word_is_noticed_at_both_ends_and_the_node_rejoins(two: Federation) -> None:
+    """Packets are dropped: both connections stand, and nobody is told."""
+    gateway = two.lab.address("gateway")
+    said: list[dict[str, Any]] = []
+    severed: list[float] = []
+    mended: list[float] = []
+    with Proxy(gateway["host"], gateway["port"]) as proxy:
+        reconnect_through(two, "breda", proxy)
+        log = two.node_home("breda").log_file("node")
+
+        def sever(_: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
+            said.append(event)
+            if event["event"] == "round" and not severed:
+                severed.append(time.time())
+                proxy.sever()
+            if event["event"] == "node" and event["state"] == "away":
+                assert eventually(lambda: "Nothing was heard of the other end" in log.read_text(encoding="utf-8"), 5)
+                mended.append(time.time())
+                proxy.mend()
+
+        run = two.run(["arnhem", "breda"], config={"num-server-rounds": 3}, while_running=sever)
+    assert run.read_card()["outcome"] == "completed"
+    away, back = (one for one in said if one["event"] == "node")
+    assert (away["state"], back["state"]) == ("away", "back")
+    assert away["time"] - severed[0] < 10, "5 seconds where the machine is not busy; gRPC itself takes a minute"
+    assert mended
+    batches = [one for one in said if one["event"] == "batch"]
+    assert all(set(batch["nodes"]) == {"arnhem", "breda"} for batch in batches)
+
+
 def test_a_node_that_does_not_come_back_is_lost_in_the_end_and_the_run_goes_on_without_it(two: Federation) -> None:
     said: list[dict[str, Any]] = []
     killed: list[float] = []
