@@ -3,8 +3,8 @@
 A thread looks ten times a second and ends the sandbox beyond a limit. It also keeps the first part of what the sandbox
 says on its stderr, in a log that stays here. What cannot be measured is ended as well: nothing runs unwatched.
 
-What it cannot see: the time of children that their parent never waits for, once they have ended; and deleted files that
-are only mapped, or on their way through a local socket.
+What it cannot see: the time of children that their parent never waits for, once they have ended. Files that are for
+long on their way through a local socket end the sandbox: nobody can say how large they are.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ INTERVAL, LONGEST_INTERVAL = 0.1, 2.0
 KILL_SECONDS = 5.0
 LOG_BYTES = 4 << 20
 """What is kept of a sandbox's stderr."""
+MAX_LOOKS_IN_FLIGHT = 20
+"""Looks in a row that may find files on their way from process to process; honest ones are taken from there at once."""
 MAX_DEPTH = 32
 """Folders within each other, each of which is held open while it is looked through."""
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -68,6 +70,7 @@ class Guard:
         self._limits = limits
         self._cpu: dict[int, float] = {}
         self._most_cpu = 0.0
+        self._in_flight = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="sandbox-guard", daemon=True)
         self._thread.start()
@@ -149,11 +152,18 @@ class Guard:
             return "it used more memory than it may"
         if self._cpu_seconds(processes) > self._limits.cpu_seconds:
             return "it used more processor time than it may"
+        return self._written_too_much(processes, scratch_files)
+
+    def _written_too_much(self, processes: list[int], scratch_files: int) -> str | None:
         try:
-            files, size = self._written(processes)
-        except (PermissionError, _TooDeepError) as error:
-            deep = isinstance(error, _TooDeepError)
-            return f"it put more than {MAX_DEPTH} folders within each other" if deep else "it hid what it wrote"
+            files, size, in_flight = self._written(processes)
+        except PermissionError:
+            return "it hid what it wrote"
+        except _TooDeepError:
+            return f"it put more than {MAX_DEPTH} folders within each other"
+        self._in_flight = self._in_flight + 1 if in_flight else 0
+        if self._in_flight > MAX_LOOKS_IN_FLIGHT:
+            return "it hid what it wrote"
         if size > self._limits.disk_bytes:
             return "it wrote more than it may"
         if max(files, scratch_files) > self._limits.files:
@@ -174,21 +184,30 @@ class Guard:
         self._most_cpu = max(self._most_cpu, living)
         return max(self._most_cpu, sum(self._cpu.values()))
 
-    def _written(self, processes: list[int]) -> tuple[int, int]:
-        """Return how many files are in the writable folder, and their bytes, deleted but open ones included."""
+    def _written(self, processes: list[int]) -> tuple[int, int, bool]:
+        """Return how many files it has written, their bytes, and whether some are on their way between processes.
+
+        They are in the writable folder, or deleted and still open or mapped.
+        """
         device = self._folder.stat().st_dev
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         files = size = 0
         for found in _entries(folder):
             files, size = files + 1, size + found.st_blocks * 512
             if files > self._limits.files or size > self._limits.disk_bytes:
-                return files, size
-        deleted = {}
+                return files, size, False
+        deleted: dict[int, int] = {}
+        in_flight = False
         for pid in processes:
-            for found in _open_files(pid):
+            for descriptor, found in _open_files(pid):
                 if stat.S_ISREG(found.st_mode) and found.st_nlink == 0 and found.st_dev == device:
                     deleted[found.st_ino] = found.st_blocks * 512
-        return files + len(deleted), size + sum(deleted.values())
+                elif stat.S_ISSOCK(found.st_mode):
+                    in_flight = in_flight or _holds_files(pid, descriptor)
+        for pid in processes:
+            for inode, mapped in _mapped_deleted(pid, device):
+                deleted.setdefault(inode, mapped)
+        return files + len(deleted), size + sum(deleted.values()), in_flight
 
 
 def _entries(top: int) -> Iterator[os.stat_result]:
@@ -292,15 +311,53 @@ def _cpu_seconds(pid: int) -> tuple[float, float]:
     return (int(fields[11]) + int(fields[12])) / _TICKS, (int(fields[13]) + int(fields[14])) / _TICKS
 
 
-def _open_files(pid: int) -> Iterator[os.stat_result]:
-    """Yield the open files of a process; none where this process may not look (an agent without CAP_SYS_PTRACE)."""
+def _open_files(pid: int) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield descriptor and state of the open files of a process.
+
+    None where this process may not look (an agent without CAP_SYS_PTRACE).
+    """
     try:
         descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return
     for descriptor in descriptors:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):  # closed meanwhile
-            yield descriptor.stat()
+            yield descriptor.name, descriptor.stat()
+
+
+def _mapped_deleted(pid: int, device: int) -> Iterator[tuple[int, int]]:
+    """Yield inode and size of the deleted files of a device that a process has mapped (proc(5): maps, map_files).
+
+    Where this process may not look at the files themselves, as an agent that is not root, they count as far as they are
+    mapped.
+    """
+    try:
+        maps = Path(f"/proc/{pid}/maps").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return
+    if b" (deleted)" not in maps:
+        return
+    number = f"{os.major(device):02x}:{os.minor(device):02x}".encode()
+    for line in maps.split(b"\n"):
+        if not line.endswith(b" (deleted)"):
+            continue
+        addresses, _, offset, on, inode, _ = line.split(maxsplit=5)
+        if on != number:
+            continue
+        begin, end = (int(one, 16) for one in addresses.split(b"-"))
+        try:
+            yield int(inode), Path(f"/proc/{pid}/map_files/{begin:x}-{end:x}").stat().st_blocks * 512
+        except OSError:  # not allowed, or gone meanwhile
+            yield int(inode), int(offset, 16) + end - begin
+
+
+def _holds_files(pid: int, descriptor: str) -> bool:
+    """Whether files wait in a local socket to be taken from there (proc(5): fdinfo, scm_fds)."""
+    try:
+        text = Path(f"/proc/{pid}/fdinfo/{descriptor}").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # closed meanwhile, or not allowed
+        return False
+    return any(int(line.split()[1]) for line in text.split(b"\n") if line.startswith(b"scm_fds:"))
 
 
 def _scratch(processes: list[int]) -> tuple[int, int]:

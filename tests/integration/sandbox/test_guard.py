@@ -46,12 +46,32 @@ CHILDREN_THAT_ARE_WAITED_FOR = """
 import os, time
 for _ in range(4):
     if os.fork() == 0:
-        end = time.process_time() + 0.5
+        end = time.process_time() + 0.3
         while time.process_time() < end:
             pass
         os._exit(0)
     os.wait()
 print("ready", flush=True)
+"""
+
+MAPPED_AND_DELETED = """
+import mmap, os, time
+with open("big", "w+b", buffering=0) as file:
+    os.unlink("big")
+    file.write(b"x" * (8 << 20))
+    held = mmap.mmap(file.fileno(), 0)
+print("ready", flush=True)
+time.sleep(60)
+"""
+IN_FLIGHT = """
+import os, socket, time
+one, other = socket.socketpair()
+with open("big", "w+b", buffering=0) as file:
+    os.unlink("big")
+    file.write(b"x" * (8 << 20))
+    socket.send_fds(one, [b"x"], [file.fileno()])
+print("ready", flush=True)
+time.sleep(60)
 """
 
 
@@ -80,8 +100,10 @@ def guarded(script: str, folder: Path, limits: Limits) -> Iterator[tuple[Guard, 
         (NAMED_LIKE_A_LINE, Limits(memory_bytes=64 << 20), "it used more memory than it may"),
         (DEEP, LIMITS, f"it put more than {MAX_DEPTH} folders within each other"),
         (MANY_SHORT_CHILDREN, Limits(memory_bytes=1 << 30, cpu_seconds=1), "it used more processor time than it may"),
+        (MAPPED_AND_DELETED, Limits(memory_bytes=1 << 30, disk_bytes=4 << 20), "it wrote more than it may"),
+        (IN_FLIGHT, Limits(memory_bytes=1 << 30, disk_bytes=4 << 20), "it hid what it wrote"),
     ],
-    ids=["a name with a form feed", "deep folders", "many short children"],
+    ids=["a name with a form feed", "deep folders", "many short children", "deleted but mapped", "in flight"],
 )
 def test_it_is_seen_and_ended(script: str, limits: Limits, said: str, tmp_path: Path) -> None:
     with guarded(script, tmp_path, limits) as (guard, process):
@@ -90,7 +112,7 @@ def test_it_is_seen_and_ended(script: str, limits: Limits, said: str, tmp_path: 
 
 
 def test_the_time_of_children_is_not_counted_twice(tmp_path: Path) -> None:
-    with guarded(CHILDREN_THAT_ARE_WAITED_FOR, tmp_path, Limits(memory_bytes=1 << 30, cpu_seconds=3)) as (
+    with guarded(CHILDREN_THAT_ARE_WAITED_FOR, tmp_path, Limits(memory_bytes=1 << 30, cpu_seconds=2)) as (
         guard,
         process,
     ):
