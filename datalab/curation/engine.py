@@ -14,7 +14,8 @@ from pathlib import Path
 
 from datalab.curation.contract import Contract
 from datalab.curation.database import Limits
-from datalab.curation.harmonise import DATA, Harmonisation, Profile, check_deidentified, harmonise, profile
+from datalab.curation.harmonise import DATA, Harmonisation, check_deidentified, harmonise
+from datalab.curation.profile import Profile, profile
 from datalab.curation.report import Check, CurationReport
 from datalab.curation.validate import REJECTS, VALIDATED, Validation, validate
 from datalab.errors import BadInputError, DatalabError, NotWritableError
