@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from datalab.canonical import sha256_file
+from datalab.curation.anonymise import Deidentified, deidentified_rows
+from datalab.curation.anonymity import measure, ordered_columns
 from datalab.curation.contract import Contract, HarmonisedColumn
 from datalab.curation.database import Limits, connect, identifier, literal
 from datalab.curation.optout import OptOuts
@@ -25,6 +27,13 @@ if TYPE_CHECKING:
 DATA = "data.parquet"
 OPTED_OUT = "opted out"
 """The exclusion under which people are counted who have opted out."""
+
+
+SUPPRESSED = "too few alike"
+"""The exclusion under which rows are counted that de-identification left out."""
+_K = "Each combination of {} has at least {} rows."
+_L = "Each class has at least {} values of {}."
+_T = "In each class, {} are distributed as in all rows but for {:g}."
 
 
 class Harmonisation(BaseModel):
@@ -44,34 +53,45 @@ class Harmonisation(BaseModel):
 
 
 def check_deidentified(contract: Contract, work: Path, *, limits: Limits | None = None) -> tuple[Check, ...]:
-    """Recompute k-anonymity (Sweeney 2002) on the validated rows; no check where the contract asks for none."""
-    export = contract.export
+    """Recompute k-anonymity, l-diversity and t-closeness on the validated rows of a prepared file.
+
+    There is no check of what the contract does not ask for.
+    """
+    export, privacy = contract.export, contract.export.privacy
     if not export.quasi_identifiers:
         return ()
-    names = ", ".join(identifier(name) for name in export.quasi_identifiers)
+    person = None if export.person is None else export.person.name
     with connect(work, limits) as database:
-        small = _number(
-            database,
-            f"SELECT coalesce(sum(size), 0) FROM (SELECT count(*) AS size FROM {valid_rows(work)} "
-            f"GROUP BY {names}) WHERE size < {export.k}",
-        )
-    return (
-        Check(
-            name="k-anonymity",
-            passed=small == 0,
-            detail=f"Each combination of {', '.join(export.quasi_identifiers)} has at least {export.k} rows.",
-            found=small,
-        ),
+        measure(database, valid_rows(work), privacy, ordered_columns(export), person)
+        rules = {"k-anonymity": ([f"people < {privacy.k}"], _K.format(", ".join(export.quasi_identifiers), privacy.k))}
+        if privacy.l_sensitive:
+            broken = [f"l{index} < {privacy.l}" for index, _ in enumerate(privacy.l_sensitive)]
+            rules["l-diversity"] = broken, _L.format(privacy.l, ", ".join(privacy.l_sensitive))
+        if privacy.t_sensitive:
+            broken = [f"t{index} > {privacy.t!r}" for index, _ in enumerate(privacy.t_sensitive)]
+            rules["t-closeness"] = broken, _T.format(", ".join(privacy.t_sensitive), privacy.t)
+        found = {
+            name: _number(database, f"SELECT coalesce(sum(n), 0) FROM classes WHERE {' OR '.join(broken)}")
+            for name, (broken, _) in rules.items()
+        }
+    return tuple(
+        Check(name=name, passed=found[name] == 0, detail=told, found=found[name]) for name, (_, told) in rules.items()
     )
 
 
 def harmonise(
-    contract: Contract, work: Path, *, opt_outs: OptOuts | None = None, limits: Limits | None = None
+    contract: Contract,
+    work: Path,
+    *,
+    opt_outs: OptOuts | None = None,
+    deidentified: Deidentified | None = None,
+    limits: Limits | None = None,
 ) -> Harmonisation:
     """Apply exclusions and transformations to the validated rows; write ``data.parquet``.
 
     The rows are sorted by all columns, so that the same input gives the same bytes. Rows of people in ``opt_outs`` are
-    left out, and counted as the exclusion ``opted out``.
+    left out, and counted as the exclusion ``opted out``. With ``deidentified``, the rows are taken as that stage left
+    them, and those that it left out are counted as ``too few alike``.
 
     Raises:
         BadInputError: an expression of the contract fails on the data; names the property, not the value.
@@ -87,7 +107,7 @@ def harmonise(
     excluded = f"CASE{cases} END" if cases else "NULL::INTEGER"
     columns = ", ".join(f"{_transform(column)} AS {identifier(column.name)}" for column in table.columns)
     order = ", ".join(f"{identifier(name)} ASC NULLS LAST" for name in table.order)
-    source = valid_rows(work)
+    source = valid_rows(work) if deidentified is None else deidentified_rows(contract, work, deidentified)
     path = work / DATA
     with connect(work, limits) as database:
         try:
@@ -118,6 +138,7 @@ def harmonise(
         rows=written,
         excluded={
             **({OPTED_OUT: counts[-1]} if -1 in counts else {}),
+            **({SUPPRESSED: deidentified.suppressed} if deidentified and contract.export.k > 1 else {}),
             **{one.name: counts.get(index, 0) for index, one in enumerate(table.exclusions)},
         },
         parquet_sha256=sha256_file(path),

@@ -287,7 +287,8 @@ class _Window:
             by_record = delimiters.reshape(-1, due)
             if (by_record[:, 0] >= self.starts).all() and (by_record[:, -1] < self.ends).all():
                 return np.zeros(len(self.ends), dtype=bool)
-        return self._count(delimiters) != due
+        miscounted: Bools = self._count(delimiters) != due
+        return miscounted
 
     def _count(self, places: Ints) -> Ints:
         """Count how many of these (sorted) places lie in each record."""
