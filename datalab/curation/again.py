@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from datalab.curation.database import identifier
-from datalab.curation.harmonise import OTHER, extremes, within
+from datalab.curation.profile import OTHER, extremes, within
 from datalab.curation.report import Cell, Column, CurationReport
 
 if TYPE_CHECKING:

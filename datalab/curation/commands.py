@@ -23,19 +23,22 @@ _SHOWN = 3
 @click.argument("contract", type=_FILE)
 @click.argument("file", type=_FILE)
 @click.option("--out", required=True, type=_FILE, help="CSV file to write.")
+@click.option("--key", type=_FILE, help="The holder's key, where the contract asks for pseudonyms.")
 @click.option("--report", type=_FILE, help="Also write the report, as JSON, to this file.")
-def prepare(contract: Path, file: Path, out: Path, report: Path | None) -> None:
+def prepare(contract: Path, file: Path, out: Path, key: Path | None, report: Path | None) -> None:
     """De-identify FILE at its holder, as CONTRACT says, before it is handed to a lab.
 
-    Columns with direct identifiers are left out, ages become bands, and people who would stand out (too few others
-    share their band and other telling traits) are left out too; how many that costs is shown. Records that break the
+    Columns with direct identifiers and prose are left out, persons get pseudonyms by the holder's key, dates are moved,
+    ages become bands, and people who would stand out (too few others share their band and other telling traits) are
+    left out too; how many that costs is shown. Records that break the
     contract are not passed on; the file named after --out with the ending .rejects.csv says where they are and why.
     """
     from datalab.curation.contract import load_contract
     from datalab.curation.deidentify import prepare as run
+    from datalab.curation.key import load_key
     from datalab.home import write_atomically
 
-    result = run(load_contract(contract), file, out)
+    result = run(load_contract(contract), file, out, key=None if key is None else load_key(key))
     if report is not None:
         write_atomically(report, result.model_dump_json(indent=2).encode() + b"\n")
     _show_preparation(result, out)
@@ -47,7 +50,8 @@ def prepare(contract: Path, file: Path, out: Path, report: Path | None) -> None:
 @click.argument("file", type=_FILE)
 @click.option("--out", required=True, type=_FILE, help="Folder to write data.parquet, rejects.csv and report.json to.")
 @click.option("--prepared", is_flag=True, help="FILE comes from `datalab dataset prepare`.")
-def curate(contract: Path, file: Path, out: Path, *, prepared: bool) -> None:
+@click.option("--key", type=_FILE, help="De-identify FILE first, with this key, as `datalab dataset prepare` would.")
+def curate(contract: Path, file: Path, out: Path, key: Path | None, *, prepared: bool) -> None:
     """Curate FILE into the harmonised table of CONTRACT.
 
     Every record is checked (columns, types, required values, code lists, ranges). Those that keep the contract are
@@ -57,8 +61,10 @@ def curate(contract: Path, file: Path, out: Path, *, prepared: bool) -> None:
     from datalab.curation.contract import load_contract
     from datalab.curation.engine import REJECTS
     from datalab.curation.engine import curate as run
+    from datalab.curation.key import load_key
 
-    result = run(load_contract(contract), file, out, prepared=prepared)
+    secret = None if key is None else load_key(key)
+    result = run(load_contract(contract), file, out, prepared=prepared, key=secret)
     _show_curation(result, out)
     _show_rejects(out / REJECTS, result.rejected_rows or 0)
     failed = [check for check in result.checks if not check.passed]
@@ -68,6 +74,20 @@ def curate(contract: Path, file: Path, out: Path, *, prepared: bool) -> None:
             where=str(out / "report.json"),
             next_step="Do not use the data before this is understood.",
         )
+
+
+@click.command()
+@click.option("--out", required=True, type=_FILE, help="File to write the key to, for its owner only.")
+def keygen(out: Path) -> None:
+    """Make the key from which a holder's pseudonyms and date shifts come.
+
+    Who has it can tell which pseudonym is whose, and without it nobody can make the same pseudonyms again: keep it
+    apart from the data, and keep a copy.
+    """
+    from datalab.curation.key import make_key
+
+    make_key(out)
+    click.echo(f"Written to {out}. Name it with --key in `datalab dataset prepare`; it never belongs beside the data.")
 
 
 @click.command()
@@ -175,6 +195,13 @@ def _show_preparation(report: PreparationReport, out: Path) -> None:
         ("Written", f"{report.rows_out:,}"),
         (f"Classes by {', '.join(report.quasi_identifiers) or 'nothing'}", f"{report.classes:,}"),
         ("Smallest class", f"{report.smallest_class:,}"),
+        *([("Fewest sensitive values in a class", f"{report.l:,}")] if report.l is not None else []),
+        *([("Farthest class from all rows (t)", f"{report.t:.3f}")] if report.t is not None else []),
+        *([("Persons with a pseudonym", f"{report.pseudonymised:,}")] if report.pseudonymised else []),
+        *(
+            (f"Withheld of {column}", ", ".join(f"{count:,} {kind}" for kind, count in kinds.items()))
+            for column, kinds in report.withheld.items()
+        ),
         ("Columns left out", ", ".join(report.dropped) or "none"),
         ("Columns in bands", ", ".join(f"{name} ({width})" for name, width in report.banded.items()) or "none"),
     ]

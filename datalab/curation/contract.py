@@ -17,7 +17,10 @@ Custom property                 Stands at              Meaning
 ``datalab.encoding``            export                 ``utf-8`` (default), ``iso-8859-1`` or ``windows-1252``
 ``datalab.decimal``             export                 ``.`` (default) or ``,``; thousands are never set apart
 ``datalab.missing``             export                 texts that mean "no value", besides an empty field
-``datalab.kAnonymity``          export                 ``k`` and ``quasiIdentifiers`` (columns of the export)
+``datalab.kAnonymity``          export                 ``k``, ``quasiIdentifiers`` (columns of the export) and
+                                                       ``lossLimit``: the share of rows that may be left out for it
+``datalab.lDiversity``          export                 ``l``: each class has so many values of the ``sensitive`` columns
+``datalab.tCloseness``          export                 ``t``: so near is each class to all rows in ``sensitive`` columns
 ``datalab.unit``                any column             unit of the values
 ``datalab.deidentify``          column of the export   ``keep`` (default); ``drop``: an identifier, or not needed, that
                                                        never leaves the holder; ``band: 5``: only in bands this wide
@@ -29,7 +32,8 @@ Custom property                 Stands at              Meaning
 =============================== ====================== ================================================================
 
 Spaces around a value do not count. An ``integer`` may be written with zero decimals (``63.0``), as table programs do.
-A file may be packed with gzip. One date less another is a number of days.
+A file may be packed with gzip. One date less another is a number of days. De-identification is told in full in
+``docs/data-contracts.md``.
 
 Any other ``datalab.*`` property is an error. So is a key of the standard that Datalab would not carry out.
 """
@@ -75,6 +79,24 @@ class Domain:
 
 
 @dataclass(frozen=True)
+class Level:
+    """One way of telling a value less exactly; a column's levels are its hierarchy, the least coarse first.
+
+    Attributes:
+        kind: ``band`` of whole numbers, ``prefix`` of a text, ``chapter`` of ICD-10, ``map`` of codes, or ``period``,
+            the first day of it.
+        width: of the band, or the characters of the prefix.
+        period: for dates.
+        pairs: for maps, each code and what it becomes.
+    """
+
+    kind: Literal["band", "prefix", "chapter", "map", "period"]
+    width: int = 0
+    period: Literal["month", "quarter", "year", "decade"] = "year"
+    pairs: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class ExportColumn:
     """A column as the holder exports it.
 
@@ -82,7 +104,10 @@ class ExportColumn:
         name: how expressions call it.
         header: how the file's first record calls it (``physicalName``).
         drop: whether it stays with the holder.
-        band: width of the bands that it is prepared in, or None.
+        levels: how it is generalised; at least the first level is applied before it leaves the holder.
+        pseudonym: the domain of the keyed pseudonyms that replace its values, or None.
+        shift: most days by which a person's dates are moved; 0 leaves them.
+        free_text: whether it is withheld because it is prose, and scanned for what it would have told.
     """
 
     name: str
@@ -91,7 +116,50 @@ class ExportColumn:
     description: str
     domain: Domain
     drop: bool = False
-    band: int | None = None
+    levels: tuple[Level, ...] = ()
+    pseudonym: str | None = None
+    shift: int = 0
+    free_text: bool = False
+
+    @property
+    def band(self) -> int | None:
+        """The width of the narrowest bands that it is prepared in, or None."""
+        return self.levels[0].width if self.levels and self.levels[0].kind == "band" else None
+
+    @property
+    def arrives_as(self) -> Type:
+        """The type of its values once they are de-identified; of a band, the middle is a number."""
+        if self.pseudonym is not None:
+            return "string"
+        if not self.levels or self.levels[0].kind == "period":
+            return self.domain.type
+        return "number" if self.levels[0].kind == "band" else "string"
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """What each class of rows that are alike in the quasi-identifiers must be, and what that may cost.
+
+    Attributes:
+        k: rows that a class has at least (k-anonymity: Sweeney 2002).
+        l: values of each sensitive column that it has at least (distinct l-diversity: Machanavajjhala et al. 2007).
+        t: the most by which its sensitive values may be distributed otherwise than those of all rows, from 0 to 1
+            (t-closeness: Li, Li and Venkatasubramanian 2007).
+        loss_limit: the largest share of the rows that may be left out, from 0 to 1.
+    """
+
+    k: int = 1
+    quasi_identifiers: tuple[str, ...] = ()
+    loss_limit: float = 1.0
+    l: int = 1  # noqa: E741  # the literature's name
+    l_sensitive: tuple[str, ...] = ()
+    t: float = 1.0
+    t_sensitive: tuple[str, ...] = ()
+
+    @property
+    def sensitive(self) -> tuple[str, ...]:
+        """The columns that l-diversity or t-closeness are about."""
+        return tuple(dict.fromkeys((*self.l_sensitive, *self.t_sensitive)))
 
 
 @dataclass(frozen=True)
@@ -104,13 +172,27 @@ class Export:
     encoding: Encoding = "utf-8"
     decimal: str = "."
     missing: tuple[str, ...] = ()
-    k: int = 1
-    quasi_identifiers: tuple[str, ...] = ()
+    privacy: Privacy = Privacy()
+
+    @property
+    def k(self) -> int:
+        """The smallest class that de-identification may leave."""
+        return self.privacy.k
+
+    @property
+    def quasi_identifiers(self) -> tuple[str, ...]:
+        """The columns that make a class."""
+        return self.privacy.quasi_identifiers
 
     @property
     def needs_preparing(self) -> bool:
         """Whether something is to be done to the file at its holder before it may be handed in."""
-        return self.k > 1 or any(column.drop or column.band is not None for column in self.columns)
+        return self.k > 1 or any(one.drop or one.levels or one.pseudonym or one.shift for one in self.columns)
+
+    @property
+    def person(self) -> ExportColumn | None:
+        """The column by which the holder knows a person, if it is pseudonymised."""
+        return next((column for column in self.columns if column.pseudonym is not None), None)
 
     def arriving(self, *, prepared: bool) -> tuple[ExportColumn, ...]:
         """Return the columns of the raw file, or of the file that ``prepare`` makes of it."""

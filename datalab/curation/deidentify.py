@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datalab.canonical import sha256_file
-from datalab.curation.contract import Contract, ExportColumn
+from datalab.curation.anonymise import CLASSES, Deidentified, check_key, deidentified_rows
+from datalab.curation.anonymity import Measured, measure, ordered_columns
+from datalab.curation.contract import Contract
 from datalab.curation.database import Limits, connect, identifier, literal
-from datalab.curation.engine import REJECTS, check_usable, validate, work_folder
+from datalab.curation.engine import REJECTS, check_usable, deidentify, validate, work_folder
+from datalab.curation.generalise import written_at
+from datalab.curation.key import PseudonymKey
 from datalab.curation.report import PreparationReport
-from datalab.curation.validate import valid_rows
 from datalab.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -24,7 +27,9 @@ if TYPE_CHECKING:
 PREPARED = "prepared.csv"
 
 
-def prepare(contract: Contract, raw: Path, out: Path, *, limits: Limits | None = None) -> PreparationReport:
+def prepare(
+    contract: Contract, raw: Path, out: Path, *, key: PseudonymKey | None = None, limits: Limits | None = None
+) -> PreparationReport:
     """Write the de-identified CSV file ``out``, and beside it ``<out>.rejects.csv`` with what was not passed on.
 
     The file has a header, commas and no missing markers. Its rows are sorted by content, so that their order tells
@@ -34,14 +39,18 @@ def prepare(contract: Contract, raw: Path, out: Path, *, limits: Limits | None =
         contract: names what is dropped, banded, and the classes.
         raw: the holder's export, plain CSV.
         out: the CSV file to write; its folder is made if it is missing.
+        key: the holder's, where the contract asks for pseudonyms.
         limits: memory and threads of DuckDB.
 
     Raises:
         NotFoundError: there is no raw file.
-        BadInputError: no row of it can be used; the rejects file is written first.
+        BadInputError: no row of it can be used; the rejects file is written first. Or too many rows would have to be
+            left out; then ``<out>.classes.csv`` lists the classes that fail.
         NotWritableError: the file cannot be written.
     """
     _check_target(raw, out)
+    check_key(contract, key)
+    classes = out.with_name(f"{out.stem}.{CLASSES}")
     rejects = out.with_name(f"{out.stem}.{REJECTS}")
     export = contract.export
     with work_folder(out.parent) as work:
@@ -52,8 +61,9 @@ def prepare(contract: Contract, raw: Path, out: Path, *, limits: Limits | None =
             raise BadInputError(
                 "No record of the file can be passed on.", where=raw.name, next_step=f"What was found is in {rejects}."
             )
+        done = _deidentify(contract, work, key, classes, limits)
         with connect(work, limits) as database:
-            classes, smallest, rows_out = _write(database, contract, work)
+            measured = _write(database, contract, work, done)
         (work / PREPARED).chmod(0o600)
         (work / PREPARED).replace(out)
     return PreparationReport(
@@ -62,17 +72,43 @@ def prepare(contract: Contract, raw: Path, out: Path, *, limits: Limits | None =
         contract_digest=contract.digest,
         raw_sha256=validation.raw_sha256,
         rows_in=validation.rows_in,
-        rows_out=rows_out,
+        rows_out=measured.rows,
         rejected_rows=validation.rejected_rows,
-        suppressed=validation.rows - rows_out,
+        suppressed=validation.rows - measured.rows,
         k=export.k,
         quasi_identifiers=export.quasi_identifiers,
-        classes=classes,
-        smallest_class=smallest,
+        classes=measured.classes,
+        smallest_class=measured.k,
+        l=measured.l,
+        t=measured.t,
         dropped=tuple(column.header for column in export.columns if column.drop),
-        banded={column.header: column.band for column in export.columns if column.band is not None},
+        banded={
+            column.header: column.levels[done.levels.get(column.name, 0)].width
+            for column in export.columns
+            if column.band is not None
+        },
+        levels={column.header: done.levels[column.name] for column in export.columns if column.levels},
+        pseudonymised=done.persons,
+        withheld=done.withheld,
         sha256=sha256_file(out),
     )
+
+
+def _deidentify(
+    contract: Contract, work: Path, key: PseudonymKey | None, classes: Path, limits: Limits | None
+) -> Deidentified:
+    """Run the stage; where it stops, keep the list of classes that fail."""
+    classes.unlink(missing_ok=True)
+    try:
+        return deidentify(contract, work, key=key, limits=limits)
+    except BadInputError as error:
+        if not (work / CLASSES).exists():
+            raise
+        (work / CLASSES).chmod(0o600)
+        (work / CLASSES).replace(classes)
+        raise BadInputError(
+            error.what, where=error.where, next_step=f"{error.next_step} The classes are in {classes}."
+        ) from None
 
 
 def _check_target(raw: Path, out: Path) -> None:
@@ -83,41 +119,19 @@ def _check_target(raw: Path, out: Path) -> None:
         raise BadInputError(f"{out} is the raw file itself.", next_step="Name another file to write with --out.")
 
 
-def _write(database: DuckDBPyConnection, contract: Contract, work: Path) -> tuple[int, int, int]:
-    """Write ``prepared.csv``; return how many classes it has, the rows of the smallest, and of all."""
+def _write(database: DuckDBPyConnection, contract: Contract, work: Path, done: Deidentified) -> Measured:
+    """Write ``prepared.csv``, sorted by what is written; return what its classes are."""
     columns = contract.export.arriving(prepared=True)
-    values = ", ".join(f"{_generalised(column)} AS {identifier(column.name)}" for column in columns)
-    names = ", ".join(identifier(column.name) for column in columns)
-    group = ", ".join(identifier(name) for name in contract.export.quasi_identifiers) or "()"
-    database.execute(
-        f"""
-        CREATE TEMP TABLE kept AS
-        WITH general AS (SELECT {values} FROM {valid_rows(work)})
-        SELECT *, {_class_size(contract)} AS class_size FROM general QUALIFY class_size >= {contract.export.k}
-        """
-    )
+    rows = deidentified_rows(contract, work, done)
+    written = ", ".join(f"{written_at(one, done.levels.get(one.name))} AS {identifier(one.name)}" for one in columns)
     headers = ", ".join(f"{identifier(column.name)} AS {identifier(column.header)}" for column in columns)
     order = ", ".join(f"{identifier(column.name)} ASC NULLS FIRST" for column in columns)
     database.execute(
-        f"COPY (SELECT {headers} FROM (SELECT {names} FROM kept ORDER BY {order})) "
+        f"COPY (SELECT {headers} FROM (SELECT {written} FROM {rows}) ORDER BY {order}) "
         f"TO {literal(str(work / PREPARED))} (FORMAT csv, HEADER)"
     )
-    counted = database.execute(
-        f"SELECT count(*), coalesce(min(size), 0), coalesce(sum(size), 0)::BIGINT "
-        f"FROM (SELECT count(*) AS size FROM kept GROUP BY {group}) WHERE size > 0"
-    ).fetchone()
-    assert counted is not None
-    return counted
-
-
-def _class_size(contract: Contract) -> str:
-    group = ", ".join(identifier(name) for name in contract.export.quasi_identifiers)
-    return f"count(*) OVER (PARTITION BY {group})" if group else "1"
-
-
-def _generalised(column: ExportColumn) -> str:
-    name = identifier(column.name)
-    if column.band is None:
-        return name
-    low = f"({name} - {name} % {column.band})"
-    return f"{low} || '-' || ({low} + {column.band - 1})"
+    if not contract.export.quasi_identifiers:
+        (count,) = database.execute(f"SELECT count(*) FROM {rows}").fetchall()[0]
+        return Measured(classes=int(count > 0), rows=count, k=count)
+    person = None if contract.export.person is None else contract.export.person.name
+    return measure(database, rows, contract.export.privacy, ordered_columns(contract.export), person)

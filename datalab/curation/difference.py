@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from datalab.curation.contract import Contract, Domain, Export, ExportColumn, Harmonised, HarmonisedColumn
+from datalab.curation.contract import Contract, Domain, Export, ExportColumn, Harmonised, HarmonisedColumn, Level
 from datalab.errors import BadInputError
 
 Breaks = Literal["", "consumers", "holders"]
@@ -126,6 +126,8 @@ def _of_export(old: Export, new: Export) -> Iterator[Change]:
         if getattr(old, name) != getattr(new, name):
             told = f"Files are written otherwise: {name} was {getattr(old, name)!r} and is {getattr(new, name)!r}."
             yield Change("export", told, "holders")
+    if replace(old.privacy, k=0, quasi_identifiers=()) != replace(new.privacy, k=0, quasi_identifiers=()):
+        yield Change("export", "What de-identification asks of classes or may leave out is other.", "holders")
     if (old.k, old.quasi_identifiers) != (new.k, new.quasi_identifiers):
         weaker = new.k < old.k or not set(old.quasi_identifiers) <= set(new.quasi_identifiers)
         told = f"Classes had {old.k} or more alike in {', '.join(old.quasi_identifiers) or 'nothing'}, and have {new.k}"
@@ -147,8 +149,10 @@ def _of_export_column(old: ExportColumn, new: ExportColumn) -> Iterator[Change]:
     where = f"export.{old.name}"
     if old.header != new.header:
         yield Change(where, f"Files called it {old.header}, and now {new.header}.", "holders")
-    if (old.drop, old.band) != (new.drop, new.band):
-        less = new.drop or (not old.drop and new.band is not None and new.band % (old.band or 1) == 0)
+    if _leaving(old) != _leaving(new):
+        plain = not (old.drop or old.pseudonym or old.shift or new.pseudonym or new.shift) and old.levels[1:] == ()
+        bands = len(new.levels) == 1 and new.band is not None and (not old.levels or old.band is not None)
+        less = new.drop or (plain and bands and new.band is not None and new.band % (old.band or 1) == 0)
         told = f"What leaves the holder was {_leaving(old)} and is {_leaving(new)}."
         yield Change(where, told, "" if less else "holders")
     yield from _of_meaning(where, (old.unit, old.description), (new.unit, new.description))
@@ -156,7 +160,25 @@ def _of_export_column(old: ExportColumn, new: ExportColumn) -> Iterator[Change]:
 
 
 def _leaving(column: ExportColumn) -> str:
-    return "nothing" if column.drop else f"a band of {column.band}" if column.band else "the value"
+    if column.drop:
+        return "nothing"
+    if column.pseudonym is not None:
+        return f"a pseudonym of {column.pseudonym}"
+    if column.shift:
+        return f"a date moved by up to {column.shift} days"
+    return " or ".join(map(_level, column.levels)) or "the value"
+
+
+def _level(level: Level) -> str:
+    if level.kind == "band":
+        return f"a band of {level.width}"
+    if level.kind == "prefix":
+        return f"the first {level.width} characters"
+    if level.kind == "period":
+        return f"the {level.period}"
+    return (
+        "its chapter" if level.kind == "chapter" else f"its group ({', '.join(sorted({to for _, to in level.pairs}))})"
+    )
 
 
 def _of_meaning(where: str, old: tuple[str | None, str], new: tuple[str | None, str]) -> Iterator[Change]:

@@ -12,9 +12,12 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from datalab.curation.anonymise import Deidentified, check_key, deidentify
 from datalab.curation.contract import Contract
 from datalab.curation.database import Limits
-from datalab.curation.harmonise import DATA, Harmonisation, Profile, check_deidentified, harmonise, profile
+from datalab.curation.harmonise import DATA, Harmonisation, check_deidentified, harmonise
+from datalab.curation.key import PseudonymKey
+from datalab.curation.profile import Profile, profile
 from datalab.curation.report import Check, CurationReport
 from datalab.curation.validate import REJECTS, VALIDATED, Validation, validate
 from datalab.errors import BadInputError, DatalabError, NotWritableError
@@ -25,14 +28,17 @@ __all__ = [
     "REJECTS",
     "REPORT",
     "VALIDATED",
+    "Deidentified",
     "Harmonisation",
     "Limits",
     "Profile",
+    "PseudonymKey",
     "Validation",
     "check_deidentified",
     "check_usable",
     "compile_report",
     "curate",
+    "deidentify",
     "harmonise",
     "profile",
     "validate",
@@ -43,7 +49,13 @@ REPORT = "report.json"
 
 
 def curate(
-    contract: Contract, raw: Path, out: Path, *, prepared: bool = False, limits: Limits | None = None
+    contract: Contract,
+    raw: Path,
+    out: Path,
+    *,
+    prepared: bool = False,
+    key: PseudonymKey | None = None,
+    limits: Limits | None = None,
 ) -> CurationReport:
     """Curate one raw file into ``out/data.parquet``, with ``out/rejects.csv`` and ``out/report.json``.
 
@@ -55,6 +67,9 @@ def curate(
         raw: a plain CSV file.
         out: folder, made if it is missing; a file of an earlier curation is replaced.
         prepared: whether ``raw`` comes from ``prepare``; then k-anonymity is checked on what arrived.
+        key: the holder's; with it, a raw file is de-identified as ``prepare`` would, and the table is the same, byte
+            for byte, as that which a lab makes of the prepared file. Without it, a file stays as exact as it is; a
+            contract with pseudonyms then cannot be carried out on a raw file.
         limits: memory and threads of DuckDB.
 
     Raises:
@@ -63,10 +78,13 @@ def curate(
         NotWritableError: ``out`` cannot be written to.
         DatalabError: the rows do not add up.
     """
+    if not prepared:
+        check_key(contract, key)
     with work_folder(out) as work:
         validation = validate(contract, raw, work, prepared=prepared, limits=limits)
         deidentified = check_deidentified(contract, work, limits=limits) if prepared else ()
-        harmonisation = harmonise(contract, work, limits=limits)
+        done = deidentify(contract, work, key=key, limits=limits) if key and not prepared else None
+        harmonisation = harmonise(contract, work, deidentified=done, limits=limits)
         profiled = profile(contract, work, limits=limits)
         report = compile_report(contract, validation, deidentified, harmonisation, profiled)
         (work / REJECTS).replace(out / REJECTS)

@@ -5,14 +5,24 @@ What they mean is said once, in ``datalab.curation.contract``.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from datalab.curation.odcs import PREFIX, Document, Key
 from datalab.curation.source import Encoding
 from datalab.errors import BadInputError
+
+_Level = TypeVar("_Level")
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+Levels = Annotated[list[_Level], BeforeValidator(_as_list), Field(min_length=1)]
+"""One level, or a list of them from the least to the most coarse."""
 
 
 class Extensions(BaseModel):
@@ -33,6 +43,21 @@ class KAnonymity(Extensions):
 
     k: Annotated[int, Field(ge=2)]
     quasi_identifiers: Annotated[list[str], Field(min_length=1)]
+    loss_limit: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
+class LDiversity(Extensions):
+    """Every class has at least ``l`` values of each sensitive column."""
+
+    l: Annotated[int, Field(ge=2)]  # noqa: E741
+    sensitive: Annotated[list[str], Field(min_length=1)]
+
+
+class TCloseness(Extensions):
+    """The sensitive values of no class are distributed more than ``t`` away from those of all rows."""
+
+    t: Annotated[float, Field(gt=0, lt=1)]
+    sensitive: Annotated[list[str], Field(min_length=1)]
 
 
 class OfExport(Extensions):
@@ -44,19 +69,66 @@ class OfExport(Extensions):
     decimal: Literal[".", ","] = "."
     missing: list[str] = []
     k_anonymity: KAnonymity | None = None
+    l_diversity: LDiversity | None = None
+    t_closeness: TCloseness | None = None
 
 
 class Band(Extensions):
-    """Bands of this width, in the unit of the column, starting at multiples of it."""
+    """Bands of this width, in the unit of the column, starting at multiples of it; several are a hierarchy."""
 
-    band: Annotated[int, Field(ge=2)]
+    band: Levels[Annotated[int, Field(ge=2)]]
+
+
+class Prefix(Extensions):
+    """The first characters only, as of a postal code; several numbers are a hierarchy, the longest first."""
+
+    prefix: Levels[Annotated[int, Field(ge=1)]]
+
+
+class Nuts(Extensions):
+    """A NUTS region at this level (3 is the finest, 0 the country)."""
+
+    nuts: Levels[Annotated[int, Field(ge=0, le=3)]]
+
+
+class Icd10(Extensions):
+    """An ICD-10 code as its category (three characters) or its chapter (I to XXII)."""
+
+    icd10: Levels[Literal["category", "chapter"]]
+
+
+class ValueMap(Extensions):
+    """Each code of the column's list becomes another; several maps are a hierarchy."""
+
+    map: Levels[dict[str, str]]
+
+
+class Period(Extensions):
+    """A date as the first day of its month, quarter, year or decade."""
+
+    period: Levels[Literal["month", "quarter", "year", "decade"]]
+
+
+class PseudonymForm(Extensions):
+    """Keyed pseudonyms that are the same in all contracts that name this domain."""
+
+    pseudonym: Annotated[str, Field(min_length=1)]
+
+
+class ShiftDays(Extensions):
+    """Dates moved by up to so many days, all those of a person alike."""
+
+    shift_days: Annotated[int, Field(ge=1, le=3650)]
+
+
+Action = Band | Prefix | Nuts | Icd10 | ValueMap | Period | PseudonymForm | ShiftDays
 
 
 class OfExportColumn(Extensions):
     """At a column of the export."""
 
     unit: str | None = None
-    deidentify: Literal["keep", "drop"] | Band = "keep"
+    deidentify: Literal["keep", "drop", "pseudonym", "freeText"] | Action = "keep"
 
 
 class ExclusionForm(Extensions):

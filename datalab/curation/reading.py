@@ -24,7 +24,6 @@ from datalab.curation.contract import (
 from datalab.curation.database import connect
 from datalab.curation.expressions import Expression, parse_expression
 from datalab.curation.extensions import (
-    Band,
     OfContract,
     OfExport,
     OfExportColumn,
@@ -32,6 +31,7 @@ from datalab.curation.extensions import (
     OfHarmonisedColumn,
     read_extensions,
 )
+from datalab.curation.hierarchies import read_privacy, with_action
 from datalab.curation.odcs import Document, Key
 from datalab.errors import BadInputError
 
@@ -108,12 +108,6 @@ def _export(document: Document, at: int) -> Export:
             where=document.where("schema", at, "customProperties"),
             next_step="Files with decimal commas have another datalab.delimiter, most often ;.",
         )
-    k = 1
-    quasi_identifiers: tuple[str, ...] = ()
-    if own.k_anonymity is not None:
-        k, quasi_identifiers = own.k_anonymity.k, tuple(own.k_anonymity.quasi_identifiers)
-        kept = {column.name for column in columns if not column.drop}
-        _known(document, quasi_identifiers, kept, "a quasi-identifier", "schema", at, "customProperties")
     return Export(
         columns=columns,
         delimiter=own.delimiter,
@@ -121,8 +115,7 @@ def _export(document: Document, at: int) -> Export:
         encoding=own.encoding,
         decimal=own.decimal,
         missing=tuple(own.missing),
-        k=k,
-        quasi_identifiers=quasi_identifiers,
+        privacy=read_privacy(own, columns, where=document.where("schema", at, "customProperties")),
     )
 
 
@@ -130,23 +123,14 @@ def _export_column(document: Document, keys: tuple[Key, ...], entry: dict[str, A
     _no_other_keys(document, keys, entry, _TOLD | {"physicalName"})
     own = read_extensions(document, OfExportColumn, *keys)
     domain = _domain(document, keys, entry)
-    band = own.deidentify.band if isinstance(own.deidentify, Band) else None
-    from_zero = isinstance(domain.minimum, int | float) and domain.minimum >= 0
-    if band is not None and (domain.type != "integer" or domain.codes or not from_zero):
-        raise BadInputError(
-            f"The column {entry['name']} cannot be prepared in bands.",
-            where=document.where(*keys),
-            next_step="Bands need an integer without a code list and with a minimum of 0 or more.",
-        )
-    return ExportColumn(
+    column = ExportColumn(
         name=entry["name"],
         header=entry.get("physicalName", entry["name"]),
         unit=own.unit,
         description=_text(entry, "description"),
         domain=domain,
-        drop=own.deidentify == "drop",
-        band=band,
     )
+    return with_action(column, own.deidentify, contract=document.data["id"], where=document.where(*keys))
 
 
 def _harmonised(document: Document, at: int, export: Export, parser: DuckDBPyConnection) -> Harmonised:

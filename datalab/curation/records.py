@@ -196,7 +196,7 @@ class _Pass:
             keep = np.repeat(good, np.diff(np.append(starts, window.complete)))
             kept = window.bytes[: window.complete][keep].tobytes()
         if kept:
-            target.write(kept.replace(b"\r\n", b"\n"))
+            target.write(kept.replace(b"\r\n", b"\n") if b"\r" in kept else kept)
             if not kept.endswith(b"\n"):
                 target.write(b"\n")
         self.found.total = int(records[-1])
@@ -235,7 +235,8 @@ class _Window:
         self.bytes = np.frombuffer(data, dtype=np.uint8)
         self.newlines: Ints = np.flatnonzero(self.bytes == ord("\n"))
         self._delimiter = delimiter
-        self._quotes: Ints = np.flatnonzero(self.bytes == ord('"'))
+        quoted = b'"' in data
+        self._quotes: Ints = np.flatnonzero(self.bytes == ord('"')) if quoted else np.empty(0, dtype=np.int64)
         ends = self.newlines[self._outside(self.newlines)]
         if last and not data.endswith(b"\n") and len(self._quotes) % 2 == 0:
             ends = np.append(ends, len(data))
@@ -257,12 +258,14 @@ class _Window:
         import numpy as np
 
         delimiters = np.flatnonzero(self.bytes == self._delimiter)
-        found = {"field count": self._count(delimiters[self._outside(delimiters)]) != fields - 1}
-        returns = np.flatnonzero(self.bytes == ord("\r"))
-        if len(returns):
+        found = {"field count": self._miscounted(delimiters[self._outside(delimiters)], fields - 1)}
+        if b"\r" in self.data:
+            returns = np.flatnonzero(self.bytes == ord("\r"))
             after = np.append(self.bytes, ord("\n"))[returns + 1]
             found["line end"] = self._count(returns[(after != ord("\n")) & self._outside(returns)]) > 0
-        found["encoding"] = self._count(np.flatnonzero(self.bytes == 0)) > 0
+        found["encoding"] = np.zeros(len(self.ends), dtype=bool)
+        if b"\0" in self.data:
+            found["encoding"] |= self._count(np.flatnonzero(self.bytes == 0)) > 0
         try:
             self.data[: self.complete].decode()
         except UnicodeDecodeError:
@@ -276,6 +279,17 @@ class _Window:
             return False
         return True
 
+    def _miscounted(self, delimiters: Ints, due: int) -> Bools:
+        """Tell which records do not have as many delimiters as are due; most windows have no such record."""
+        import numpy as np
+
+        if due and len(delimiters) == due * len(self.ends):
+            by_record = delimiters.reshape(-1, due)
+            if (by_record[:, 0] >= self.starts).all() and (by_record[:, -1] < self.ends).all():
+                return np.zeros(len(self.ends), dtype=bool)
+        miscounted: Bools = self._count(delimiters) != due
+        return miscounted
+
     def _count(self, places: Ints) -> Ints:
         """Count how many of these (sorted) places lie in each record."""
         import numpy as np
@@ -287,6 +301,8 @@ class _Window:
         """Tell which places are outside quotes: an even number of quotes stands before them."""
         import numpy as np
 
+        if not len(self._quotes):
+            return np.ones(len(places), dtype=bool)
         outside: Bools = np.searchsorted(self._quotes, places) % 2 == 0
         return outside
 

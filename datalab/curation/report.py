@@ -168,9 +168,14 @@ class PreparationReport(_Record):
         k: the smallest class that the contract allows; 1 where it asks for no k-anonymity.
         quasi_identifiers: the columns that make a class.
         classes: classes that were written.
-        smallest_class: rows in the smallest of them; 0 where no row was written.
+        smallest_class: persons (or rows) in the smallest of them; 0 where no row was written.
         dropped: columns left out as direct identifiers.
         banded: columns written as bands, with the width of a band.
+        l: fewest values of a sensitive column in a class; None where the contract names none.
+        t: greatest distance of a class from all rows; None where the contract names none.
+        levels: columns with a hierarchy, and how far they were generalised, from 0.
+        pseudonymised: persons who got a pseudonym.
+        withheld: by text column, how many values were withheld of each kind.
         sha256: digest of the written file.
     """
 
@@ -189,6 +194,11 @@ class PreparationReport(_Record):
     dropped: tuple[str, ...]
     banded: dict[str, int]
     sha256: str
+    l: int | None = None  # noqa: E741
+    t: float | None = None
+    levels: dict[str, int] = {}
+    pseudonymised: int = 0
+    withheld: dict[str, dict[str, int]] = {}
 
     @property
     def loss(self) -> float:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from datalab.curation.contract import DATE_FORMATS, Bound, Contract, Domain, ExportColumn
 from datalab.curation.database import identifier, literal
+from datalab.curation.generalise import arriving
 from datalab.curation.layout import Layout
 
 SQL_TYPES = {"integer": "BIGINT", "number": "DOUBLE", "string": "VARCHAR", "date": "DATE"}
 
 INTEGER = r"[+-]?[0-9]+([.]0*)?"
 NUMBER = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
-_BAND = r"[0-9]+-[0-9]+"
 _TOLD_TOGETHER = 32
 
 
@@ -47,26 +47,43 @@ class _Field:
 
     @property
     def width(self) -> int | None:
-        """The width of the bands that it arrives in, or None."""
-        return self.column.band if self.prepared else None
+        """The width of the widest bands that it may arrive in, or None."""
+        return self.column.levels[-1].width if self.prepared and self.column.band is not None else None
+
+    @property
+    def domain(self) -> Domain:
+        """What the value may be; of what was generalised or replaced, the code list and the bounds say nothing."""
+        domain = self.column.domain
+        if not self.prepared or (self.column.arrives_as == domain.type and not self.column.levels):
+            return domain
+        if self.width is not None:
+            return domain
+        return Domain(self.column.arrives_as, domain.required)
+
+    @property
+    def reach(self) -> float:
+        """How far outside its bounds a value may lie: half a band, or the days by which dates were moved."""
+        if self.width is not None:
+            return (self.width - 1) / 2
+        return self.column.shift if self.prepared else 0
 
 
 def stored_type(column: ExportColumn, *, prepared: bool) -> str:
     """Return the SQL type of a validated column; the middle of a band is a DOUBLE."""
-    return "DOUBLE" if prepared and column.band is not None else SQL_TYPES[column.domain.type]
+    return SQL_TYPES[column.arrives_as if prepared else column.domain.type]
 
 
 def checked_rows(contract: Contract, clean: Path, layout: Layout, *, prepared: bool) -> str:
     """Return the query over the clean copy that gives each row's typed values, and ``_broken``.
 
-    Columns that stay with the holder are checked and left out. ``_broken`` is NULL for a row that keeps the contract;
-    for one that does not, it has the texts of its columns, from which ``told_faults`` says what is wrong. That is kept
-    apart because most rows have no fault: to be ready to tell one of each column takes most of the memory.
+    Columns that stay with the holder are checked and left out, but for prose, which is scanned yet. ``_broken`` is NULL
+    for a row that keeps the contract; for one that does not, it has the texts of its columns, from which
+    ``told_faults`` says what is wrong. That is kept apart because most rows have no fault: to be ready to tell one of
+    each column takes most of the memory.
     """
     source = {column.name: f"c{index}" for index, column in enumerate(layout.fields) if column is not None}
     fields = _fields(contract, prepared=prepared)
-    rules = [rule for field in fields if field.column.name in source for rule in _broken_rules(field)]
-    broken = " OR ".join(f"({condition})" for condition, _ in rules) or "false"
+    kept = " AND ".join(f"({_kept(field)})" for field in fields if field.column.name in source) or "true"
     types = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(len(layout.fields)))
     raws = [f"{_raw(source.get(field.column.name))} AS {field.raw}" for field in fields]
     rows = f"""
@@ -74,10 +91,15 @@ def checked_rows(contract: Contract, clean: Path, layout: Layout, *, prepared: b
         FROM read_csv({literal(str(clean))}, columns = {{{types}}}, auto_detect = false, header = false,
             delim = {literal(layout.delimiter)}, quote = '"', escape = '"', new_line = '\\n', strict_mode = true)
     """
-    named = ", ".join(f"{field.value} AS {identifier(field.column.name)}" for field in fields if not field.column.drop)
+    named = ", ".join(
+        f"{field.value} AS {identifier(('_text_' if field.column.free_text else '') + field.column.name)}"
+        for field in fields
+        if field.column.free_text or not field.column.drop
+    )
     return f"""
         WITH {_typed_rows(contract, rows, fields, prepared=prepared)}
-        SELECT {named}, CASE WHEN {broken} THEN [{", ".join(field.raw for field in fields)}] END AS _broken FROM typed
+        SELECT {named}, CASE WHEN {kept} THEN NULL ELSE [{", ".join(field.raw for field in fields)}] END AS _broken
+        FROM typed
     """
 
 
@@ -131,7 +153,8 @@ def outside(value: str, domain: Domain, *, reach: float = 0) -> list[tuple[str, 
     Args:
         value: SQL of the value.
         domain: what it may be.
-        reach: for the middle of a band, the distance to its ends; a band is in range if any of it is.
+        reach: for the middle of a band, the distance to its ends; a band is in range if any of it is;
+            for a shifted date, the days.
     """
     found = []
     if domain.codes:
@@ -145,7 +168,7 @@ def outside(value: str, domain: Domain, *, reach: float = 0) -> list[tuple[str, 
 
 
 def _bound(bound: Bound, reach: float) -> str:
-    return f"DATE '{bound}'" if isinstance(bound, date) else repr(bound + reach)
+    return f"DATE '{bound + timedelta(days=reach)}'" if isinstance(bound, date) else repr(bound + reach)
 
 
 def _raw(source: str | None) -> str:
@@ -159,8 +182,8 @@ def _raw(source: str | None) -> str:
 def _typed(field: _Field) -> str:
     """Cast a text; what DuckDB would take but a CSV file should not say (1.5 as integer, 1_000, 0x1F) is NULL."""
     text, kind = field.text, field.column.domain.type
-    if field.width is not None:
-        return _middle_of_band(text, field.width)
+    if field.prepared and (special := arriving(field.column, text)) is not None:
+        return special
     if kind == "string":
         return text
     if kind == "date":
@@ -187,20 +210,21 @@ def as_date(text: str, written: str) -> str:
     return f"CASE WHEN strftime({day}, {pattern}) = {text} THEN {day}::DATE END"
 
 
-def _middle_of_band(text: str, width: int) -> str:
-    """Turn ``50-54`` into its middle, 52, and anything but a band of this width into NULL."""
-    low, high = (f"TRY_CAST(split_part({text}, '-', {part}) AS BIGINT)" for part in (1, 2))
-    fits = f"regexp_full_match({text}, '{_BAND}') AND {low} % {width} = 0 AND {high} = {low} + {width - 1}"
-    return f"CASE WHEN {fits} THEN ({low} + {high}) / 2.0::DOUBLE END"
-
-
 def _broken_rules(field: _Field) -> list[tuple[str, str]]:
     """Return the conditions under which a value breaks the contract, in the order in which they are told."""
-    text, value, domain = field.text, field.value, field.column.domain
+    text, value, domain = field.text, field.value, field.domain
     type_rule = (f"{text} IS NOT NULL AND {value} IS NULL", "type" if field.width is None else "band")
     required = [(f"{text} IS NULL", "required")] if domain.required else []
-    reach = 0 if field.width is None else (field.width - 1) / 2
-    return [*required, type_rule, *outside(value, domain, reach=reach)]
+    return [*required, type_rule, *outside(value, domain, reach=field.reach)]
+
+
+def _kept(field: _Field) -> str:
+    """Return the SQL that is true where ``_broken_rules`` finds nothing, in as few comparisons as it can be said."""
+    domain, value = field.domain, field.value
+    rules = " OR ".join(condition for condition, _ in outside(value, domain, reach=field.reach))
+    if domain.required:
+        return f"NOT ({rules})" if rules else f"{value} IS NOT NULL"
+    return f"{field.text} IS NULL OR " + (f"NOT ({rules})" if rules else f"{value} IS NOT NULL")
 
 
 def _fault(field: _Field) -> str:

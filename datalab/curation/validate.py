@@ -53,7 +53,12 @@ class Validation(BaseModel):
 
 def valid_rows(work: Path) -> str:
     """Return the SQL of the rows that keep the contract, as ``validate`` left them in ``work``."""
-    return f"(SELECT * EXCLUDE _broken FROM {_checked(work)} WHERE _broken IS NULL)"
+    return f"(SELECT COLUMNS(name -> NOT starts_with(name, '_')) FROM {_checked(work)} WHERE _broken IS NULL)"
+
+
+def free_text_rows(work: Path) -> str:
+    """Return the SQL of the prose of these rows, which is withheld; it is kept to be scanned."""
+    return f"(SELECT COLUMNS('^_text_(.*)$') AS '\\1' FROM {_checked(work)} WHERE _broken IS NULL)"
 
 
 def validate(

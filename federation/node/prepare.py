@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datalab.canonical import sha256_file
 from datalab.errors import BadInputError, DatalabError, NotFoundError, ServiceFailedError
@@ -15,6 +16,9 @@ from datalab.home import Home
 from federation.node.config import NodeConfig, SiteDataset, load_config
 from federation.node.holdings import dataset_folder
 from federation.node.s3 import fetch
+
+if TYPE_CHECKING:
+    from datalab.curation.key import PseudonymKey
 
 
 def main() -> None:
@@ -63,9 +67,19 @@ def _on_site(home: Home, entry: SiteDataset) -> tuple[int, str]:
     else:
         assert raw is not None
         folder.mkdir(parents=True, exist_ok=True)
-        report = curate(contract, raw, folder)
+        report = curate(contract, raw, folder, key=_key(home) if contract.export.person else None)
     assert report.rows is not None
     return report.rows, report.public().model_dump_json()
+
+
+def _key(home: Home) -> PseudonymKey:
+    """Return the node's own key for pseudonyms, made when it is first needed."""
+    from datalab.curation.key import load_key, make_key
+
+    path = home.folder("secrets") / "pseudonyms.key"
+    if not path.exists():
+        make_key(path)
+    return load_key(path)
 
 
 def _from_lab(home: Home, config: NodeConfig, entry: SiteDataset) -> tuple[int, str]:
