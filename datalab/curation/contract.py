@@ -12,6 +12,11 @@ Custom property                 Stands at              Meaning
 =============================== ====================== ================================================================
 ``datalab.disclosureThreshold`` contract               smallest count that may be told outside the holder; default 10
 ``datalab.onReject``            contract               ``continue`` (default): the other rows go on; ``stop``: none does
+``datalab.format``              export                 ``csv`` (default), ``json``, ``fhir`` or ``parquet``
+``datalab.records``             export                 of ``json``: the key of the list in which the records stand
+``datalab.resourceType``        export                 of ``fhir``: which resources are the records, such as ``Patient``
+``datalab.path``                column of the export   of ``json`` and ``fhir``: where the value stands in the record,
+                                                       such as ``name[0].family``; its physicalName unless it is given
 ``datalab.delimiter``           export                 ``,`` (default), ``;``, ``|`` or a tab
 ``datalab.header``              export                 whether the first record names the columns; default true
 ``datalab.encoding``            export                 ``utf-8`` (default), ``iso-8859-1`` or ``windows-1252``
@@ -29,22 +34,24 @@ Custom property                 Stands at              Meaning
 =============================== ====================== ================================================================
 
 Spaces around a value do not count. An ``integer`` may be written with zero decimals (``63.0``), as table programs do.
-A file may be packed with gzip. One date less another is a number of days.
+A file may be packed with gzip, unless it is Parquet. One date less another is a number of days.
 
 Any other ``datalab.*`` property is an error. So is a key of the standard that Datalab would not carry out.
 """
 
 from __future__ import annotations
 
+import pathlib
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Literal
 
 from datalab.curation.expressions import Expression
+from datalab.curation.paths import Path
 from datalab.curation.source import Encoding
 
 Type = Literal["integer", "number", "string", "date"]
+Format = Literal["csv", "json", "fhir", "parquet"]
 Code = str | int | float
 Bound = float | date
 DATE_FORMATS = {
@@ -83,6 +90,7 @@ class ExportColumn:
         header: how the file's first record calls it (``physicalName``).
         drop: whether it stays with the holder.
         band: width of the bands that it is prepared in, or None.
+        path: where it stands in a nested record.
     """
 
     name: str
@@ -92,6 +100,7 @@ class ExportColumn:
     domain: Domain
     drop: bool = False
     band: int | None = None
+    path: Path = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,9 @@ class Export:
     """The holder's file: how it is written, its columns, and the classes that de-identification must keep."""
 
     columns: tuple[ExportColumn, ...]
+    format: Format = "csv"
+    records: str = ""
+    resource_type: str = ""
     delimiter: str = ","
     header: bool = True
     encoding: Encoding = "utf-8"
@@ -182,7 +194,7 @@ class Contract:
     stop_on_reject: bool = False
 
 
-def load_contract(path: Path) -> Contract:
+def load_contract(path: pathlib.Path) -> Contract:
     """Read a contract file and check all of it.
 
     Raises:

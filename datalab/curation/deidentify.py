@@ -112,7 +112,7 @@ def _write(database: DuckDBPyConnection, contract: Contract, work: Path) -> tupl
 
 def _class_size(contract: Contract) -> str:
     group = ", ".join(identifier(name) for name in contract.export.quasi_identifiers)
-    return f"count(*) OVER (PARTITION BY {group})" if group else "1"
+    return f"count(*) OVER ({f'PARTITION BY {group}' if group else ''})"
 
 
 def _generalised(column: ExportColumn) -> str:

@@ -32,6 +32,7 @@ from datalab.curation.extensions import (
     OfHarmonisedColumn,
     read_extensions,
 )
+from datalab.curation.nested import NESTED, check_format, path_of
 from datalab.curation.odcs import Document, Key
 from datalab.errors import BadInputError
 
@@ -96,8 +97,10 @@ def _places(document: Document) -> tuple[int, int]:
 
 def _export(document: Document, at: int) -> Export:
     own = read_extensions(document, OfExport, "schema", at)
+    check_format(document, own, "schema", at)
+    nested = own.format in NESTED
     columns = tuple(
-        _export_column(document, ("schema", at, "properties", index), entry)
+        _export_column(document, ("schema", at, "properties", index), entry, nested=nested)
         for index, entry in _properties(document, at)
     )
     _unique(document, at, (column.header for column in columns), "physicalName")
@@ -115,6 +118,9 @@ def _export(document: Document, at: int) -> Export:
         _known(document, quasi_identifiers, kept, "a quasi-identifier", "schema", at, "customProperties")
     return Export(
         columns=columns,
+        format=own.format,
+        records=own.records,
+        resource_type=own.resource_type,
         delimiter=own.delimiter,
         header=own.header,
         encoding=own.encoding,
@@ -125,7 +131,7 @@ def _export(document: Document, at: int) -> Export:
     )
 
 
-def _export_column(document: Document, keys: tuple[Key, ...], entry: dict[str, Any]) -> ExportColumn:
+def _export_column(document: Document, keys: tuple[Key, ...], entry: dict[str, Any], *, nested: bool) -> ExportColumn:
     _no_other_keys(document, keys, entry, _TOLD | {"physicalName"})
     own = read_extensions(document, OfExportColumn, *keys)
     domain = _domain(document, keys, entry)
@@ -145,6 +151,7 @@ def _export_column(document: Document, keys: tuple[Key, ...], entry: dict[str, A
         domain=domain,
         drop=own.deidentify == "drop",
         band=band,
+        path=path_of(document, keys, own, entry.get("physicalName", entry["name"]), nested=nested),
     )
 
 
