@@ -39,7 +39,7 @@ def prepare(contract: Path, file: Path, out: Path, report: Path | None) -> None:
     if report is not None:
         write_atomically(report, result.model_dump_json(indent=2).encode() + b"\n")
     _show_preparation(result, out)
-    _show_rejects(out.with_name(f"{out.stem}.rejects.csv"), result.rejected_rows)
+    show_rejects(out.with_name(f"{out.stem}.rejects.csv"), result.rejected_rows)
 
 
 @click.command()
@@ -59,8 +59,8 @@ def curate(contract: Path, file: Path, out: Path, *, prepared: bool) -> None:
     from datalab.curation.engine import curate as run
 
     result = run(load_contract(contract), file, out, prepared=prepared)
-    _show_curation(result, out)
-    _show_rejects(out / REJECTS, result.rejected_rows or 0)
+    show_curation(result, out)
+    show_rejects(out / REJECTS, result.rejected_rows or 0)
     failed = [check for check in result.checks if not check.passed]
     if failed:
         raise BadInputError(
@@ -189,7 +189,8 @@ def _show_preparation(report: PreparationReport, out: Path) -> None:
     _table(f"Prepared {out}", rows)
 
 
-def _show_curation(report: CurationReport, out: Path) -> None:
+def show_curation(report: CurationReport, out: Path) -> None:
+    """Print what became of the records of a file."""
     rows = [
         ("Records in the file", f"{report.rows_in:,}"),
         ("Rejected: break the contract", f"{report.rejected_rows:,}"),
@@ -215,7 +216,7 @@ def _table(title: str, rows: list[tuple[str, str]]) -> None:
     Console().print(table)
 
 
-def _show_rejects(path: Path, rejected: int) -> None:
+def show_rejects(path: Path, rejected: int) -> None:
     """Say in one sentence where the first findings are."""
     with path.open(encoding="utf-8", newline="") as file:
         first = list(islice(csv.DictReader(file), _SHOWN))

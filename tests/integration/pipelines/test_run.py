@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from datalab.storage.service import SERVICE as OBJECT_STORE
 from datalab.storage.store import connect
 from datalab.supervisor import Supervisor
 from pipelines.sources import BUILT_IN
+from tests.golden.curated import SOURCES
 
 CONTRACT = BUILT_IN / "gbsg.odcs.yaml"
 ASSETS = {"landing", "validated", "deidentified", "harmonised", "profiled", "published"}
@@ -36,8 +38,8 @@ class Lab:
     home: Home
     client: LabClient
 
-    def register(self, dataset: str, *, contract_version: str | None = None) -> None:
-        contract = load_contract(CONTRACT)
+    def register(self, dataset: str, *, contract_version: str | None = None, path: Path = CONTRACT) -> None:
+        contract = load_contract(path)
         self.client.register_dataset(
             DatasetDraft(
                 id=dataset,
@@ -155,6 +157,23 @@ def test_the_same_file_is_not_published_twice(lab: Lab, prepared: Path, tmp_path
 def test_another_file_is_the_next_version(lab: Lab, prepared: Path) -> None:
     outcome = lab.curate(lab.client.upload("breast-cancer", prepared))
     assert (outcome["version"], outcome["rejected_rows"]) == (2, 0)
+
+
+def test_lab_and_node_make_the_same_bytes_of_the_same_file(lab: Lab, tmp_path: Path) -> None:
+    contract, raw = BUILT_IN / "eurostat-deaths.odcs.yaml", SOURCES / "eurostat-deaths.csv"
+    lab.register("deaths", path=contract)
+    assert lab.curate(lab.client.upload("deaths", raw))["rejected_rows"] == 2
+    [file] = lab.client.version("deaths", 1).files
+    connect(lab.home).get_file(file.key, tmp_path / "lab.parquet", sha256=file.sha256)
+
+    node = tmp_path / "node"
+    (node / "export").mkdir(parents=True)
+    (node / "node.toml").write_text("[policy]\npurposes = []\n", encoding="utf-8")
+    here = shutil.copy(raw, node / "export")
+    command = ["node", "dataset", "add", "deaths", str(here), "--contract", str(contract), "--home", str(node)]
+    done = subprocess.run([sys.executable, "-m", "datalab", *command], check=True, capture_output=True, text=True)
+    assert "eurostat-deaths.csv:10 geo: code list" in done.stderr
+    assert (node / "curated" / "deaths" / "v1" / "data.parquet").read_bytes() == (tmp_path / "lab.parquet").read_bytes()
 
 
 def test_data_that_is_not_k_anonymous_is_not_published(lab: Lab, prepared: Path, tmp_path: Path) -> None:
