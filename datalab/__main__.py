@@ -25,6 +25,7 @@ _GROUPS = {
     "contract": "Data contracts: propose one from a file, check it, see what a change breaks.",
     "dataset": "Datasets: prepare and curate files by a data contract; register, find and look at them.",
     "node": "Nodes of the federation: invite, enrol, run, list, revoke.",
+    "node.dataset": "Datasets of this site that a node trains on.",
     "permit": "Data permits: keys, signing, reading.",
     "pki": "The federation's certificate authority.",
     "run": "Federated training runs.",
@@ -51,7 +52,7 @@ class _Commands(click.Group):
         if cmd_name in points:
             return _load(points[cmd_name])
         if any(name.startswith(f"{cmd_name}.") for name in points):
-            return _Commands(f"{self._prefix}{cmd_name}.", name=cmd_name, help=_GROUPS.get(cmd_name))
+            return _Commands(f"{self._prefix}{cmd_name}.", name=cmd_name, help=_GROUPS.get(self._prefix + cmd_name))
         return None
 
     def _points(self) -> dict[str, EntryPoint]:

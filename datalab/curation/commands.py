@@ -42,7 +42,7 @@ def prepare(contract: Path, file: Path, out: Path, key: Path | None, report: Pat
     if report is not None:
         write_atomically(report, result.model_dump_json(indent=2).encode() + b"\n")
     _show_preparation(result, out)
-    _show_rejects(out.with_name(f"{out.stem}.rejects.csv"), result.rejected_rows)
+    show_rejects(out.with_name(f"{out.stem}.rejects.csv"), result.rejected_rows)
 
 
 @click.command()
@@ -65,8 +65,8 @@ def curate(contract: Path, file: Path, out: Path, key: Path | None, *, prepared:
 
     secret = None if key is None else load_key(key)
     result = run(load_contract(contract), file, out, prepared=prepared, key=secret)
-    _show_curation(result, out)
-    _show_rejects(out / REJECTS, result.rejected_rows or 0)
+    show_curation(result, out)
+    show_rejects(out / REJECTS, result.rejected_rows or 0)
     failed = [check for check in result.checks if not check.passed]
     if failed:
         raise BadInputError(
@@ -95,26 +95,33 @@ def keygen(out: Path) -> None:
 @click.option("--out", required=True, type=_FILE, help="Contract to write; a file that is there is not overwritten.")
 @click.option("--id", "contract_id", help="Id of the contract; the file's name unless it is given.")
 @click.option("--title", help="What the table is, in a line; the file's name unless it is given.")
-def infer(file: Path, out: Path, contract_id: str | None, title: str | None) -> None:
+@click.option(
+    "--resource", help="Of a file of FHIR, the resource type to look at; the most frequent unless it is given."
+)
+def infer(file: Path, out: Path, contract_id: str | None, title: str | None, resource: str | None) -> None:
     """Look at FILE and write a first contract for it, to be corrected and completed by hand.
 
     Delimiter, encoding, decimal commas, types, ways of writing dates, units, code lists and texts that mean "no value"
     are found by looking at all of it; columns that look as if they told who a person is are marked to stay with the
     holder. What the columns mean only you can say.
+
+    FILE is CSV, plain or gzip; Parquet; or JSON: a record a line (NDJSON), a list, a FHIR bundle. Of nested records
+    each value becomes a column with its path; of lists, the first element.
     """
     import re
     import tempfile
 
     from datalab.curation import infer as inference
+    from datalab.curation.flatten import infer_any
     from datalab.errors import NotFoundError
 
     if not file.is_file():
-        raise NotFoundError(f"There is no file {file}.", next_step="Name a CSV file that exists, plain or gzip.")
+        raise NotFoundError(f"There is no file {file}.", next_step="Name a file that exists.")
     if out.exists():
         raise BadInputError(f"{out} is there already.", next_step="Name another file to write with --out.")
     stem = re.sub(r"[^a-z0-9]+", "-", file.name.partition(".")[0].lower()).strip("-")
     with tempfile.TemporaryDirectory() as folder:
-        found = inference.infer(file, Path(folder))
+        found = infer_any(file, Path(folder), resource=resource)
     text = inference.contract_text(
         found, contract_id=contract_id or stem or "contract", version="1.0.0", title=title or file.name
     )
@@ -169,7 +176,8 @@ def _show_inference(found: Inference, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    written = f"{found.records:,} records; delimiter {found.delimiter!r}, {found.encoding}, decimals {found.decimal!r}"
+    how = f"delimiter {found.delimiter!r}, {found.encoding}, decimals {found.decimal!r}"
+    written = f"{found.records:,} records; {how if found.format == 'csv' else found.resource_type or found.format}"
     table = Table(title=f"Found in the file: {written}", title_justify="left")
     for heading in ("column", "type", "unit", "values", "missing", ""):
         table.add_column(heading, justify="right" if heading == "missing" else "left")
@@ -208,7 +216,8 @@ def _show_preparation(report: PreparationReport, out: Path) -> None:
     _table(f"Prepared {out}", rows)
 
 
-def _show_curation(report: CurationReport, out: Path) -> None:
+def show_curation(report: CurationReport, out: Path) -> None:
+    """Print what became of the records of a file."""
     rows = [
         ("Records in the file", f"{report.rows_in:,}"),
         ("Rejected: break the contract", f"{report.rejected_rows:,}"),
@@ -234,7 +243,7 @@ def _table(title: str, rows: list[tuple[str, str]]) -> None:
     Console().print(table)
 
 
-def _show_rejects(path: Path, rejected: int) -> None:
+def show_rejects(path: Path, rejected: int) -> None:
     """Say in one sentence where the first findings are."""
     with path.open(encoding="utf-8", newline="") as file:
         first = list(islice(csv.DictReader(file), _SHOWN))

@@ -12,6 +12,11 @@ Custom property                 Stands at              Meaning
 =============================== ====================== ================================================================
 ``datalab.disclosureThreshold`` contract               smallest count that may be told outside the holder; default 10
 ``datalab.onReject``            contract               ``continue`` (default): the other rows go on; ``stop``: none does
+``datalab.format``              export                 ``csv`` (default), ``json``, ``fhir`` or ``parquet``
+``datalab.records``             export                 of ``json``: the key of the list in which the records stand
+``datalab.resourceType``        export                 of ``fhir``: which resources are the records, such as ``Patient``
+``datalab.path``                column of the export   of ``json`` and ``fhir``: where the value stands in the record,
+                                                       such as ``name[0].family``; its physicalName unless it is given
 ``datalab.delimiter``           export                 ``,`` (default), ``;``, ``|`` or a tab
 ``datalab.header``              export                 whether the first record names the columns; default true
 ``datalab.encoding``            export                 ``utf-8`` (default), ``iso-8859-1`` or ``windows-1252``
@@ -32,23 +37,25 @@ Custom property                 Stands at              Meaning
 =============================== ====================== ================================================================
 
 Spaces around a value do not count. An ``integer`` may be written with zero decimals (``63.0``), as table programs do.
-A file may be packed with gzip. One date less another is a number of days. De-identification is told in full in
-``docs/data-contracts.md``.
+A file may be packed with gzip, unless it is Parquet. One date less another is a number of days. De-identification is
+told in full in ``docs/data-contracts.md``.
 
 Any other ``datalab.*`` property is an error. So is a key of the standard that Datalab would not carry out.
 """
 
 from __future__ import annotations
 
+import pathlib
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Literal
 
 from datalab.curation.expressions import Expression
+from datalab.curation.paths import Path
 from datalab.curation.source import Encoding
 
 Type = Literal["integer", "number", "string", "date"]
+Format = Literal["csv", "json", "fhir", "parquet"]
 Code = str | int | float
 Bound = float | date
 DATE_FORMATS = {
@@ -108,6 +115,7 @@ class ExportColumn:
         pseudonym: the domain of the keyed pseudonyms that replace its values, or None.
         shift: most days by which a person's dates are moved; 0 leaves them.
         free_text: whether it is withheld because it is prose, and scanned for what it would have told.
+        path: where it stands in a nested record.
     """
 
     name: str
@@ -120,6 +128,7 @@ class ExportColumn:
     pseudonym: str | None = None
     shift: int = 0
     free_text: bool = False
+    path: Path = ()
 
     @property
     def band(self) -> int | None:
@@ -167,6 +176,9 @@ class Export:
     """The holder's file: how it is written, its columns, and the classes that de-identification must keep."""
 
     columns: tuple[ExportColumn, ...]
+    format: Format = "csv"
+    records: str = ""
+    resource_type: str = ""
     delimiter: str = ","
     header: bool = True
     encoding: Encoding = "utf-8"
@@ -264,7 +276,7 @@ class Contract:
     stop_on_reject: bool = False
 
 
-def load_contract(path: Path) -> Contract:
+def load_contract(path: pathlib.Path) -> Contract:
     """Read a contract file and check all of it.
 
     Raises:

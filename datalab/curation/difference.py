@@ -122,7 +122,7 @@ def _of_harmonised_column(old: HarmonisedColumn, new: HarmonisedColumn) -> Itera
 
 
 def _of_export(old: Export, new: Export) -> Iterator[Change]:
-    for name in ("delimiter", "header", "encoding", "decimal", "missing"):
+    for name in ("format", "records", "resource_type", "delimiter", "header", "encoding", "decimal", "missing"):
         if getattr(old, name) != getattr(new, name):
             told = f"Files are written otherwise: {name} was {getattr(old, name)!r} and is {getattr(new, name)!r}."
             yield Change("export", told, "holders")
@@ -149,6 +149,8 @@ def _of_export_column(old: ExportColumn, new: ExportColumn) -> Iterator[Change]:
     where = f"export.{old.name}"
     if old.header != new.header:
         yield Change(where, f"Files called it {old.header}, and now {new.header}.", "holders")
+    elif old.path != new.path:
+        yield Change(where, "It is read from another place of the record.", "holders")
     if _leaving(old) != _leaving(new):
         plain = not (old.drop or old.pseudonym or old.shift or new.pseudonym or new.shift) and old.levels[1:] == ()
         bands = len(new.levels) == 1 and new.band is not None and (not old.levels or old.band is not None)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from datalab.curation.contract import Format
 from datalab.curation.odcs import PREFIX, Document, Key
 from datalab.curation.source import Encoding
 from datalab.errors import BadInputError
@@ -63,6 +64,9 @@ class TCloseness(Extensions):
 class OfExport(Extensions):
     """At the schema object ``export``."""
 
+    format: Format = "csv"
+    records: Annotated[str, Field(max_length=100)] = ""
+    resource_type: Annotated[str, Field(pattern=r"^([A-Z][A-Za-z]{1,60})?$")] = ""
     delimiter: Annotated[str, Field(pattern=r"^[,;|\t]$")] = ","
     header: bool = True
     encoding: Encoding = "utf-8"
@@ -129,6 +133,7 @@ class OfExportColumn(Extensions):
 
     unit: str | None = None
     deidentify: Literal["keep", "drop", "pseudonym", "freeText"] | Action = "keep"
+    path: Annotated[str, Field(max_length=500)] = ""
 
 
 class ExclusionForm(Extensions):

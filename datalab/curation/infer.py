@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from datalab.curation.contract import DATE_FORMATS, Code, Type
+from datalab.curation.contract import DATE_FORMATS, Code, Format, Type
 from datalab.curation.database import connect, literal
 from datalab.curation.records import Records, read_header, scan
 from datalab.curation.rules import INTEGER, NUMBER, as_date, with_point
@@ -115,10 +115,16 @@ class Inference(BaseModel):
         first_unreadable: where the first of those stand.
         decimal: what stands before the decimals of its numbers.
         missing: texts that mean "no value".
+        format: of the file; where its records are nested, the columns' headers are paths.
+        records_key: the key of the list in which the records of a JSON document stand.
+        resource_type: the FHIR resources that were looked at.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    format: Format = "csv"
+    records_key: str = ""
+    resource_type: str = ""
     delimiter: Literal[",", ";", "\t", "|"]
     encoding: Encoding = "utf-8"
     decimal: Literal[".", ","] = "."
@@ -403,10 +409,22 @@ def contract_text(found: Inference, *, contract_id: str, version: str, title: st
             taken["transformLogic"] = f'year("{column.name}")'
             said["logicalTypeOptions"] = {"format": column.format or "yyyy-MM-dd"}
         drop = [{"property": "datalab.deidentify", "value": "drop"}] if column.identifier else []
-        export.append({**said, "physicalName": column.header, **_properties([*unit, *drop])})
+        nested = found.format in {"json", "fhir"}
+        path = [{"property": "datalab.path", "value": column.header}] if nested else []
+        physical = {} if nested else {"physicalName": column.header}
+        export.append({**said, **physical, **_properties([*path, *unit, *drop])})
         if not column.identifier:
             harmonised.append({**taken, **_properties(unit)})
-    own: list[dict[str, Any]] = [{"property": "datalab.delimiter", "value": found.delimiter}]
+    own: list[dict[str, Any]] = [
+        {"property": f"datalab.{name}", "value": value}
+        for name, value in (
+            ("format", found.format if found.format != "csv" else ""),
+            ("records", found.records_key),
+            ("resourceType", found.resource_type),
+            ("delimiter", found.delimiter if found.format == "csv" else ""),
+        )
+        if value
+    ]
     if found.encoding != "utf-8":
         own.append({"property": "datalab.encoding", "value": found.encoding})
     if found.decimal != ".":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,14 @@ def read_layout(contract: Contract, raw: Path, *, prepared: bool) -> Layout:
     if not (export.header or prepared):
         return Layout(delimiter, export.columns, skip=0, lines=0)
     names, skip, lines = read_header(raw, delimiter, "utf-8" if prepared else export.encoding)
+    return compare_header(contract, names, delimiter=delimiter, skip=skip, lines=lines, prepared=prepared)
+
+
+def compare_header(
+    contract: Contract, names: Sequence[str], *, prepared: bool, delimiter: str = ",", skip: int = 0, lines: int = 0
+) -> Layout:
+    """Compare the columns that a file names with those that the contract expects."""
+    export = contract.export
     by_header = {column.header: column for column in export.columns}
     if not by_header.keys() & set(names):  # most likely data, which must not be told as names of columns
         return Layout(
@@ -64,7 +73,7 @@ def read_layout(contract: Contract, raw: Path, *, prepared: bool) -> Layout:
             findings.append((name, "direct identifier"))
             problems.append(
                 f"The file has the direct identifier column {name}, which may not leave its holder; "
-                "prepare it at the holder first."
+                "de-identify the file at its holder first, with `datalab dataset prepare`."
             )
     for column in expected:
         if column.header not in names:

@@ -32,6 +32,7 @@ from datalab.curation.extensions import (
     read_extensions,
 )
 from datalab.curation.hierarchies import read_privacy, with_action
+from datalab.curation.nested import NESTED, check_format, path_of
 from datalab.curation.odcs import Document, Key
 from datalab.errors import BadInputError
 
@@ -97,8 +98,10 @@ def _places(document: Document) -> tuple[int, int]:
 
 def _export(document: Document, at: int) -> Export:
     own = read_extensions(document, OfExport, "schema", at)
+    check_format(document, own, "schema", at)
+    nested = own.format in NESTED
     columns = tuple(
-        _export_column(document, ("schema", at, "properties", index), entry)
+        _export_column(document, ("schema", at, "properties", index), entry, nested=nested)
         for index, entry in _properties(document, at)
     )
     _unique(document, at, (column.header for column in columns), "physicalName")
@@ -110,6 +113,9 @@ def _export(document: Document, at: int) -> Export:
         )
     return Export(
         columns=columns,
+        format=own.format,
+        records=own.records,
+        resource_type=own.resource_type,
         delimiter=own.delimiter,
         header=own.header,
         encoding=own.encoding,
@@ -119,7 +125,7 @@ def _export(document: Document, at: int) -> Export:
     )
 
 
-def _export_column(document: Document, keys: tuple[Key, ...], entry: dict[str, Any]) -> ExportColumn:
+def _export_column(document: Document, keys: tuple[Key, ...], entry: dict[str, Any], *, nested: bool) -> ExportColumn:
     _no_other_keys(document, keys, entry, _TOLD | {"physicalName"})
     own = read_extensions(document, OfExportColumn, *keys)
     domain = _domain(document, keys, entry)
@@ -129,6 +135,7 @@ def _export_column(document: Document, keys: tuple[Key, ...], entry: dict[str, A
         unit=own.unit,
         description=_text(entry, "description"),
         domain=domain,
+        path=path_of(document, keys, own, entry.get("physicalName", entry["name"]), nested=nested),
     )
     return with_action(column, own.deidentify, contract=document.data["id"], where=document.where(*keys))
 

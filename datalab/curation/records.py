@@ -34,11 +34,15 @@ _AFTER_STRAY = 4096
 
 @dataclass(frozen=True)
 class Fault:
-    """A record that cannot be read, and why (``field count``, ``quote``, ``line end`` or ``encoding``)."""
+    """A record that cannot be read, and why (``field count``, ``quote``, ``line end`` or ``encoding``).
+
+    In a nested format it is ``json``, ``nesting``, ``structure`` or ``encoding``; the last two in a column.
+    """
 
     record: int
     line: int
     rule: str
+    column: str = ""
 
 
 @dataclass

@@ -61,6 +61,12 @@ class Source:
         part, self._pending = self._pending[:size], self._pending[size:]
         return part
 
+    def peek(self, size: int) -> bytes:
+        """Return up to ``size`` bytes of what comes next, and leave them to be read."""
+        while len(self._pending) < size and (more := self._take(size)):
+            self._pending += more
+        return self._pending[:size]
+
     @property
     def sha256(self) -> str:
         """The digest of the file as it lies, up to where it was read."""

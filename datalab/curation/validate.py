@@ -17,9 +17,10 @@ from pydantic import BaseModel, ConfigDict
 
 from datalab.curation.contract import Contract
 from datalab.curation.database import Limits, connect, identifier, literal
-from datalab.curation.layout import Layout, read_layout
-from datalab.curation.records import Records, scan
+from datalab.curation.layout import Layout
+from datalab.curation.records import Records
 from datalab.curation.rules import checked_rows, stored_type, told_faults
+from datalab.curation.tabulate import tabulate
 from datalab.errors import DatalabError, NotFoundError, NotWritableError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def validate(
 
     Args:
         contract: what a record must be.
-        raw: a CSV file, plain or gzip, as the holder exports it, or as ``prepare`` writes it.
+        raw: the file as the holder exports it, or as ``prepare`` writes it.
         work: an existing folder.
         prepared: whether it comes from ``prepare``; then banded columns hold bands and dropped ones are refused.
         limits: memory and threads.
@@ -79,19 +80,10 @@ def validate(
         NotWritableError: the work folder cannot be written to.
     """
     if not raw.is_file():
-        raise NotFoundError(f"There is no raw file {raw}.", next_step="Name a CSV file that exists.")
+        raise NotFoundError(f"There is no raw file {raw}.", next_step="Name a file that exists.")
     clean = work / "clean.csv"
     try:
-        layout = read_layout(contract, raw, prepared=prepared)
-        records = scan(
-            raw,
-            clean,
-            delimiter=layout.delimiter,
-            fields=len(layout.fields),
-            skip=layout.skip,
-            lines_before=layout.lines,
-            encoding="utf-8" if prepared else contract.export.encoding,
-        )
+        layout, records = tabulate(contract, raw, clean, prepared=prepared)
         with connect(work, limits) as database:
             _check_rows(database, contract, clean, work, layout, records, prepared=prepared)
             _write_rejects(database, contract, raw.name, work, layout, records, prepared=prepared)
@@ -157,7 +149,7 @@ def _write_rejects(
         (1, 0, index, field, rule) for index, (field, rule) in enumerate(layout.findings)
     ]
     if layout.unusable is None:
-        found += [(fault.line, fault.record, 0, "", fault.rule) for fault in records.faults]
+        found += [(fault.line, fault.record, 0, fault.column, fault.rule) for fault in records.faults]
     _load(database, work, "positions", {"row": "BIGINT", "records": "BIGINT", "lines": "BIGINT"}, records.positions)
     columns = {"line": "BIGINT", "record": "BIGINT", "position": "INT", "field": "VARCHAR", "rule": "VARCHAR"}
     _load(database, work, "found", columns, found)

@@ -46,6 +46,11 @@ def dataset_folder(home: Home, entry: SiteDataset) -> Path:
     return home.path / "curated" / entry.id / f"v{entry.version}"
 
 
+def keep_summary(folder: Path, summary: str) -> None:
+    """Write down what a dataset's preparation has printed, for ``read_holdings``."""
+    write_atomically(folder / _SUMMARY, summary.encode())
+
+
 def _hold(home: Home, entry: SiteDataset) -> HeldDataset:
     folder = dataset_folder(home, entry)
     command = [
@@ -58,7 +63,7 @@ def _hold(home: Home, entry: SiteDataset) -> HeldDataset:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise error_of_child(done.stderr, done.returncode, f"The dataset {entry.id} could not be prepared.")
-    write_atomically(folder / _SUMMARY, done.stdout.encode())
+    keep_summary(folder, done.stdout)
     return _held(entry, folder, json.loads(done.stdout))
 
 

@@ -32,14 +32,14 @@ def main() -> None:
     try:
         config = load_config(home.path)
         entry = next(one for one in config.datasets if one.id == arguments.dataset)
-        rows, public = _from_lab(home, config, entry) if entry.in_lab else _on_site(home, entry)
+        rows, public = _from_lab(home, config, entry) if entry.in_lab else prepare_on_site(home, entry)
     except DatalabError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)
     print(json.dumps({"rows": rows, "public": public}))  # noqa: T201
 
 
-def _on_site(home: Home, entry: SiteDataset) -> tuple[int, str]:
+def prepare_on_site(home: Home, entry: SiteDataset) -> tuple[int, str]:
     """Curate a raw file here by its contract, unless that was done before with the same file and contract."""
     from datalab.curation.contract import load_contract
     from datalab.curation.engine import curate

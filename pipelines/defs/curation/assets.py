@@ -19,8 +19,9 @@ from catalog.records import PublishRequest, StoredFile
 from datalab.curation import engine, progress
 from datalab.curation.database import connect, literal
 from datalab.curation.report import Check, CurationReport
-from datalab.errors import BadInputError
+from datalab.errors import BadInputError, DatalabError, NotFoundError, ServiceFailedError
 from datalab.home import write_atomically
+from datalab.storage.store import StorageError
 from pipelines.defs.curation.checks import (
     K_ANONYMITY,
     PARQUET_READABLE,
@@ -32,6 +33,9 @@ from pipelines.defs.curation.partitions import DatasetVersionKey, dataset_versio
 from pipelines.defs.curation.resources import CurationRun
 
 GROUP = "curation"
+MOST_RETRIES = 5
+FIRST_WAIT = 1.0
+"""Seconds before a stage that met a silent service is repeated; twice as long each time, half a minute in all."""
 if TYPE_CHECKING:
     Result = dg.MaterializeResult[None]
 else:
@@ -51,11 +55,22 @@ def told(stage: Callable[[CurationRun], Result]) -> Callable[[CurationRun], Resu
     @wraps(stage)
     def telling(run: CurationRun) -> Result:
         progress.tell(run.out, name, "running")
-        result = stage(run)
+        try:
+            result = stage(run)
+        except (ServiceFailedError, StorageError) as error:
+            _try_again(error)
+            raise
         progress.tell(run.out, name, "done", dict(result.metadata or {}))
         return result
 
     return telling
+
+
+def _try_again(error: DatalabError) -> None:
+    """Have Dagster repeat the stage where lab server or object store may come back; the stages before it are kept."""
+    tried = dg.AssetExecutionContext.get().op_execution_context.retry_number
+    if tried < MOST_RETRIES and not isinstance(error, NotFoundError):
+        raise dg.RetryRequested(max_retries=MOST_RETRIES, seconds_to_wait=FIRST_WAIT * 2**tried) from error
 
 
 @dg.asset(partitions_def=dataset_versions, group_name=GROUP, kinds={"s3"})
@@ -177,23 +192,22 @@ def profiled(run: CurationRun) -> Result:
 @told
 def published(run: CurationRun) -> Result:
     """The next version of the dataset in the catalog, through the lab's API."""
-    partition, run_id = _partition(), dg.AssetExecutionContext.get().run.run_id
+    partition = _partition()
     report = CurationReport.model_validate_json((run.out / engine.REPORT).read_bytes())
     objects = run.objects()
     with run.lab() as lab:
-        others = [version for version in lab.versions(partition.dataset) if version.pipeline_run != run_id]
+        others = [version for version in lab.versions(partition.dataset) if version.pipeline_run != run.intent]
         if len(others) != partition.version - 1:
             raise ConflictError(
                 "Another version of the dataset was published in the meantime.",
                 where=str(partition),
                 next_step="Run the curation again; it becomes the version after that.",
             )
-        staged = objects.put_file(f"staging/{partition.dataset}/{run_id}/{engine.DATA}", run.work / engine.DATA)
+        staged = objects.put_file(f"staging/{partition.dataset}/{run.intent}/{engine.DATA}", run.work / engine.DATA)
         try:
             file = StoredFile(key=staged.key, sha256=report.parquet_sha256, bytes=staged.bytes)
-            version = lab.publish(
-                partition.dataset, PublishRequest(intent=run_id, files=(file,), report=report, pipeline_run=run_id)
-            )
+            request = PublishRequest(intent=run.intent, files=(file,), report=report, pipeline_run=run.intent)
+            version = lab.publish(partition.dataset, request)
         finally:
             objects.delete(staged.key)
     return Result(metadata={"dagster/row_count": report.rows, "bytes": staged.bytes, "version": version.number})

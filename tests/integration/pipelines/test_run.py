@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +19,7 @@ import duckdb
 import pytest
 
 from catalog.client import LabClient, lab_client
-from catalog.records import DatasetDraft, Upload
+from catalog.records import DatasetDraft, DatasetPatch, Upload
 from catalog.service import SERVICE as LAB
 from datalab.curation.contract import load_contract
 from datalab.curation.deidentify import prepare
@@ -26,9 +29,12 @@ from datalab.storage.service import SERVICE as OBJECT_STORE
 from datalab.storage.store import connect
 from datalab.supervisor import Supervisor
 from pipelines.sources import BUILT_IN
+from tests.golden.curated import SOURCES
+from tests.support.killed_run import STEPS
 
 CONTRACT = BUILT_IN / "gbsg.odcs.yaml"
-ASSETS = {"landing", "validated", "deidentified", "harmonised", "profiled", "published"}
+ASSETS_IN_ORDER = ("landing", "validated", "deidentified", "harmonised", "profiled", "published")
+ASSETS = set(ASSETS_IN_ORDER)
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,8 @@ class Lab:
     home: Home
     client: LabClient
 
-    def register(self, dataset: str, *, contract_version: str | None = None) -> None:
-        contract = load_contract(CONTRACT)
+    def register(self, dataset: str, *, contract_version: str | None = None, path: Path = CONTRACT) -> None:
+        contract = load_contract(path)
         self.client.register_dataset(
             DatasetDraft(
                 id=dataset,
@@ -157,6 +163,23 @@ def test_another_file_is_the_next_version(lab: Lab, prepared: Path) -> None:
     assert (outcome["version"], outcome["rejected_rows"]) == (2, 0)
 
 
+def test_lab_and_node_make_the_same_bytes_of_the_same_file(lab: Lab, tmp_path: Path) -> None:
+    contract, raw = BUILT_IN / "eurostat-deaths.odcs.yaml", SOURCES / "eurostat-deaths.csv"
+    lab.register("deaths", path=contract)
+    assert lab.curate(lab.client.upload("deaths", raw))["rejected_rows"] == 2
+    [file] = lab.client.version("deaths", 1).files
+    connect(lab.home).get_file(file.key, tmp_path / "lab.parquet", sha256=file.sha256)
+
+    node = tmp_path / "node"
+    (node / "export").mkdir(parents=True)
+    (node / "node.toml").write_text("[policy]\npurposes = []\n", encoding="utf-8")
+    here = shutil.copy(raw, node / "export")
+    command = ["node", "dataset", "add", "deaths", str(here), "--contract", str(contract), "--home", str(node)]
+    done = subprocess.run([sys.executable, "-m", "datalab", *command], check=True, capture_output=True, text=True)
+    assert "eurostat-deaths.csv:10 geo: code list" in done.stderr
+    assert (node / "curated" / "deaths" / "v1" / "data.parquet").read_bytes() == (tmp_path / "lab.parquet").read_bytes()
+
+
 def test_data_that_is_not_k_anonymous_is_not_published(lab: Lab, prepared: Path, tmp_path: Path) -> None:
     lab.register("one-of-a-kind")
     lines = prepared.read_text(encoding="utf-8").splitlines()
@@ -205,6 +228,71 @@ def test_a_run_that_is_stopped_publishes_nothing_and_leaves_no_data(lab: Lab, pr
     assert not list(runs.glob("*/work"))
     assert lab.client.versions("stopped") == []
     assert lab.curate(upload)["version"] == 1
+
+
+@pytest.mark.parametrize(
+    "step", [step if step == "staged" else pytest.param(step, marks=pytest.mark.slow) for step in STEPS]
+)
+def test_what_a_killed_run_had_done_is_taken_up_and_published_once(lab: Lab, prepared: Path, step: str) -> None:
+    dataset = f"killed-{STEPS.index(step)}"
+    lab.register(dataset)
+    upload = lab.client.upload(dataset, prepared)
+    killed = subprocess.run(
+        [sys.executable, "-m", "tests.support.killed_run", *lab.command(upload)[3:]],
+        env=os.environ | {"KILL_AT": step, "PYTHONPATH": str(Path(__file__).parents[3])},
+        check=False,
+        capture_output=True,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    done_before = {stage for stage in ASSETS if (ASSETS_IN_ORDER.index(stage) < ASSETS_IN_ORDER.index(_stage(step)))}
+
+    both = [subprocess.Popen(lab.command(upload), stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outcomes = [json.loads(one.communicate()[0]) for one in both]  # the same input twice, at once
+    assert [one.returncode for one in both] == [0, 0]
+    assert [outcome["version"] for outcome in outcomes] == [1, 1]
+    again = [set(outcome["seconds"]) for outcome in outcomes if outcome["seconds"]]
+    if step in {"acknowledged", "published: done"}:
+        assert again == []
+    else:
+        assert [one & done_before for one in again] == [set()]
+        assert [one | done_before for one in again] == [ASSETS]
+
+    [version] = lab.client.versions(dataset)
+    undisturbed = lab.client.version("breast-cancer", 2)
+    assert version.report.parquet_sha256 == version.files[0].sha256 == undisturbed.files[0].sha256
+    objects = connect(lab.home)
+    assert list(objects.list(f"staging/{dataset}/")) == []
+    assert len(list(objects.list(f"data/{dataset}/"))) == 1
+    assert not list((lab.home.path / "curation" / dataset).glob("*/work"))
+
+
+def _stage(step: str) -> str:
+    return step.partition(":")[0] if ":" in step else "published"
+
+
+def test_a_contract_that_breaks_something_without_saying_so_is_refused(
+    lab: Lab, prepared: Path, tmp_path: Path
+) -> None:
+    text = CONTRACT.read_text(encoding="utf-8").replace("id: cancer-gbsg", "id: ours")
+    contract = lab.home.folder("contracts") / "ours.odcs.yaml"
+    contract.write_text(text, encoding="utf-8")
+    lab.register("ours", path=contract)
+    assert lab.curate(lab.client.upload("ours", prepared))["version"] == 1
+
+    more = tmp_path / "more.csv"
+    more.write_text(prepared.read_text(encoding="utf-8") + "x\n", encoding="utf-8")
+    upload = lab.client.upload("ours", more)
+    for version, old, new, said in [
+        ("1.0.0", "value: 10", "value: 11", "its version has not risen"),
+        ("1.1.0", "value: 10", "value: 5", "needs a new major version"),
+    ]:
+        contract.write_text(text.replace("version: 1.0.0", f"version: {version}").replace(old, new), encoding="utf-8")
+        dataset = lab.client.dataset("ours")
+        if version != dataset.contract_version:
+            lab.client.update_dataset("ours", DatasetPatch(contract_version=version), revision=dataset.revision)
+        done = lab.run(upload)
+        assert (done.returncode, said in done.stderr) == (ExitCode.BAD_INPUT, True), done.stderr
+    assert len(lab.client.versions("ours")) == 1
 
 
 def test_dagster_has_the_whole_record_and_no_secret(lab: Lab) -> None:

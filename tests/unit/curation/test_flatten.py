@@ -1,0 +1,65 @@
+"""A first contract for nested records and for Parquet, and what of them must stay with the holder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from datalab.curation.contract import load_contract
+from datalab.curation.engine import curate
+from datalab.curation.flatten import infer_any
+from datalab.curation.infer import Inference, contract_text
+from datalab.errors import BadInputError
+from tests.golden.curated import SOURCES
+
+
+def look(folder: Path, path: Path, *, resource: str | None = None) -> Inference:
+    (folder / "work").mkdir()
+    return infer_any(path, folder / "work", resource=resource)
+
+
+def dropped(found: Inference) -> set[str]:
+    return {column.header for column in found.columns if column.identifier}
+
+
+def test_a_bundle_is_looked_at_by_its_resources(tmp_path: Path) -> None:
+    found = look(tmp_path, SOURCES / "fhir-bundle.json", resource="Patient")
+    assert (found.format, found.resource_type, found.records) == ("fhir", "Patient", 6)
+    headers = {column.header for column in found.columns}
+    assert {"gender", "birthDate", "name[0].family"} <= headers
+    assert headers.isdisjoint({"name.family", "resourceType"})  # most names stand in lists
+    assert {"id", "name[0].family", "telecom[0].value", "address[0].line[0]", "identifier[0].value"} <= dropped(found)
+
+
+def test_the_contract_that_is_found_reads_the_file(tmp_path: Path) -> None:
+    found = look(tmp_path, SOURCES / "dicom-headers.json")
+    assert {"00100010.Value[0].Alphabetic", "00100020.Value[0]", "00080018.Value[0]"} <= dropped(found)
+    assert not [one.header for one in found.columns if one.header.endswith(".vr") or one.header.startswith("7FE0")]
+    path = tmp_path / "found.odcs.yaml"
+    path.write_text(contract_text(found, contract_id="found", version="1.0.0", title="Found"), encoding="utf-8")
+    report = curate(load_contract(path), SOURCES / "dicom-headers.json", tmp_path / "out")
+    assert (report.rows_in, report.rows) == (7, 7)
+
+
+def test_parquet_is_looked_at_like_csv(tmp_path: Path) -> None:
+    duckdb.sql("SELECT range AS patient_id, range % 2 AS ill, DATE '2020-01-01' AS day FROM range(50)").write_parquet(
+        str(tmp_path / "raw.parquet")
+    )
+    found = look(tmp_path, tmp_path / "raw.parquet")
+    assert [(one.name, one.type, one.identifier) for one in found.columns] == [
+        ("patient_id", "integer", True),
+        ("ill", "integer", False),
+        ("day", "date", False),
+    ]
+    path = tmp_path / "found.odcs.yaml"
+    path.write_text(contract_text(found, contract_id="found", version="1.0.0", title="Found"), encoding="utf-8")
+    assert curate(load_contract(path), tmp_path / "raw.parquet", tmp_path / "out").rows == 50
+
+
+@pytest.mark.parametrize("text", ["[]", "[1, 2]", '{"a": {}}\n'])
+def test_a_file_without_a_value_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "raw.json").write_text(text)
+    with pytest.raises(BadInputError, match="no record with a value"):
+        look(tmp_path, tmp_path / "raw.json")
