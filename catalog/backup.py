@@ -20,6 +20,7 @@ from pydantic import AfterValidator, AwareDatetime, ValidationError
 
 from catalog.erasure.marks import KEY
 from catalog.lake import Lake
+from catalog.landing import bucket_of
 from catalog.publish import Publisher
 from catalog.records import EventsVerification, Line, Record, Sha256, StoredFile, Upload, Version
 from catalog.run_records import RunRecord
@@ -33,7 +34,14 @@ from datalab.storage.store import ObjectStore
 
 MANIFEST = "manifest.json"
 FILES = ("records.duckdb", "lake.ducklake")
-_KEPT = ("permit-keys", "erasures", "secrets/evidence", "secrets/second-factor-key", f"secrets/{KEY}")
+_KEPT = (
+    "permit-keys",
+    "erasures",
+    "secrets/evidence",
+    "secrets/second-factor-key",
+    f"secrets/{KEY}",
+    "secrets/holders",
+)
 """What of a home goes along, besides the catalog."""
 
 
@@ -178,7 +186,7 @@ def place(backup: Path, manifest: Manifest, home: Home, objects: ObjectStore) ->
         home.folder(*target.relative_to(home.path).parts[:-1])
         shutil.copy2(source, target)
     for stored in manifest.objects:
-        objects.put_file(stored.key, backup / "objects" / stored.key)
+        bucket_of(stored.key, objects).put_file(stored.key, backup / "objects" / stored.key)
     home.folder("catalog")
     for name in reversed(FILES):  # the records last: without them it is no catalog yet
         temporary = catalog / f".{name}.restored"
@@ -200,8 +208,8 @@ def _named(store: Store) -> Iterator[StoredFile]:
         yield from Version.model_validate_json(record).files
     for (record,) in store.rows("SELECT record FROM uploads ORDER BY id"):
         upload = Upload.model_validate_json(record)
-        if upload.erased is None:
-            yield StoredFile(key=upload.key, sha256=upload.sha256, bytes=upload.bytes)
+        if upload.sealed is not None:
+            yield StoredFile(key=upload.key, sha256=upload.sealed.sha256, bytes=upload.sealed.bytes)
     for (record,) in store.rows("SELECT record FROM runs ORDER BY id"):
         for one in RunRecord.model_validate_json(record).artifacts:
             yield StoredFile(key=one.uri.removeprefix("s3://").partition("/")[2], sha256=one.sha256, bytes=one.bytes)
@@ -217,7 +225,7 @@ def _fetch_objects(objects: ObjectStore, snapshot: Snapshot, folder: Path) -> No
         target = folder / one.key
         if not target.is_file() or sha256_file(target) != one.sha256:
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            objects.get_file(one.key, target, sha256=one.sha256)
+            bucket_of(one.key, objects).get_file(one.key, target, sha256=one.sha256)
 
 
 def _files(folder: Path) -> list[Path]:

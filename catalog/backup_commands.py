@@ -61,6 +61,7 @@ def restore(*, backup_folder: Path, home: Path) -> None:
         objects = connect(into)
         place(backup_folder, manifest, into, objects)
         with open_lab(into, objects) as lab:
+            lab.landing.lock_again(lab.store)
             done = restored(lab.store, len(lab.eraser.every()), len(manifest.objects))
     click.echo(
         f"Restored {done.datasets} datasets, {done.versions} versions and {done.objects} objects; "

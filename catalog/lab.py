@@ -15,6 +15,7 @@ from catalog.curations import Curations
 from catalog.drafts import Drafts
 from catalog.erasure.eraser import Eraser
 from catalog.lake import Lake
+from catalog.landing import Landing
 from catalog.oidc import Oidc
 from catalog.publish import Publisher
 from catalog.search.index import SearchIndex
@@ -23,6 +24,7 @@ from catalog.snapshot import Snapshot
 from catalog.store import Store
 from catalog.tokens import Tokens
 from datalab.home import Home
+from datalab.sealing.keys import KeyRing
 from datalab.settings import Compute, load_settings
 from datalab.storage.store import ObjectStore
 
@@ -34,6 +36,7 @@ class Lab:
     Attributes:
         store: the records and their audit chain.
         objects: the object store, as the lab's own user.
+        landing: raw files.
         accounts: who may come in.
         tokens: personal API tokens.
         credentials: passwords and second factors of people.
@@ -52,6 +55,7 @@ class Lab:
 
     store: Store
     objects: ObjectStore
+    landing: Landing
     accounts: Accounts
     tokens: Tokens
     credentials: Credentials
@@ -86,9 +90,11 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
         accounts.ensure_service_accounts(home)
         publisher = Publisher(store, lake, objects)
         publisher.reconcile()
-        drafts = Drafts(store, objects)
+        landing = Landing(home, objects)
+        landing.seal_plain(store)
+        drafts = Drafts(store, objects, KeyRing(home))
         drafts.sweep()
-        eraser = Eraser(home, store, lake, objects, publisher, drafts)
+        eraser = Eraser(home, store, lake, objects, publisher, drafts, landing)
         eraser.resume()
         search = SearchIndex(folder / "search", store)
         stack.callback(search.close)
@@ -97,6 +103,7 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
         yield Lab(
             store=store,
             objects=objects,
+            landing=landing,
             accounts=accounts,
             tokens=Tokens(store),
             credentials=Credentials(store, home.secret("second-factor-key"), folder / "attempts.jsonl"),

@@ -20,6 +20,7 @@ from catalog.records import Dataset, Upload, Version
 from datalab.canonical import sha256_file
 from datalab.curation import progress
 from datalab.curation.engine import REJECTS, REPORT
+from datalab.curation.leftovers import in_use
 from datalab.errors import BadInputError, DatalabError
 from datalab.home import Home
 from datalab.service import die_with_parent
@@ -128,7 +129,8 @@ def _run_folder(home: Home, dataset: str, run_id: str) -> Iterator[Path]:
     work = folder / "work"
     work.mkdir(mode=0o700)
     try:
-        yield folder
+        with in_use(work):
+            yield folder
     except DatalabError as error:
         progress.tell_failure(folder, error)
         raise

@@ -15,6 +15,7 @@ from pathlib import Path
 from datalab.curation.contract import Contract
 from datalab.curation.database import Limits
 from datalab.curation.harmonise import DATA, Harmonisation, Profile, check_deidentified, harmonise, profile
+from datalab.curation.optout import OptOuts
 from datalab.curation.report import Check, CurationReport
 from datalab.curation.validate import REJECTS, VALIDATED, Validation, validate
 from datalab.errors import BadInputError, DatalabError, NotWritableError
@@ -43,7 +44,13 @@ REPORT = "report.json"
 
 
 def curate(
-    contract: Contract, raw: Path, out: Path, *, prepared: bool = False, limits: Limits | None = None
+    contract: Contract,
+    raw: Path,
+    out: Path,
+    *,
+    prepared: bool = False,
+    opt_outs: OptOuts | None = None,
+    limits: Limits | None = None,
 ) -> CurationReport:
     """Curate one raw file into ``out/data.parquet``, with ``out/rejects.csv`` and ``out/report.json``.
 
@@ -55,6 +62,7 @@ def curate(
         raw: a plain CSV file.
         out: folder, made if it is missing; a file of an earlier curation is replaced.
         prepared: whether ``raw`` comes from ``prepare``; then k-anonymity is checked on what arrived.
+        opt_outs: whose rows are left out.
         limits: memory and threads of DuckDB.
 
     Raises:
@@ -66,7 +74,7 @@ def curate(
     with work_folder(out) as work:
         validation = validate(contract, raw, work, prepared=prepared, limits=limits)
         deidentified = check_deidentified(contract, work, limits=limits) if prepared else ()
-        harmonisation = harmonise(contract, work, limits=limits)
+        harmonisation = harmonise(contract, work, opt_outs=opt_outs, limits=limits)
         profiled = profile(contract, work, limits=limits)
         report = compile_report(contract, validation, deidentified, harmonisation, profiled)
         (work / REJECTS).replace(out / REJECTS)
