@@ -18,6 +18,7 @@ from catalog.lake import Lake
 from catalog.landing import Landing
 from catalog.oidc import Oidc
 from catalog.publish import Publisher
+from catalog.retention.keeper import Keeper
 from catalog.search.index import SearchIndex
 from catalog.sessions import Sessions
 from catalog.snapshot import Snapshot
@@ -49,6 +50,7 @@ class Lab:
         home: where the lab keeps its files.
         snapshot: copies both catalog files for a backup, on behalf of an account.
         oidc: the identity provider that the lab trusts, or None.
+        keeper: removes what has outlived its time.
         compute: how runs share what there is.
         permit_keys: folder of the public keys that the lab pins for permits, ``HOME/permit-keys/*.jwk``.
     """
@@ -69,6 +71,7 @@ class Lab:
     oidc: Oidc | None
     permit_keys: Path
     snapshot: Callable[[str], Snapshot]
+    keeper: Keeper
     compute: Compute
 
 
@@ -117,6 +120,7 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
             oidc=_open_oidc(home, store),
             permit_keys=home.folder("permit-keys"),
             snapshot=lambda actor: take_snapshot(home, store, lake, publisher, actor=actor),
+            keeper=Keeper(home, store, lake, objects, landing, publisher, load_settings(home).retention),
             compute=load_settings(home).compute,
         )
 

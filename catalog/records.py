@@ -262,9 +262,19 @@ class StateChange(Record):
     reason: Line | None = None
 
 
-class Dataset(DatasetDraft):
-    """A registered dataset; ``revision`` counts its changes, for optimistic locking."""
+class Hold(Record):
+    """That nothing of a dataset is removed for its age, and why, such as a lawsuit; None releases it."""
 
+    reason: Line | None = None
+
+
+class Dataset(DatasetDraft):
+    """A registered dataset; ``revision`` counts its changes, for optimistic locking.
+
+    ``legal_hold`` says why nothing of it is removed for its age, where that is so.
+    """
+
+    legal_hold: Line | None = None
     state: DatasetState = DatasetState.PUBLISHED
     state_reason: Line | None = None
     created: AwareDatetime
