@@ -227,6 +227,11 @@ class LabClient:
         """Return the marks of a holder's people who are left out of every curation."""
         return self._call(Marks, "GET", f"/opt-outs/{_part(holder)}")
 
+    def processing(self, form: str, dataset: str | None = None) -> str:
+        """Return a record of processing or material for an impact assessment, of one dataset or of the whole lab."""
+        of = "" if dataset is None else f"/datasets/{_part(dataset)}"
+        return self._send("GET", f"{of}/processing/{_part(form)}").text
+
     def retention(self, at: datetime | None = None) -> list[Due]:
         """Return what has outlived its time, now or at another moment; nothing is changed."""
         return self._call(list[Due], "GET", "/retention", params=None if at is None else {"at": at.isoformat()})

@@ -46,6 +46,7 @@ class Action(StrEnum):
     BACKUP_CREATE = "backup:create"
     ERASURE_CREATE = "erasure:create"
     ERASURE_READ = "erasure:read"
+    PROCESSING_READ = "processing:read"
     RETENTION_READ = "retention:read"
     RETENTION_CARRY_OUT = "retention:carry-out"
     DATASET_HOLD = "dataset:hold"
@@ -124,6 +125,7 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.BACKUP_CREATE: frozenset({Role.OPERATOR}),
     Action.ERASURE_CREATE: frozenset({Role.OPERATOR, Role.STEWARD}),
     Action.ERASURE_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),
+    Action.PROCESSING_READ: frozenset({Role.OPERATOR, Role.STEWARD, Role.AUDITOR}),
     Action.RETENTION_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),
     Action.RETENTION_CARRY_OUT: frozenset({Role.OPERATOR}),
     Action.DATASET_HOLD: frozenset({Role.OPERATOR, Role.STEWARD}),
