@@ -1,4 +1,4 @@
-"""``datalab backup`` and ``datalab restore``."""
+"""``datalab backup``, ``datalab restore`` and ``datalab downgrade``."""
 
 from __future__ import annotations
 
@@ -69,3 +69,28 @@ def restore(*, backup_folder: Path, home: Path) -> None:
     )
     broken = done.audit.broken_at
     click.echo(f"The audit chain has {done.audit.events} events and is {'whole' if broken is None else 'BROKEN'}.")
+
+
+@click.command("downgrade")
+@click.option(
+    "--to", "number", type=click.IntRange(1), required=True, help="The schema that the earlier release knows."
+)
+@click.option("--home", type=click.Path(path_type=Path), required=True, help="The home of a lab that is not running.")
+def downgrade(*, number: int, home: Path) -> None:
+    """Take a lab's catalog back to an earlier schema, so that an earlier release can open it.
+
+    Run it with the release that wrote the catalog; the earlier release names the schema when it refuses to open it.
+    Where the earlier schema has no place for something, nothing is changed: restore a backup of that release then.
+    """
+    from catalog.migrations import downgrade as go_back
+    from catalog.store import open_file
+
+    path = Home(home).path / "catalog" / "records.duckdb"
+    if not path.exists():
+        raise NotFoundError("There is no catalog in this home.", where=str(path))
+    connection = open_file(path)
+    try:
+        for one in go_back(connection, number):
+            click.echo(f"Schema {one.number} is undone: {one.what}.")
+    finally:
+        connection.close()
