@@ -42,24 +42,28 @@ def backup(*, out: Path, home: Path) -> None:
 def restore(*, backup_folder: Path, home: Path) -> None:
     """Put a BACKUP into a home whose lab is not running; whoever was erased since it was taken is erased again.
 
-    To have them erased, keep the folder erasures of the lost home, or a newer copy of it, in the new one. Certificates
-    are not part of a backup: nodes enrol anew with a new home.
+    BACKUP is a folder that `datalab backup` wrote, or the one that [backup] in datalab.toml names; changes that were
+    shipped there since its last whole backup are made again. To have people erased, keep the folder erasures of the
+    lost home, or a newer copy of it, in the new one. Certificates are not part of a backup: nodes enrol anew.
     """
-    from catalog.backup import place, read_manifest, restored
+    from catalog.backup import keep_erasures, place, read_manifest, restored
     from catalog.lab import open_lab
+    from catalog.shipping import newest
     from datalab.storage.service import SERVICE
     from datalab.supervisor import Supervisor
 
     into = Home(home)
     into.check_writable()
-    manifest = read_manifest(backup_folder)
+    whole = newest(backup_folder)
+    manifest = read_manifest(whole)
     with ExitStack() as stack:
         try:
             into.address(SERVICE.name)
         except NotFoundError:
             stack.enter_context(Supervisor()).start(SERVICE.name, SERVICE.module, into)
         objects = connect(into)
-        place(backup_folder, manifest, into, objects)
+        keep_erasures(backup_folder, into)
+        place(whole, manifest, into, objects)
         with open_lab(into, objects) as lab:
             lab.landing.lock_again(lab.store)
             done = restored(lab.store, len(lab.eraser.every()), len(manifest.objects))

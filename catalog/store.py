@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -46,6 +47,7 @@ class Store:
         self._gate = threading.Condition()
         self._lock = threading.RLock()
         self._watchers: list[Callable[[Collection[str]], None]] = []
+        self._followers: list[Callable[[Committed], None]] = []
         try:
             migrate(self._connection)
         except BaseException:
@@ -87,6 +89,8 @@ class Store:
             except BaseException:
                 self._connection.rollback()
                 raise
+            for follower in self._followers:
+                follower(change.committed())
         if change.datasets:
             for watcher in self._watchers:
                 watcher(change.datasets)
@@ -94,6 +98,10 @@ class Store:
     def watch(self, watcher: Callable[[Collection[str]], None]) -> None:
         """Have ``watcher`` called after each change with the ids of the datasets that it was about."""
         self._watchers.append(watcher)
+
+    def follow(self, follower: Callable[[Committed], None]) -> None:
+        """Have ``follower`` called with each change, in their order; it must be quick."""
+        self._followers.append(follower)
 
     def last_event(self) -> int:
         """Return the number of the last entry of the audit chain, 0 if there is none."""
@@ -175,17 +183,45 @@ class Store:
         return EventsVerification(events=count, head=head, broken_at=None)
 
 
+@dataclass(frozen=True)
+class Committed:
+    """A change that was made.
+
+    Attributes:
+        events: what it wrote into the audit chain.
+        statements: that made it, each with its values; run again on the same records, they make it again.
+    """
+
+    events: tuple[Event, ...]
+    statements: tuple[tuple[str, Sequence[Any] | Mapping[str, Any]], ...]
+
+
 class Change:
     """A transaction on the catalog; made by ``Store.change``."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, actor: str) -> None:
         self._connection = connection
         self._actor = actor
-        self.recorded = False
         self.datasets: set[str] = set()
+        self._statements: list[tuple[str, Sequence[Any] | Mapping[str, Any]]] = []
+        self._events: list[Event] = []
+
+    @property
+    def recorded(self) -> bool:
+        """Whether an audit event was written."""
+        return bool(self._events)
+
+    def committed(self) -> Committed:
+        """Return what the transaction did."""
+        return Committed(
+            events=tuple(self._events),
+            statements=tuple(self._statements),
+        )
 
     def execute(self, statement: str, values: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Run one statement inside the transaction."""
+        """Run one statement inside the transaction; what it does must follow from the values alone."""
+        if not statement.startswith("SELECT"):
+            self._statements.append((statement, values))
         return self._connection.execute(statement, values).fetchall()
 
     def get(self, kind: type[_R], table: Table, key: str) -> _R:
@@ -242,7 +278,7 @@ class Change:
         values = [*event.model_dump(exclude={"details", "previous", "hash"}).values()]
         values += [canonical_json(details).decode(), event.previous, event.hash]
         self.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
-        self.recorded = True
+        self._events.append(event)
 
 
 def open_file(path: Path) -> duckdb.DuckDBPyConnection:

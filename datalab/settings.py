@@ -123,6 +123,19 @@ class Checkpoints(BaseModel):
     """How often."""
 
 
+class Backups(BaseModel):
+    """Backups that the lab takes by itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: Path | None = None
+    """Where they go: a folder of another machine's. None: nowhere, and `datalab backup` takes them."""
+    every: Annotated[float, Field(gt=0, le=60)] = 20
+    """Seconds after which changes are there at the latest."""
+    hours: Annotated[float, Field(gt=0)] = 24
+    """After which a new one is begun; one is begun earlier whenever data has come in or gone."""
+
+
 class Retention(BaseModel):
     """How long the lab keeps what a dataset's own retention says nothing of; each hour, what is older is removed."""
 
@@ -155,6 +168,7 @@ class Settings(BaseSettings):
     compute: Compute = Compute()
     checkpoints: Checkpoints = Checkpoints()
     retention: Retention = Retention()
+    backup: Backups = Backups()
 
 
 def load_settings(home: Home, **arguments: Any) -> Settings:

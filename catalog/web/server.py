@@ -10,6 +10,7 @@ import uvicorn
 from catalog.evidence import evidence_key, on_schedule
 from catalog.lab import open_lab
 from catalog.periodic import periodically
+from catalog.shipping import Shipper
 from catalog.store import now
 from catalog.web.app import create_app
 from catalog.web.live import Streams
@@ -47,6 +48,9 @@ def main(home: Home) -> None:
             )
         )
         stack.enter_context(periodically("retention", _HOUR, lambda: lab.keeper.carry_out(now())))
+        if settings.backup.folder is not None:
+            shipper = Shipper(home, lab.store, lab.objects, lab.snapshot, settings.backup, settings.backup.folder)
+            stack.enter_context(periodically("backup", settings.backup.every, shipper.ship, last=True))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.bind, settings.ports.lab))
         host, port = listener.getsockname()
