@@ -20,8 +20,10 @@ from pydantic import AfterValidator, AwareDatetime, ValidationError
 
 from catalog.erasure.marks import KEY
 from catalog.lake import Lake
+from catalog.landing import bucket_of
 from catalog.publish import Publisher
 from catalog.records import EventsVerification, Line, Record, Sha256, StoredFile, Upload, Version
+from catalog.replay import CHANGES, replay
 from catalog.run_records import RunRecord
 from catalog.snapshot import Snapshot
 from catalog.store import Store, now
@@ -33,7 +35,14 @@ from datalab.storage.store import ObjectStore
 
 MANIFEST = "manifest.json"
 FILES = ("records.duckdb", "lake.ducklake")
-_KEPT = ("permit-keys", "erasures", "secrets/evidence", "secrets/second-factor-key", f"secrets/{KEY}")
+_KEPT = (
+    "permit-keys",
+    "erasures",
+    "secrets/evidence",
+    "secrets/second-factor-key",
+    f"secrets/{KEY}",
+    "secrets/holders",
+)
 """What of a home goes along, besides the catalog."""
 
 
@@ -89,8 +98,15 @@ def take_snapshot(home: Home, store: Store, lake: Lake, publisher: Publisher, *,
         copied.close()
 
 
-def fetch(home: Home, objects: ObjectStore, snapshot: Snapshot, out: Path) -> Manifest:
+def fetch(home: Home, objects: ObjectStore, snapshot: Snapshot, out: Path, *, beside: Path | None = None) -> Manifest:
     """Make a backup of a snapshot in the folder ``out``; what is no longer named there is removed.
+
+    Args:
+        home: of the lab.
+        objects: its object store.
+        snapshot: of its catalog.
+        out: the folder.
+        beside: an earlier backup on the same file system, whose objects need not be fetched again.
 
     Raises:
         NotFoundError: an object is not there, because somebody was erased meanwhile.
@@ -117,7 +133,7 @@ def fetch(home: Home, objects: ObjectStore, snapshot: Snapshot, out: Path) -> Ma
             shutil.copytree(source, target)
         elif source.is_file():
             shutil.copy2(source, target)
-    _fetch_objects(objects, snapshot, out / "objects")
+    _fetch_objects(objects, snapshot, out / "objects", None if beside is None else beside / "objects")
     entries = tuple(
         Entry(path=str(path.relative_to(out)), sha256=sha256_file(path), bytes=path.stat().st_size)
         for name in ("catalog", "home")
@@ -178,12 +194,22 @@ def place(backup: Path, manifest: Manifest, home: Home, objects: ObjectStore) ->
         home.folder(*target.relative_to(home.path).parts[:-1])
         shutil.copy2(source, target)
     for stored in manifest.objects:
-        objects.put_file(stored.key, backup / "objects" / stored.key)
+        bucket_of(stored.key, objects).put_file(stored.key, backup / "objects" / stored.key)
     home.folder("catalog")
     for name in reversed(FILES):  # the records last: without them it is no catalog yet
         temporary = catalog / f".{name}.restored"
         shutil.copy2(backup / "catalog" / name, temporary)
+        if name == FILES[0]:
+            replay(temporary, backup / CHANGES, {one.key for one in manifest.objects})
         temporary.replace(catalog / name)
+
+
+def keep_erasures(backup: Path, home: Home) -> None:
+    """Bring the signed records of erasures that were shipped beside a backup into a home, for them to be replayed."""
+    for path in (backup / "erasures").glob("*.jws"):
+        target = home.folder("erasures") / path.name
+        if not target.exists():
+            shutil.copy2(path, target)
 
 
 def restored(store: Store, erasures: int, objects: int) -> Restored:
@@ -200,14 +226,14 @@ def _named(store: Store) -> Iterator[StoredFile]:
         yield from Version.model_validate_json(record).files
     for (record,) in store.rows("SELECT record FROM uploads ORDER BY id"):
         upload = Upload.model_validate_json(record)
-        if upload.erased is None:
-            yield StoredFile(key=upload.key, sha256=upload.sha256, bytes=upload.bytes)
+        if upload.sealed is not None:
+            yield StoredFile(key=upload.key, sha256=upload.sealed.sha256, bytes=upload.sealed.bytes)
     for (record,) in store.rows("SELECT record FROM runs ORDER BY id"):
         for one in RunRecord.model_validate_json(record).artifacts:
             yield StoredFile(key=one.uri.removeprefix("s3://").partition("/")[2], sha256=one.sha256, bytes=one.bytes)
 
 
-def _fetch_objects(objects: ObjectStore, snapshot: Snapshot, folder: Path) -> None:
+def _fetch_objects(objects: ObjectStore, snapshot: Snapshot, folder: Path, beside: Path | None) -> None:
     """Have in ``folder`` the objects that a snapshot names and no others; fetch those that are not there yet."""
     wanted = {one.key for one in snapshot.objects}
     for path in _files(folder):
@@ -215,9 +241,13 @@ def _fetch_objects(objects: ObjectStore, snapshot: Snapshot, folder: Path) -> No
             path.unlink()
     for one in snapshot.objects:
         target = folder / one.key
-        if not target.is_file() or sha256_file(target) != one.sha256:
+        if beside is not None and (beside / one.key).is_file() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            objects.get_file(one.key, target, sha256=one.sha256)
+            target.hardlink_to(beside / one.key)
+        if not target.is_file() or sha256_file(target) != one.sha256:
+            target.unlink(missing_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            bucket_of(one.key, objects).get_file(one.key, target, sha256=one.sha256)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""``datalab backup`` and ``datalab restore``."""
+"""``datalab backup``, ``datalab restore`` and ``datalab downgrade``."""
 
 from __future__ import annotations
 
@@ -42,25 +42,30 @@ def backup(*, out: Path, home: Path) -> None:
 def restore(*, backup_folder: Path, home: Path) -> None:
     """Put a BACKUP into a home whose lab is not running; whoever was erased since it was taken is erased again.
 
-    To have them erased, keep the folder erasures of the lost home, or a newer copy of it, in the new one. Certificates
-    are not part of a backup: nodes enrol anew with a new home.
+    BACKUP is a folder that `datalab backup` wrote, or the one that [backup] in datalab.toml names; changes that were
+    shipped there since its last whole backup are made again. To have people erased, keep the folder erasures of the
+    lost home, or a newer copy of it, in the new one. Certificates are not part of a backup: nodes enrol anew.
     """
-    from catalog.backup import place, read_manifest, restored
+    from catalog.backup import keep_erasures, place, read_manifest, restored
     from catalog.lab import open_lab
+    from catalog.shipping import newest
     from datalab.storage.service import SERVICE
     from datalab.supervisor import Supervisor
 
     into = Home(home)
     into.check_writable()
-    manifest = read_manifest(backup_folder)
+    whole = newest(backup_folder)
+    manifest = read_manifest(whole)
     with ExitStack() as stack:
         try:
             into.address(SERVICE.name)
         except NotFoundError:
             stack.enter_context(Supervisor()).start(SERVICE.name, SERVICE.module, into)
         objects = connect(into)
-        place(backup_folder, manifest, into, objects)
+        keep_erasures(backup_folder, into)
+        place(whole, manifest, into, objects)
         with open_lab(into, objects) as lab:
+            lab.landing.lock_again(lab.store)
             done = restored(lab.store, len(lab.eraser.every()), len(manifest.objects))
     click.echo(
         f"Restored {done.datasets} datasets, {done.versions} versions and {done.objects} objects; "
@@ -68,3 +73,28 @@ def restore(*, backup_folder: Path, home: Path) -> None:
     )
     broken = done.audit.broken_at
     click.echo(f"The audit chain has {done.audit.events} events and is {'whole' if broken is None else 'BROKEN'}.")
+
+
+@click.command("downgrade")
+@click.option(
+    "--to", "number", type=click.IntRange(1), required=True, help="The schema that the earlier release knows."
+)
+@click.option("--home", type=click.Path(path_type=Path), required=True, help="The home of a lab that is not running.")
+def downgrade(*, number: int, home: Path) -> None:
+    """Take a lab's catalog back to an earlier schema, so that an earlier release can open it.
+
+    Run it with the release that wrote the catalog; the earlier release names the schema when it refuses to open it.
+    Where the earlier schema has no place for something, nothing is changed: restore a backup of that release then.
+    """
+    from catalog.migrations import downgrade as go_back
+    from catalog.store import open_file
+
+    path = Home(home).path / "catalog" / "records.duckdb"
+    if not path.exists():
+        raise NotFoundError("There is no catalog in this home.", where=str(path))
+    connection = open_file(path)
+    try:
+        for one in go_back(connection, number):
+            click.echo(f"Schema {one.number} is undone: {one.what}.")
+    finally:
+        connection.close()

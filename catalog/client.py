@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -31,6 +32,7 @@ from catalog.records import (
     DatasetState,
     Event,
     EventsVerification,
+    Hold,
     Invitation,
     IssuedAccount,
     PublishRequest,
@@ -40,6 +42,7 @@ from catalog.records import (
     Upload,
     Version,
 )
+from catalog.retention.records import Due
 from catalog.run_records import Launch, RunDraft, RunPatch, RunRecord
 from catalog.running import Runs
 from catalog.search.model import SearchPage, SearchQuery
@@ -223,6 +226,23 @@ class LabClient:
     def opt_outs(self, holder: str) -> Marks:
         """Return the marks of a holder's people who are left out of every curation."""
         return self._call(Marks, "GET", f"/opt-outs/{_part(holder)}")
+
+    def processing(self, form: str, dataset: str | None = None) -> str:
+        """Return a record of processing or material for an impact assessment, of one dataset or of the whole lab."""
+        of = "" if dataset is None else f"/datasets/{_part(dataset)}"
+        return self._send("GET", f"{of}/processing/{_part(form)}").text
+
+    def retention(self, at: datetime | None = None) -> list[Due]:
+        """Return what has outlived its time, now or at another moment; nothing is changed."""
+        return self._call(list[Due], "GET", "/retention", params=None if at is None else {"at": at.isoformat()})
+
+    def carry_out_retention(self) -> list[Due]:
+        """Have what has outlived its time removed now, and return it."""
+        return self._call(list[Due], "POST", "/retention")
+
+    def hold(self, dataset: str, reason: str | None) -> Dataset:
+        """Put a dataset under legal hold, or release it (None)."""
+        return self._call(Dataset, "PUT", f"/datasets/{_part(dataset)}/hold", body=Hold(reason=reason))
 
     def take_snapshot(self) -> Snapshot:
         """Have the lab copy its catalog's files, as they are at this moment, into its home."""

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from catalog.client import lab_client
+from catalog.processing_forms import PROCESSING
 from catalog.records import AccountDraft, Dataset, DatasetDraft, DatasetState, Role, Version
 from catalog.search.model import MAX_PAGE, SearchQuery, Sort
 from catalog.standards.requirements import FORMS, missing_lines
@@ -52,17 +53,27 @@ def register(*, draft: Path, as_draft: bool, home: Path) -> None:
 
 
 @click.command("export")
-@click.argument("dataset", metavar="ID")
+@click.argument("dataset", metavar="[ID]", required=False)
 @_HOME
-@click.option("--as", "form", type=click.Choice(FORMS), required=True, help="The standard, and its notation.")
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice([*FORMS, *PROCESSING]),
+    required=True,
+    help="The standard, and its notation; art30 and art35 are Markdown.",
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
-def export(*, dataset: str, home: Path, form: str, out: Path | None) -> None:
+def export(*, dataset: str | None, home: Path, form: str, out: Path | None) -> None:
     """Describe a dataset by a standard, for other catalogues and tools.
 
-    Where the record does not say all that the standard demands, each missing field is named with the reason.
+    Where the record does not say all that the standard demands, each missing field is named with the reason. art30 is
+    the record of processing activities of the GDPR, art35 material for an impact assessment; what is still to be
+    written is marked as a gap. Both can be had of the whole lab: leave out ID.
     """
+    if dataset is None and form not in PROCESSING:
+        raise click.UsageError("Name the dataset: only art30 and art35 are made of the whole lab.")
     with lab_client(Home(home), "operator") as client:
-        text = client.export(dataset, form)
+        text = client.processing(form, dataset) if form in PROCESSING else client.export(dataset or "", form)
     if out is None:
         click.echo(text)
         return

@@ -21,6 +21,7 @@ import structlog
 from catalog.store import Store
 from datalab.curation import progress
 from datalab.curation.engine import REJECTS, REPORT
+from datalab.curation.leftovers import remove_leftovers
 from datalab.curation.report import CurationReport
 from datalab.errors import DatalabError, NotFoundError, ServiceFailedError, error_of_child
 from datalab.home import Home
@@ -113,6 +114,10 @@ class Curations:
     _turn: threading.Lock = field(default_factory=threading.Lock)
     _closing: bool = False
 
+    def __post_init__(self) -> None:
+        """Remove the data that runs left lying about when the machine, or they, were killed."""
+        remove_leftovers(self.home.folder("curation"))
+
     def start(self, dataset: str, receive: Callable[[], str], published: Callable[[], None], *, actor: str) -> str:
         """Start a run, and return its name at once.
 
@@ -194,5 +199,6 @@ class Curations:
             assert process.stderr is not None
             said = process.stderr.read()
         del self._processes[run]
+        remove_leftovers(self.home.folder("curation"))  # a process that was killed has not cleared up
         if process.returncode != 0 and not self._closing:
             raise error_of_child(said, process.returncode, "The pipeline ended without a word.")

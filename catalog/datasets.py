@@ -15,9 +15,11 @@ from catalog.records import (
     DatasetPatch,
     DatasetState,
     Role,
+    Tombstone,
     Version,
 )
 from catalog.store import Change, Store, now
+from datalab.curation.again import told_again
 from datalab.curation.report import CurationReport
 from datalab.errors import BadInputError, NotFoundError
 
@@ -96,7 +98,8 @@ def shown(version: Version, dataset: Dataset, account: AccountDraft) -> Version:
 def announce(store: Store, key: str, announcement: Announcement, account: AccountDraft) -> Version:
     """Record a version that a node keeps.
 
-    The same contract digest and Parquet digest give the version that is there already.
+    The same contract digest and Parquet digest give the version that is there already. Where people were taken out of
+    it at the site, it is that version with another digest and a tombstone.
 
     Raises:
         NotPermittedError: the dataset is not kept at that node.
@@ -119,6 +122,8 @@ def announce(store: Store, key: str, announcement: Announcement, account: Accoun
             if one.number == number and _source(one.report) == _source(report):
                 change.event("version.announced-again", f"dataset/{key}/v{number}", node=announcement.node)
                 return one
+            if one.number == number and _follows(one.report, report):
+                return _erased_at_site(change, one, announcement)
         if number != (following := next_number(change, key)):
             raise ConflictError(
                 f"The node announces version {number} with data that is not version {number} here; "
@@ -174,6 +179,30 @@ def insert_version(change: Change, version: Version) -> None:
 def _versions(change: Change, dataset: str) -> list[Version]:
     found = change.execute("SELECT record FROM versions WHERE dataset = ? ORDER BY number", [dataset])
     return [Version.model_validate_json(row[0]) for row in found]
+
+
+def _follows(before: CurationReport, after: CurationReport) -> bool:
+    """Whether a table is another one from which people were taken."""
+    same = (before.contract_digest, before.raw_sha256) == (after.contract_digest, after.raw_sha256)
+    return same and before.parquet_sha256 in after.replaces and len(before.columns) == len(after.columns)
+
+
+def _erased_at_site(change: Change, version: Version, announcement: Announcement) -> Version:
+    """Record that people were taken out of a version at its site; what was told of it stays as it was."""
+    report, before = announcement.report, version.report.parquet_sha256
+    stone = Tombstone(erasure="at-its-site", at=now(), sha256=before)
+    anew = version.model_copy(
+        update={
+            "report": report,
+            "told": told_again(version.public, version.report, report),
+            "erasures": (*version.erasures, stone),
+        }
+    )
+    change.replace_version(anew)
+    change.event(
+        "version.erased", f"dataset/{version.dataset}/v{version.number}", node=announcement.node, before=before
+    )
+    return anew
 
 
 def _source(report: CurationReport) -> tuple[str, str]:

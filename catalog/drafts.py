@@ -2,6 +2,7 @@
 
 A draft is its owner's alone. The parts of a file lie in object storage under ``uploads/<draft>/``, named after the byte
 that they begin with: what has arrived is what lies there, so an upload goes on after any interruption, of the lab too.
+Each part is encrypted with a key of the draft's file, which is wrapped in the draft's record and goes with the parts.
 Parts of a draft that nobody has touched for a week are removed; what was written stays.
 """
 
@@ -23,6 +24,8 @@ from catalog.store import Store, now
 from catalog.uploads import safe_filename
 from datalab.curation.infer import Inference
 from datalab.errors import BadInputError, NotFoundError
+from datalab.sealing.keys import KeyRing
+from datalab.sealing.message import OVERHEAD, open_message, seal_message
 from datalab.storage.store import ObjectStore
 
 PART_BYTES = 8 << 20
@@ -62,6 +65,7 @@ class Draft(Record):
         dataset: the dataset, once it is registered.
         upload: the raw file on record, once all of it was put together.
         run: the latest curation run.
+        wrapped_key: of the parts of the file.
     """
 
     id: Slug
@@ -76,6 +80,7 @@ class Draft(Record):
     dataset: Slug | None = None
     upload: Slug | None = None
     run: Slug | None = None
+    wrapped_key: Annotated[str | None, Field(repr=False)] = None
 
     @property
     def is_empty(self) -> bool:
@@ -86,7 +91,8 @@ class Draft(Record):
 class Drafts:
     """The drafts of one lab."""
 
-    def __init__(self, store: Store, objects: ObjectStore) -> None:
+    def __init__(self, store: Store, objects: ObjectStore, keys: KeyRing) -> None:
+        self._keys = keys
         self._store = store
         self._objects = objects
         self._swept = datetime.min.replace(tzinfo=UTC)
@@ -173,10 +179,11 @@ class Drafts:
         if size < 1:
             raise BadInputError("The file is empty.", where=file_name, next_step="Choose another one.")
         file = DraftFile(name=file_name, bytes=size, modified=modified)
-        if draft.file == file:
+        if draft.file == file and draft.wrapped_key is not None:
             return draft
         self.remove_parts(draft)
-        return self.save(draft, file=file, upload=None, confirmed=False)
+        _, wrapped = self._keys.new(_owner(draft), context=draft.id.encode())
+        return self.save(draft, file=file, upload=None, confirmed=False, wrapped_key=wrapped)
 
     def received(self, draft: Draft) -> int:
         """Return how many bytes of the file have arrived, from its beginning without a gap."""
@@ -184,7 +191,7 @@ class Drafts:
         for stored in self._objects.list(_folder(draft)):
             if int(stored.key.rpartition("/")[2]) != end:
                 break
-            end += stored.bytes
+            end += stored.bytes - OVERHEAD
         return end
 
     def receive(self, draft: Draft, offset: int, data: bytes) -> int:
@@ -201,7 +208,8 @@ class Drafts:
             raise BadInputError(f"A part has {PART_BYTES} bytes, and the last one what is left.")
         if offset == 0:
             check_content(_unpacked(data) if draft.file.name.lower().endswith(".gz") else data)
-        self._objects.put_bytes(f"{_folder(draft)}{offset:015}", data)
+        sealed = seal_message(data, self._key(draft), context=_context(draft, offset))
+        self._objects.put_bytes(f"{_folder(draft)}{offset:015}", sealed)
         return offset + len(data)
 
     def read(self, draft: Draft, *, limit: int | None = None) -> Iterator[bytes]:
@@ -211,9 +219,13 @@ class Drafts:
             if limit is not None and end >= limit:
                 return
             with closing(self._objects.open(stored.key)) as source:
-                while piece := source.read(_READ):
-                    yield piece
-            end += stored.bytes
+                part = open_message(source.read(), self._key(draft), context=_context(draft, end))
+            yield part
+            end += len(part)
+
+    def _key(self, draft: Draft) -> bytes:
+        assert draft.wrapped_key is not None
+        return self._keys.unwrap(_owner(draft), draft.wrapped_key, context=draft.id.encode())
 
     def remove_parts(self, draft: Draft) -> None:
         """Remove what has arrived of a draft's file."""
@@ -223,10 +235,13 @@ class Drafts:
     def remove_file(self, draft: Draft, **changes: object) -> None:
         """Remove a draft's file, and change what else is to change with it."""
         self.remove_parts(draft)
-        self.save(draft, file=None, upload=None, confirmed=False, **changes)
+        self.save(draft, file=None, upload=None, confirmed=False, wrapped_key=None, **changes)
 
     def sweep(self, moment: datetime | None = None) -> int:
-        """Remove the parts of files whose draft is gone, or was not touched for a week; return of how many drafts."""
+        """Remove the parts of files whose draft is gone, or was not touched for a week; return of how many drafts.
+
+        Parts that an earlier release left unencrypted go too.
+        """
         self._swept = moment = moment or now()
         before = moment - IDLE
         found = {stored.key.split("/")[1] for stored in self._objects.list(_PREFIX)}
@@ -234,13 +249,13 @@ class Drafts:
         swept = 0
         for key in sorted(found):
             draft = known.get(key)
-            if draft is not None and draft.updated > before:
+            if draft is not None and draft.wrapped_key is not None and draft.updated > before:
                 continue
             for stored in list(self._objects.list(f"{_PREFIX}{key}/")):
                 self._objects.delete(stored.key)
             with self._store.change("lab") as change:
                 if draft is not None:
-                    gone = draft.model_copy(update={"file": None})
+                    gone = draft.model_copy(update={"file": None, "wrapped_key": None})
                     change.update("drafts", key, gone)
                 change.event("draft.file-swept", f"draft/{key}")
             swept += 1
@@ -273,3 +288,12 @@ def check_content(beginning: bytes) -> None:
 
 def _folder(draft: Draft) -> str:
     return f"{_PREFIX}{draft.id}/"
+
+
+def _owner(draft: Draft) -> str:
+    """Return whose key wraps a draft's: its account's, since the data holder may not be named yet."""
+    return f"draft-{draft.account}"
+
+
+def _context(draft: Draft, offset: int) -> bytes:
+    return f"datalab draft {draft.id} at {offset}".encode()

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import structlog
 from pydantic import AwareDatetime, Field, ValidationError
 
 from catalog.errors import CatalogError
+from catalog.periodic import periodically
 from catalog.records import Line, Record, Sha256
 from catalog.store import Store, now
 from datalab.boundary import bad_field
-from datalab.errors import DatalabError, NotFoundError
+from datalab.errors import NotFoundError
 from datalab.home import Home, write_atomically
 from datalab.permits.keys import PRIVATE_FILE, generate_key, load_private_key, write_key_pair
 from datalab.permits.signature import sign, verified_payload
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from joserfc.jwk import OKPKey
 
 KIND = "datalab-checkpoint+jws"
-_log = structlog.get_logger()
 
 
 class Checkpoint(Record):
@@ -95,24 +93,10 @@ def on_schedule(store: Store, key: OKPKey, folder: Path | None, *, minutes: floa
     if folder is None:
         yield
         return
-    stopped = threading.Event()
-
-    def write() -> None:
-        try:
-            write_checkpoint(store, key, folder, federation=federation)
-        except DatalabError as error:  # the lab goes on; its log and the missing file say so
-            _log.error("checkpoint not written", error=str(error))
-
-    def work() -> None:
-        write()
-        while not stopped.wait(minutes * 60):
-            write()
-        write()
-
-    thread = threading.Thread(target=work, name="checkpoints")
-    thread.start()
-    try:
+    with periodically(
+        "checkpoints",
+        minutes * 60,
+        lambda: write_checkpoint(store, key, folder, federation=federation),
+        last=True,
+    ):
         yield
-    finally:
-        stopped.set()
-        thread.join()

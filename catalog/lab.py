@@ -15,14 +15,17 @@ from catalog.curations import Curations
 from catalog.drafts import Drafts
 from catalog.erasure.eraser import Eraser
 from catalog.lake import Lake
+from catalog.landing import Landing
 from catalog.oidc import Oidc
 from catalog.publish import Publisher
+from catalog.retention.keeper import Keeper
 from catalog.search.index import SearchIndex
 from catalog.sessions import Sessions
 from catalog.snapshot import Snapshot
 from catalog.store import Store
 from catalog.tokens import Tokens
 from datalab.home import Home
+from datalab.sealing.keys import KeyRing
 from datalab.settings import Compute, load_settings
 from datalab.storage.store import ObjectStore
 
@@ -34,6 +37,7 @@ class Lab:
     Attributes:
         store: the records and their audit chain.
         objects: the object store, as the lab's own user.
+        landing: raw files.
         accounts: who may come in.
         tokens: personal API tokens.
         credentials: passwords and second factors of people.
@@ -46,12 +50,14 @@ class Lab:
         home: where the lab keeps its files.
         snapshot: copies both catalog files for a backup, on behalf of an account.
         oidc: the identity provider that the lab trusts, or None.
+        keeper: removes what has outlived its time.
         compute: how runs share what there is.
         permit_keys: folder of the public keys that the lab pins for permits, ``HOME/permit-keys/*.jwk``.
     """
 
     store: Store
     objects: ObjectStore
+    landing: Landing
     accounts: Accounts
     tokens: Tokens
     credentials: Credentials
@@ -65,6 +71,7 @@ class Lab:
     oidc: Oidc | None
     permit_keys: Path
     snapshot: Callable[[str], Snapshot]
+    keeper: Keeper
     compute: Compute
 
 
@@ -86,9 +93,11 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
         accounts.ensure_service_accounts(home)
         publisher = Publisher(store, lake, objects)
         publisher.reconcile()
-        drafts = Drafts(store, objects)
+        landing = Landing(home, objects)
+        landing.seal_plain(store)
+        drafts = Drafts(store, objects, KeyRing(home))
         drafts.sweep()
-        eraser = Eraser(home, store, lake, objects, publisher, drafts)
+        eraser = Eraser(home, store, lake, objects, publisher, drafts, landing)
         eraser.resume()
         search = SearchIndex(folder / "search", store)
         stack.callback(search.close)
@@ -97,6 +106,7 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
         yield Lab(
             store=store,
             objects=objects,
+            landing=landing,
             accounts=accounts,
             tokens=Tokens(store),
             credentials=Credentials(store, home.secret("second-factor-key"), folder / "attempts.jsonl"),
@@ -110,6 +120,7 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
             oidc=_open_oidc(home, store),
             permit_keys=home.folder("permit-keys"),
             snapshot=lambda actor: take_snapshot(home, store, lake, publisher, actor=actor),
+            keeper=Keeper(home, store, lake, objects, landing, publisher, load_settings(home).retention),
             compute=load_settings(home).compute,
         )
 

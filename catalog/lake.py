@@ -115,6 +115,16 @@ class Lake:
                 self._connection.rollback()
                 raise
 
+    def drop_version(self, dataset: str, number: int) -> None:
+        """Drop the table of a version, if there is one; ``forget`` lets go of what it was."""
+        with self._lock:
+            known = self._connection.execute(
+                "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = ? AND table_name = ?",
+                [dataset, f"v{number}"],
+            ).fetchall()
+            if known:
+                self._connection.execute(f"DROP TABLE lake.{_name(dataset)}.v{number}")
+
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Lend the connection, which can read and write in object storage; nobody else uses it meanwhile."""

@@ -12,6 +12,7 @@ from catalog.records import (
     AccountDraft,
     Dataset,
     DatasetState,
+    Hold,
     Line,
     Role,
     StateChange,
@@ -77,6 +78,29 @@ def withdraw(store: Store, key: str, number: int, *, reason: Line, account: Acco
         change.replace_version(withdrawn)
         change.event("version.withdrawn", f"dataset/{key}/v{number}", reason=reason)
     return withdrawn
+
+
+def hold(store: Store, key: str, wanted: Hold, account: AccountDraft) -> Dataset:
+    """Put a dataset under legal hold, or release it.
+
+    Raises:
+        NotFoundError: there is no such dataset.
+        NotPermittedError: it is another holder's.
+    """
+    with store.change(account.name) as change:
+        dataset = change.get(Dataset, "datasets", key)
+        check_holder(account, dataset.holder)
+        held = dataset.model_copy(
+            update={"legal_hold": wanted.reason, "updated": now(), "revision": dataset.revision + 1}
+        )
+        change.update("datasets", key, held)
+        change.event(
+            "dataset.held" if wanted.reason else "dataset.released",
+            f"dataset/{key}",
+            reason=wanted.reason,
+            revision=held.revision,
+        )
+    return held
 
 
 def visible(dataset: Dataset, account: AccountDraft) -> bool:

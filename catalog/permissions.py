@@ -46,6 +46,10 @@ class Action(StrEnum):
     BACKUP_CREATE = "backup:create"
     ERASURE_CREATE = "erasure:create"
     ERASURE_READ = "erasure:read"
+    PROCESSING_READ = "processing:read"
+    RETENTION_READ = "retention:read"
+    RETENTION_CARRY_OUT = "retention:carry-out"
+    DATASET_HOLD = "dataset:hold"
     OPT_OUT_READ = "opt-out:read"
     RUN_CREATE = "run:create"
     RUN_UPDATE = "run:update"
@@ -80,6 +84,8 @@ DECISIONS = frozenset(
         Action.PERMIT_REVOKE,
         Action.REQUEST_DECIDE,
         Action.ERASURE_CREATE,
+        Action.RETENTION_CARRY_OUT,
+        Action.DATASET_HOLD,
         Action.NODE_MANAGE,
         Action.ACCOUNT_CREATE,
         Action.ACCOUNT_WITHDRAW,
@@ -119,6 +125,10 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.BACKUP_CREATE: frozenset({Role.OPERATOR}),
     Action.ERASURE_CREATE: frozenset({Role.OPERATOR, Role.STEWARD}),
     Action.ERASURE_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),
+    Action.PROCESSING_READ: frozenset({Role.OPERATOR, Role.STEWARD, Role.AUDITOR}),
+    Action.RETENTION_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),
+    Action.RETENTION_CARRY_OUT: frozenset({Role.OPERATOR}),
+    Action.DATASET_HOLD: frozenset({Role.OPERATOR, Role.STEWARD}),
     Action.OPT_OUT_READ: frozenset({Role.PIPELINE}),
     Action.RUN_CREATE: frozenset({Role.GATEWAY, Role.RUNNER}),
     Action.RUN_UPDATE: frozenset({Role.GATEWAY, Role.RUNNER}),

@@ -262,9 +262,19 @@ class StateChange(Record):
     reason: Line | None = None
 
 
-class Dataset(DatasetDraft):
-    """A registered dataset; ``revision`` counts its changes, for optimistic locking."""
+class Hold(Record):
+    """That nothing of a dataset is removed for its age, and why, such as a lawsuit; None releases it."""
 
+    reason: Line | None = None
+
+
+class Dataset(DatasetDraft):
+    """A registered dataset; ``revision`` counts its changes, for optimistic locking.
+
+    ``legal_hold`` says why nothing of it is removed for its age, where that is so.
+    """
+
+    legal_hold: Line | None = None
     state: DatasetState = DatasetState.PUBLISHED
     state_reason: Line | None = None
     created: AwareDatetime
@@ -299,14 +309,39 @@ class StoredFile(Record):
     bytes: Annotated[int, Field(ge=0)]
 
 
+class Sealed(Record):
+    """How a raw file lies in object storage: encrypted.
+
+    Attributes:
+        owner: whose key wraps the file's own.
+        wrapped_key: the file's own key, of no use without the owner's.
+        sha256: of the file as it lies there.
+        bytes: its size there.
+        locked_until: until then only an erasure or the end of its retention removes it.
+    """
+
+    owner: Slug
+    wrapped_key: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]{1,200}$", repr=False)]
+    sha256: Sha256
+    bytes: Annotated[int, Field(ge=0)]
+    locked_until: AwareDatetime | None = None
+
+
 class Upload(StoredFile):
-    """A raw file as it arrived, kept under ``landing/``."""
+    """A raw file as it arrived, kept under ``landing/``; digest and size are those of the file as it came.
+
+    Attributes:
+        sealed: how it lies there; None once it was removed.
+        expired: when it was removed because its retention had ended.
+    """
 
     id: Slug
     dataset: Slug
     filename: Line
     uploaded_by: Line
     created: AwareDatetime
+    sealed: Sealed | None = None
+    expired: AwareDatetime | None = None
     erased: AwareDatetime | None = None
     """When the file was removed because it held somebody who was erased; hand it in again without them."""
 

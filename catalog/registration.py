@@ -58,7 +58,7 @@ def start_curation(lab: Lab, draft: Draft, dataset: Dataset, account: AccountDra
             return draft.upload
         assert draft.file is not None
         pieces = lab.drafts.read(draft)
-        upload = uploads.receive(lab.store, lab.objects, dataset, pieces, filename=draft.file.name, account=account)
+        upload = uploads.receive(lab.store, lab.landing, dataset, pieces, filename=draft.file.name, account=account)
         lab.drafts.save(draft, upload=upload.id)
         lab.drafts.remove_parts(draft)
         return upload.id

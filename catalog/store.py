@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -17,6 +18,7 @@ from typing import Any, Literal, TypeVar
 import duckdb
 
 from catalog.errors import CatalogError, CatalogInUseError, ConflictError
+from catalog.migrations import migrate
 from catalog.records import Event, EventsVerification, Record, Version
 from catalog.rewrite import rewrite
 from datalab.audit.chain import GENESIS, entry_hash
@@ -27,40 +29,6 @@ _R = TypeVar("_R", bound=Record)
 Table = Literal["datasets", "uploads", "permits", "runs", "drafts", "projects", "requests", "erasures"]
 """Tables of records that have an id: ``id`` and the record itself, as JSON."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS datasets (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
-CREATE TABLE IF NOT EXISTS uploads (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
-CREATE TABLE IF NOT EXISTS permits (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
-CREATE TABLE IF NOT EXISTS runs (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
-CREATE TABLE IF NOT EXISTS drafts (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
-CREATE TABLE IF NOT EXISTS projects (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
-CREATE TABLE IF NOT EXISTS requests (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
-CREATE TABLE IF NOT EXISTS revocations (signer VARCHAR PRIMARY KEY, issued BIGINT NOT NULL, token VARCHAR NOT NULL);
-CREATE TABLE IF NOT EXISTS erasures (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
-CREATE TABLE IF NOT EXISTS versions (
-    dataset VARCHAR, number INTEGER, record JSON NOT NULL, PRIMARY KEY (dataset, number));
-CREATE TABLE IF NOT EXISTS intents (
-    id VARCHAR PRIMARY KEY, dataset VARCHAR NOT NULL, number INTEGER NOT NULL, actor VARCHAR NOT NULL,
-    request JSON NOT NULL, state VARCHAR NOT NULL);
-CREATE TABLE IF NOT EXISTS accounts (
-    name VARCHAR PRIMARY KEY, token_sha256 VARCHAR NOT NULL, record JSON NOT NULL);
-CREATE TABLE IF NOT EXISTS tokens (
-    id VARCHAR PRIMARY KEY, sha256 VARCHAR NOT NULL, account VARCHAR NOT NULL, label VARCHAR NOT NULL,
-    created BIGINT NOT NULL, expires BIGINT NOT NULL);
-ALTER TABLE tokens ADD COLUMN IF NOT EXISTS scopes VARCHAR DEFAULT 'read';
-CREATE TABLE IF NOT EXISTS credentials (
-    account VARCHAR PRIMARY KEY, password VARCHAR NOT NULL, totp VARCHAR, totp_step BIGINT NOT NULL);
-CREATE TABLE IF NOT EXISTS invitations (
-    account VARCHAR PRIMARY KEY, code_sha256 VARCHAR NOT NULL, expires BIGINT NOT NULL);
-CREATE TABLE IF NOT EXISTS sessions (
-    id_sha256 VARCHAR PRIMARY KEY, account VARCHAR NOT NULL, expires BIGINT NOT NULL, complete BOOLEAN NOT NULL,
-    second_factor BOOLEAN NOT NULL);
-CREATE TABLE IF NOT EXISTS identities (
-    issuer VARCHAR, subject VARCHAR, account VARCHAR NOT NULL, PRIMARY KEY (issuer, subject));
-CREATE TABLE IF NOT EXISTS events (
-    n BIGINT PRIMARY KEY, time VARCHAR NOT NULL, actor VARCHAR NOT NULL, action VARCHAR NOT NULL,
-    subject VARCHAR NOT NULL, details JSON NOT NULL, previous VARCHAR NOT NULL, hash VARCHAR NOT NULL);
-"""
 _EVENT = "n, time, actor, action, subject, details, previous, hash"
 
 
@@ -69,16 +37,22 @@ class Store:
 
     Raises:
         CatalogInUseError: another process has it open.
+        CatalogError: a newer release has written it.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._connection = _open(path)
+        self._connection = open_file(path)
         self._scans = 0
         self._gate = threading.Condition()
         self._lock = threading.RLock()
         self._watchers: list[Callable[[Collection[str]], None]] = []
-        self._connection.execute(_SCHEMA)
+        self._followers: list[Callable[[Committed], None]] = []
+        try:
+            migrate(self._connection)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def close(self) -> None:
         """Write everything to the file and close it."""
@@ -96,7 +70,7 @@ class Store:
             try:
                 rewrite(self._path, copy)
             finally:
-                self._connection = _open(self._path)
+                self._connection = open_file(self._path)
 
     @contextmanager
     def change(self, actor: str) -> Iterator[Change]:
@@ -115,6 +89,8 @@ class Store:
             except BaseException:
                 self._connection.rollback()
                 raise
+            for follower in self._followers:
+                follower(change.committed())
         if change.datasets:
             for watcher in self._watchers:
                 watcher(change.datasets)
@@ -122,6 +98,10 @@ class Store:
     def watch(self, watcher: Callable[[Collection[str]], None]) -> None:
         """Have ``watcher`` called after each change with the ids of the datasets that it was about."""
         self._watchers.append(watcher)
+
+    def follow(self, follower: Callable[[Committed], None]) -> None:
+        """Have ``follower`` called with each change, in their order; it must be quick."""
+        self._followers.append(follower)
 
     def last_event(self) -> int:
         """Return the number of the last entry of the audit chain, 0 if there is none."""
@@ -222,17 +202,45 @@ class Store:
         return EventsVerification(events=count, head=head, broken_at=None)
 
 
+@dataclass(frozen=True)
+class Committed:
+    """A change that was made.
+
+    Attributes:
+        events: what it wrote into the audit chain.
+        statements: that made it, each with its values; run again on the same records, they make it again.
+    """
+
+    events: tuple[Event, ...]
+    statements: tuple[tuple[str, Sequence[Any] | Mapping[str, Any]], ...]
+
+
 class Change:
     """A transaction on the catalog; made by ``Store.change``."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, actor: str) -> None:
         self._connection = connection
         self._actor = actor
-        self.recorded = False
         self.datasets: set[str] = set()
+        self._statements: list[tuple[str, Sequence[Any] | Mapping[str, Any]]] = []
+        self._events: list[Event] = []
+
+    @property
+    def recorded(self) -> bool:
+        """Whether an audit event was written."""
+        return bool(self._events)
+
+    def committed(self) -> Committed:
+        """Return what the transaction did."""
+        return Committed(
+            events=tuple(self._events),
+            statements=tuple(self._statements),
+        )
 
     def execute(self, statement: str, values: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Run one statement inside the transaction."""
+        """Run one statement inside the transaction; what it does must follow from the values alone."""
+        if not statement.startswith("SELECT"):
+            self._statements.append((statement, values))
         return self._connection.execute(statement, values).fetchall()
 
     def get(self, kind: type[_R], table: Table, key: str) -> _R:
@@ -289,10 +297,16 @@ class Change:
         values = [*event.model_dump(exclude={"details", "previous", "hash"}).values()]
         values += [canonical_json(details).decode(), event.previous, event.hash]
         self.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
-        self.recorded = True
+        self._events.append(event)
 
 
-def _open(path: Path) -> duckdb.DuckDBPyConnection:
+def open_file(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open a catalog file as it is, with nothing that could reach outside of it.
+
+    Raises:
+        CatalogInUseError: another process has it open.
+        CatalogError: it cannot be opened.
+    """
     try:
         return duckdb.connect(
             path,

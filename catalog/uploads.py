@@ -1,4 +1,4 @@
-"""Raw files as they arrive: streamed to object storage under ``landing/``, digested on the way."""
+"""Raw files as they arrive: streamed to the landing area, digested and encrypted on the way."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import uuid
 from collections.abc import Iterable
 
 from catalog.errors import NotPermittedError
+from catalog.landing import Landing
 from catalog.lifecycle import check_open
 from catalog.permissions import check_holder
 from catalog.records import AccountDraft, Dataset, Upload
-from catalog.store import Store, now
+from catalog.store import Store
 from datalab.errors import BadInputError
-from datalab.storage.store import ObjectStore
 
 _MAX_NAME = 120
 
@@ -40,7 +40,7 @@ def open_upload(store: Store, dataset: str, account: AccountDraft) -> Dataset:
 
 def receive(
     store: Store,
-    objects: ObjectStore,
+    landing: Landing,
     dataset: Dataset,
     chunks: Iterable[bytes],
     *,
@@ -50,21 +50,10 @@ def receive(
     """Store what ``chunks`` yields and record it; nothing is recorded unless all of it arrived."""
     name = safe_filename(filename)
     key = uuid.uuid4().hex
-    stored = objects.put_stream(f"landing/{dataset.holder}/{dataset.id}/{key}/{name}", chunks)
-    assert stored.sha256 is not None
-    upload = Upload(
-        id=key,
-        dataset=dataset.id,
-        filename=name,
-        key=stored.key,
-        sha256=stored.sha256,
-        bytes=stored.bytes,
-        uploaded_by=account.name,
-        created=now(),
-    )
+    upload = landing.put(dataset, key, name, chunks, account.name)
     with store.change(account.name) as change:
         change.insert("uploads", upload.id, upload)
-        change.event("upload.received", f"upload/{key}", dataset=dataset.id, sha256=stored.sha256, bytes=stored.bytes)
+        change.event("upload.received", f"upload/{key}", dataset=dataset.id, sha256=upload.sha256, bytes=upload.bytes)
     return upload
 
 

@@ -55,19 +55,24 @@ class Home:
 
     def secret(self, name: str) -> str:
         """Return a random secret of this installation, made (32 bytes, URL-safe) when first asked for."""
-        path = self.folder("secrets") / name
+        path = self.path / "secrets" / name
         try:
             return path.read_text(encoding="ascii")
         except FileNotFoundError:
             pass
-        made = path.with_name(f".{name}.{secrets.token_hex(8)}")
+        self.folder(*path.parent.relative_to(self.path).parts)
+        made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
             made.touch(mode=0o600)
-            made.write_text(secrets.token_urlsafe(32), encoding="ascii")
+            with made.open("w", encoding="ascii") as file:
+                file.write(secrets.token_urlsafe(32))
+                file.flush()
+                os.fsync(file.fileno())
             with contextlib.suppress(FileExistsError):  # another process of this home was first
                 path.hardlink_to(made)
         finally:
             made.unlink(missing_ok=True)
+        sync_folder(path.parent)  # what it encrypts must not outlive it
         return path.read_text(encoding="ascii")
 
     def log_file(self, service: str) -> Path:
@@ -99,6 +104,15 @@ class Home:
                 next_step=f"Start it with: datalab up --home {self.path}",
             ) from None
         return announced
+
+
+def sync_folder(folder: Path) -> None:
+    """Have what was made, renamed or removed in a folder survive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:

@@ -123,6 +123,32 @@ class Checkpoints(BaseModel):
     """How often."""
 
 
+class Backups(BaseModel):
+    """Backups that the lab takes by itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: Path | None = None
+    """Where they go: a folder of another machine's. None: nowhere, and `datalab backup` takes them."""
+    every: Annotated[float, Field(gt=0, le=60)] = 20
+    """Seconds after which changes are there at the latest."""
+    hours: Annotated[float, Field(gt=0)] = 24
+    """After which a new one is begun; one is begun earlier whenever data has come in or gone."""
+
+
+class Retention(BaseModel):
+    """How long the lab keeps what a dataset's own retention says nothing of; each hour, what is older is removed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    uploads_days: Annotated[float, Field(gt=0)] | None = None
+    """Raw files; None: as long as their dataset."""
+    rejects_days: Annotated[float, Field(gt=0)] = 90
+    """Rejects and reports of curation runs."""
+    artifacts_days: Annotated[float, Field(gt=0)] | None = None
+    """What runs leave behind; None: for good."""
+
+
 class Settings(BaseSettings):
     """What an operator may set for one home. In the environment: ``DATALAB_PORTS__LAB=8440``."""
 
@@ -141,6 +167,8 @@ class Settings(BaseSettings):
     oidc: OpenIdProvider | None = None
     compute: Compute = Compute()
     checkpoints: Checkpoints = Checkpoints()
+    retention: Retention = Retention()
+    backup: Backups = Backups()
 
 
 def load_settings(home: Home, **arguments: Any) -> Settings:

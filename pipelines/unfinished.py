@@ -2,7 +2,8 @@
 
 A run keeps what it works on in the folder ``work`` of its own folder, with ``begun.json`` that says what it works on.
 The folder goes when the run ends, however it ends; a folder that is there while nobody holds the dataset's lock is what
-a killed run has left. The next run over the same input takes it over; one that nobody has asked for within a day goes.
+a killed run has left. The next run over the same input takes it over; one that nobody asks for in time goes
+(``datalab.curation.leftovers``).
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +19,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from datalab.curation import progress
 from datalab.curation.engine import REJECTS, REPORT
+from datalab.curation.leftovers import WORK, in_use
 from datalab.home import Home, write_atomically
 
-WORK = "work"
-WINDOW_SECONDS = 24 * 3600.0
 _BEGUN = "begun.json"
 
 
@@ -70,20 +69,19 @@ def lend_folder(folder: Path, begun: Begun) -> Iterator[tuple[Begun, tuple[progr
         found = begun, ()
     write_atomically(folder / WORK / _BEGUN, found[0].model_dump_json().encode())
     try:
-        yield found
+        with in_use(folder / WORK):
+            yield found
     finally:
         shutil.rmtree(folder / WORK)
 
 
 def _take_over(folder: Path, begun: Begun) -> tuple[Begun, tuple[progress.Stage, ...]] | None:
-    """Move the work of a killed run over the same input here; remove work that is too old."""
+    """Move the work of a killed run over the same input here."""
     for path in sorted(folder.parent.glob(f"*/{WORK}")):
         other = path.parent
         same = begun.model_dump(include={"upload", "contract", "number"})
         left = _read(path / _BEGUN)
         if left is None or left.model_dump(include=set(same)) != same:
-            if time.time() - path.stat().st_mtime > WINDOW_SECONDS or left is None:
-                shutil.rmtree(path)
             continue
         done = _finished(progress.read(other))
         if other != folder:

@@ -20,13 +20,14 @@ from catalog.erasure.marks import KEY
 from catalog.erasure.records import Erasure, ErasureDraft, Marks
 from catalog.evidence import evidence_key
 from catalog.lake import Lake
+from catalog.landing import Landing
 from catalog.permissions import check_holder
 from catalog.publish import Publisher
 from catalog.records import AccountDraft, Dataset, StoredFile, Tombstone, Upload, Version
 from catalog.run_records import DatasetVersion
 from catalog.store import Store, now
-from datalab.curation.again import count_again, told_again
-from datalab.curation.database import identifier, literal
+from datalab.curation.again import count_again, told_again, write_without
+from datalab.curation.database import literal
 from datalab.curation.optout import OptOuts, mark_of
 from datalab.curation.source import holds
 from datalab.home import Home, write_atomically
@@ -43,7 +44,14 @@ class Eraser:
     """Removes people from what the lab keeps of a data holder's."""
 
     def __init__(
-        self, home: Home, store: Store, lake: Lake, objects: ObjectStore, publisher: Publisher, drafts: Drafts
+        self,
+        home: Home,
+        store: Store,
+        lake: Lake,
+        objects: ObjectStore,
+        publisher: Publisher,
+        drafts: Drafts,
+        landing: Landing,
     ) -> None:
         self._home = home
         self._store = store
@@ -51,6 +59,7 @@ class Eraser:
         self._objects = objects
         self._publisher = publisher
         self._drafts = drafts
+        self._landing = landing
         self._key = home.secret(KEY).encode()
         self._signer = evidence_key(home)  # there from the start, so that every backup has it
 
@@ -144,25 +153,14 @@ class Eraser:
 
     def _clear_version(self, version: Version, people: OptOuts, erasure: Erasure) -> None:
         """Write a version anew without some people, if they are in it."""
-        column = identifier(version.report.pseudonym or "")
         files: list[StoredFile] = []
         with self._lake.reading() as database:
             for file in version.files:
                 source = f"read_parquet({literal(self._objects.uri(file.key))})"
-                found = database.execute(f"SELECT DISTINCT {column}::VARCHAR AS p FROM {source} WHERE p IS NOT NULL")
-                gone = people.among(row[0] for row in found.fetchall())
-                if not gone:
-                    files.append(file)
-                    continue
                 key = f"{file.key.removesuffix('.parquet').partition('.')[0]}.{erasure.id}.parquet"
-                database.execute("CREATE OR REPLACE TEMP TABLE gone AS SELECT unnest(?::VARCHAR[]) AS name", [gone])
-                database.execute(
-                    f"COPY (SELECT * FROM {source} WHERE {column} IS NULL "
-                    f"OR {column}::VARCHAR NOT IN (SELECT name FROM gone)) TO {literal(self._objects.uri(key))} "
-                    "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3, PARQUET_VERSION V2, ROW_GROUP_SIZE 122880)"
-                )
-                database.execute("DROP TABLE gone")
-                files.append(self._stored(key))
+                column = version.report.pseudonym or ""
+                written = write_without(database, source, self._objects.uri(key), column, people)
+                files.append(self._stored(key) if written else file)
             if tuple(files) == version.files:
                 return
             uris = ", ".join(literal(self._objects.uri(file.key)) for file in files)
@@ -176,7 +174,7 @@ class Eraser:
             )
         self._lake.replace_version(version.dataset, version.number, [self._objects.uri(file.key) for file in files])
         stone = Tombstone(erasure=erasure.id, at=now(), sha256=version.report.parquet_sha256)
-        written = version.model_copy(
+        anew = version.model_copy(
             update={
                 "report": report,
                 "told": told_again(version.public, version.report, report),
@@ -185,8 +183,8 @@ class Eraser:
             }
         )
         with self._store.change(erasure.requested_by) as change:
-            change.replace_version(written)
-            self._publisher.forget(change, written)
+            change.replace_version(anew)
+            self._publisher.forget(change, anew)
             change.event(
                 "version.erased",
                 f"dataset/{version.dataset}/v{version.number}",
@@ -202,15 +200,17 @@ class Eraser:
         shutil.rmtree(self._home.path / "curation" / dataset.id, ignore_errors=True)
 
     def _clear_upload(self, upload: Upload, erasure: Erasure) -> None:
-        self._objects.erase(upload.key)
-        if upload.erased is None:
+        """Remove a raw file, and its key: who has a copy of the file cannot read it any more."""
+        self._landing.remove(upload)
+        if upload.sealed is not None:
+            gone = upload.model_copy(update={"erased": now(), "sealed": None})
             with self._store.change(erasure.requested_by) as change:
-                change.update("uploads", upload.id, upload.model_copy(update={"erased": now()}))
+                change.update("uploads", upload.id, gone)
                 change.event("upload.erased", f"upload/{upload.id}", erasure=erasure.id)
 
     def _holds(self, upload: Upload, pseudonym: str) -> bool:
         """Return whether a raw file holds a text; also as a part of another, for it is better to remove too much."""
-        return upload.erased is None and holds(self._read(upload.key), pseudonym)
+        return upload.sealed is not None and holds(self._landing.read(upload), pseudonym)
 
     def _clear_drafts(self, holder: str, pseudonym: str) -> None:
         """Remove files with a person in them that have been uploaded and not handed in, and what was found there."""

@@ -18,9 +18,11 @@ from catalog.web.routes import (
     erasures,
     events,
     permits,
+    processing,
     projects,
     register,
     requests,
+    retention,
     runs,
     search,
     standards,
@@ -64,7 +66,7 @@ def _create_api(lab: Lab, url: str) -> FastAPI:
     for part in (
         _health,
         *(m.router for m in (datasets, standards, search, uploads, versions, requests, projects, permits, register)),
-        *(m.router for m in (runs, accounts, events, erasures, backups)),
+        *(m.router for m in (runs, accounts, events, erasures, retention, processing, backups)),
     ):
         app.include_router(part, prefix=API)
     errors.install(app)

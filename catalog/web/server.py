@@ -9,6 +9,9 @@ import uvicorn
 
 from catalog.evidence import evidence_key, on_schedule
 from catalog.lab import open_lab
+from catalog.periodic import periodically
+from catalog.shipping import Shipper
+from catalog.store import now
 from catalog.web.app import create_app
 from catalog.web.live import Streams
 from datalab.home import Home
@@ -16,6 +19,7 @@ from datalab.service import check_port, run_service
 from datalab.settings import load_settings
 from datalab.storage.store import connect
 
+_HOUR = 3600.0
 _GRACE = 5
 """Seconds that requests in flight have to end once the server is told to stop."""
 
@@ -43,6 +47,10 @@ def main(home: Home) -> None:
                 federation=settings.federation,
             )
         )
+        stack.enter_context(periodically("retention", _HOUR, lambda: lab.keeper.carry_out(now())))
+        if settings.backup.folder is not None:
+            shipper = Shipper(home, lab.store, lab.objects, lab.snapshot, settings.backup, settings.backup.folder)
+            stack.enter_context(periodically("backup", settings.backup.every, shipper.ship, last=True))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.bind, settings.ports.lab))
         host, port = listener.getsockname()

@@ -1,15 +1,41 @@
-"""The report of a version from which rows were taken: the same columns and cells, counted again."""
+"""Taking people out of a curated table, and its report then: the same columns and cells, counted again."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from datalab.curation.database import identifier
+from datalab.curation.database import identifier, literal
+from datalab.curation.optout import OptOuts
 from datalab.curation.profile import OTHER, extremes, within
 from datalab.curation.report import Cell, Column, CurationReport
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+
+def write_without(database: DuckDBPyConnection, source: str, target: str, column: str, people: OptOuts) -> bool:
+    """Write a table anew without the rows of some people; return False, and write nothing, where none of them is in it.
+
+    Args:
+        database: a connection that can read the one and write the other.
+        source: SQL that names the table, with its rows in the order in which they are to be.
+        target: the Parquet file to write, as DuckDB names it.
+        column: by which the holder knows a person.
+        people: who is left out.
+    """
+    name = identifier(column)
+    found = database.execute(f"SELECT DISTINCT {name}::VARCHAR AS p FROM {source} WHERE p IS NOT NULL")
+    gone = people.among(row[0] for row in found.fetchall())
+    if not gone:
+        return False
+    database.execute("CREATE OR REPLACE TEMP TABLE gone AS SELECT unnest(?::VARCHAR[]) AS name", [gone])
+    database.execute(
+        f"COPY (SELECT * FROM {source} WHERE {name} IS NULL "
+        f"OR {name}::VARCHAR NOT IN (SELECT name FROM gone)) TO {literal(target)} "
+        "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3, PARQUET_VERSION V2, ROW_GROUP_SIZE 122880)"
+    )
+    database.execute("DROP TABLE gone")
+    return True
 
 
 def count_again(
@@ -37,6 +63,7 @@ def count_again(
             "columns": tuple(_column(database, source, one, rows, report) for one in report.columns),
             "parquet_sha256": parquet_sha256,
             "parquet_bytes": parquet_bytes,
+            "replaces": (*report.replaces, report.parquet_sha256),
         }
     )
 
@@ -61,6 +88,7 @@ def told_again(told: CurationReport, before: CurationReport, after: CurationRepo
             "columns": tuple(columns),
             "parquet_sha256": after.parquet_sha256,
             "parquet_bytes": after.parquet_bytes,
+            "replaces": after.replaces,
         }
     )
 

@@ -17,6 +17,7 @@ from datalab.curation.contract import Contract
 from datalab.curation.database import Limits
 from datalab.curation.harmonise import DATA, Harmonisation, check_deidentified, harmonise
 from datalab.curation.key import PseudonymKey
+from datalab.curation.optout import OptOuts
 from datalab.curation.profile import Profile, profile
 from datalab.curation.report import Check, CurationReport
 from datalab.curation.validate import REJECTS, VALIDATED, Validation, validate
@@ -55,6 +56,7 @@ def curate(
     *,
     prepared: bool = False,
     key: PseudonymKey | None = None,
+    opt_outs: OptOuts | None = None,
     limits: Limits | None = None,
 ) -> CurationReport:
     """Curate one raw file into ``out/data.parquet``, with ``out/rejects.csv`` and ``out/report.json``.
@@ -70,6 +72,7 @@ def curate(
         key: the holder's; with it, a raw file is de-identified as ``prepare`` would, and the table is the same, byte
             for byte, as that which a lab makes of the prepared file. Without it, a file stays as exact as it is; a
             contract with pseudonyms then cannot be carried out on a raw file.
+        opt_outs: whose rows are left out.
         limits: memory and threads of DuckDB.
 
     Raises:
@@ -84,7 +87,7 @@ def curate(
         validation = validate(contract, raw, work, prepared=prepared, limits=limits)
         deidentified = check_deidentified(contract, work, limits=limits) if prepared else ()
         done = deidentify(contract, work, key=key, limits=limits) if key and not prepared else None
-        harmonisation = harmonise(contract, work, deidentified=done, limits=limits)
+        harmonisation = harmonise(contract, work, opt_outs=opt_outs, deidentified=done, limits=limits)
         profiled = profile(contract, work, limits=limits)
         report = compile_report(contract, validation, deidentified, harmonisation, profiled)
         (work / REJECTS).replace(out / REJECTS)

@@ -84,6 +84,7 @@ class CurationReport(_Record):
         parquet_sha256: digest of the harmonised Parquet file.
         outcome: the column whose 1 is an event, or None.
         pseudonym: the column by which the holder knows a person, or None.
+        replaces: digests that the Parquet file had before people were taken out of it, the oldest first.
     """
 
     contract_id: str
@@ -102,6 +103,7 @@ class CurationReport(_Record):
     parquet_bytes: int
     outcome: str | None = None
     pseudonym: str | None = None
+    replaces: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:

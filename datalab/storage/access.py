@@ -7,16 +7,18 @@ from typing import NamedTuple
 from datalab.home import Home
 
 BUCKET = "datalab"
+LANDING = "datalab-landing"
+"""The bucket of raw files, which has versions and object locks. What lies there is encrypted."""
 REGION = "us-east-1"
 """Named so that the SDK does not ask the server for it, which takes a right of its own."""
 
 GRANTS: dict[str, tuple[str, ...]] = {
     "lab": ("Admin",),
-    "pipeline": ("Read:landing/*", "Read:staging/*", "Write:staging/*"),
-    "compute": ("Read:data/*",),
-    "runner": ("Write:runs/*",),
+    "pipeline": (f"Read:{LANDING}/*", f"Read:{BUCKET}/staging/*", f"Write:{BUCKET}/staging/*"),
+    "compute": (f"Read:{BUCKET}/data/*",),
+    "runner": (f"Write:{BUCKET}/runs/*",),
 }
-"""Least privilege by user: an action, alone or with the keys that it covers. Only the lab may list keys."""
+"""Least privilege by user: an action, alone or with the bucket and keys that it covers. Only the lab may list keys."""
 
 
 class Credentials(NamedTuple):

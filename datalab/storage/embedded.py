@@ -23,7 +23,7 @@ from datalab.errors import NotInstalledError, ServiceFailedError
 from datalab.home import Home, write_atomically
 from datalab.service import check_port, free_ports, run_service
 from datalab.settings import load_settings
-from datalab.storage.access import BUCKET, GRANTS, REGION, Credentials, credentials
+from datalab.storage.access import BUCKET, GRANTS, LANDING, REGION, Credentials, credentials
 from datalab.storage.certificate import make_certificate
 
 LOOPBACK = "127.0.0.1"
@@ -77,7 +77,7 @@ def main(home: Home) -> None:
     port = port or free_ports(LOOPBACK, 1)[0]
     endpoint = f"{LOOPBACK}:{port}"
     with _weed(home, port) as (weed, addresses):
-        _make_bucket(endpoint, credentials(home, "lab"), weed)
+        _make_buckets(endpoint, credentials(home, "lab"), weed)
         home.announce("object-store", endpoint=endpoint, bucket=BUCKET, **addresses)
         try:
             code = weed.wait()
@@ -141,8 +141,8 @@ def _stop(weed: subprocess.Popen[bytes]) -> None:
         weed.wait()
 
 
-def _make_bucket(endpoint: str, lab: Credentials, weed: subprocess.Popen[bytes]) -> None:
-    """Wait until the server answers, and make the bucket if it is not there."""
+def _make_buckets(endpoint: str, lab: Credentials, weed: subprocess.Popen[bytes]) -> None:
+    """Wait until the server answers, and make the buckets that are not there."""
     # Imported while the server starts.
     from minio import Minio
     from minio.error import MinioException
@@ -154,8 +154,9 @@ def _make_bucket(endpoint: str, lab: Credentials, weed: subprocess.Popen[bytes])
     deadline = time.monotonic() + READY_TIMEOUT
     while weed.poll() is None:
         try:
-            if not client.bucket_exists(BUCKET):
-                client.make_bucket(BUCKET)
+            for bucket in (BUCKET, LANDING):
+                if not client.bucket_exists(bucket):
+                    client.make_bucket(bucket, object_lock=bucket == LANDING)
             return
         except (MinioException, HTTPError) as error:
             if time.monotonic() > deadline:
@@ -171,7 +172,7 @@ def _write_configuration(home: Home, private: Path) -> None:
         {
             "name": user,
             "credentials": [dict(zip(("accessKey", "secretKey"), credentials(home, user), strict=True))],
-            "actions": [_in_bucket(grant) for grant in grants],
+            "actions": list(grants),
         }
         for user, grants in GRANTS.items()
     ]
@@ -180,11 +181,6 @@ def _write_configuration(home: Home, private: Path) -> None:
     write_atomically(private / "certificate.pem", certificate)
     write_atomically(private / "key.pem", key)
     write_atomically(private / "security.toml", _security(private / "certificate.pem", private / "key.pem"))
-
-
-def _in_bucket(grant: str) -> str:
-    action, _, keys = grant.partition(":")
-    return f"{action}:{BUCKET}/{keys}" if keys else action
 
 
 def _security(certificate: Path, key: Path) -> bytes:

@@ -8,8 +8,8 @@ import os
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from datalab.canonical import sha256_file, sha256_hex
 from datalab.errors import DatalabError, NotFoundError, NotInstalledError
 from datalab.home import Home
-from datalab.storage.access import REGION, credentials
+from datalab.storage.access import LANDING, REGION, credentials
 
 if TYPE_CHECKING:
     from minio import Minio
@@ -103,6 +103,11 @@ class ObjectStore:
             ),
         )
 
+    @cached_property
+    def landing(self) -> ObjectStore:
+        """The bucket of raw files on the same server."""
+        return replace(self, bucket=LANDING)
+
     def uri(self, key: str) -> str:
         """Return where an object lies, as DuckDB and people write it."""
         return f"s3://{self.bucket}/{key}"
@@ -121,15 +126,29 @@ class ObjectStore:
             client.put_object(self.bucket, key, io.BytesIO(data), len(data), metadata={_SHA256: digest})
         return StoredObject(key, len(data), digest, self.uri(key))
 
-    def put_stream(self, key: str, chunks: Iterable[bytes]) -> StoredObject:
+    def put_stream(self, key: str, chunks: Iterable[bytes], *, locked_until: datetime | None = None) -> StoredObject:
         """Upload what an iterator yields, of any length, ``PART_BYTES`` at a time, digesting it on the way.
 
         An error raised by ``chunks`` passes through, and nothing is stored.
+
+        Args:
+            key: of the object.
+            chunks: its bytes.
+            locked_until: until then ``erase`` alone can remove it (object lock in GOVERNANCE).
         """
         source = _Source(chunks)
         with self._explained("store", key) as client:
+            from minio.commonconfig import GOVERNANCE
+            from minio.retention import Retention
+
             client.put_object(
-                self.bucket, key, cast("BinaryIO", source), -1, part_size=PART_BYTES, num_parallel_uploads=1
+                self.bucket,
+                key,
+                cast("BinaryIO", source),
+                -1,
+                part_size=PART_BYTES,
+                num_parallel_uploads=1,
+                retention=None if locked_until is None else Retention(GOVERNANCE, locked_until),
             )
         return StoredObject(key, source.bytes, source.digest.hexdigest(), self.uri(key))
 
@@ -170,6 +189,14 @@ class ObjectStore:
             found = client.stat_object(self.bucket, key)
         metadata = found.metadata or {}
         return StoredObject(key, found.size or 0, metadata.get(f"x-amz-meta-{_SHA256}"), self.uri(key))
+
+    def lock(self, key: str, until: datetime) -> None:
+        """Hold an object by an object lock in GOVERNANCE; the bucket must have locks."""
+        with self._explained("lock", key) as client:
+            from minio.commonconfig import GOVERNANCE
+            from minio.retention import Retention
+
+            client.set_object_retention(self.bucket, key, Retention(GOVERNANCE, until))
 
     def copy(self, source: str, target: str) -> None:
         """Copy an object within the store, without its bytes passing through here."""
@@ -224,9 +251,11 @@ class ObjectStore:
             expires: from now; at least a second.
             name: of the file that a browser makes of it; ASCII letters, digits, dots, dashes.
         """
-        saved_as = {"response-content-disposition": f'attachment; filename="{name}"'}
+        disposition = f'attachment; filename="{name}"'
         with self._explained("share", key) as client:
-            return client.presigned_get_object(self.bucket, key, expires, response_headers=saved_as)
+            return client.presigned_get_object(
+                self.bucket, key, expires, response_headers={"response-content-disposition": disposition}
+            )
 
     @contextmanager
     def _explained(self, verb: str, key: str) -> Iterator[Minio]:

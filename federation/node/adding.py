@@ -16,7 +16,7 @@ from datalab.errors import BadInputError, NotFoundError
 from datalab.home import Home, write_atomically
 from federation.node.config import NodeConfig, SiteDataset, load_config
 from federation.node.holdings import dataset_folder, keep_summary
-from federation.node.prepare import prepare_on_site
+from federation.node.prepare import prepare
 
 
 def add_dataset(home: Home, dataset: str, raw: Path, contract: Path, *, privacy_budget: float | None) -> CurationReport:
@@ -52,8 +52,7 @@ def add_dataset(home: Home, dataset: str, raw: Path, contract: Path, *, privacy_
     if not (target.exists() and target.samefile(contract)):
         shutil.copyfile(contract, target)
     folder = dataset_folder(home, entry)
-    rows, public = prepare_on_site(home, entry)
-    keep_summary(folder, json.dumps({"rows": rows, "public": public}))
+    keep_summary(folder, prepare(home, config, entry))
     write_atomically(home.path / "node.toml", text.encode())
     return CurationReport.model_validate_json((folder / "report.json").read_bytes())
 

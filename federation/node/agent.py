@@ -27,7 +27,7 @@ from federation.node.connection import Stream
 from federation.node.control import RENEW_SIGNAL, check_may_start
 from federation.node.diagnosis import Cause, diagnose
 from federation.node.facts import Keys
-from federation.node.holdings import hold_datasets
+from federation.node.holdings import hold_datasets, leave_out_again
 from federation.node.ledger import Ledger
 from federation.node.runs import Runs, announcement
 from federation.node.status import StatusFile
@@ -42,6 +42,7 @@ from federation.wire.pulse import Patience, SilentError
 log = structlog.get_logger()
 
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
+LEFT_OUT_SECONDS = 60.0
 STOP_SECONDS = 30.0
 """How long tasks under way may still take once the agent has been told to stop."""
 _FINAL = {
@@ -123,6 +124,9 @@ class _Agent:
         self._sandbox = config.policy.sandbox
         self._stream: Stream | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._config = config
+        self._leaving_out = asyncio.Lock()
+        self._replacing = asyncio.Lock()
         self._renew_now = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -136,13 +140,14 @@ class _Agent:
         renewing = asyncio.create_task(self._keep_renewed())
         told = asyncio.create_task(stopping.wait())
         confining = asyncio.create_task(self._say_confinement())
+        leaving_out = asyncio.create_task(self._keep_left_out())
         await asyncio.wait({staying, renewing, told}, return_when=asyncio.FIRST_COMPLETED)
         if told.done():
             self._status.update(state="stopping")
             self._runs.stop()
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
-        for task in (staying, renewing, told, confining):
+        for task in (staying, renewing, told, confining, leaving_out):
             task.cancel()
         await self._runs.close()
         for task in (staying, renewing):
@@ -296,18 +301,40 @@ class _Agent:
             wait = seconds_until_retry(self._credentials.holder)
 
     async def _renew(self) -> None:
-        renewed = await renew(
-            self._credentials, lambda present: mutual_tls_channel(self._gateway, present, self._proxy)
-        )
-        former = self._stream
-        if former is not None:  # make before break
-            self._take(await self._open(renewed, continues=True))
-        renewed.store(self._folder)
-        self._credentials = renewed
-        self._status.update(**self._certificate(), renewal_failure="")
-        if former is not None:
-            await former.finish()
+        async with self._replacing:
+            renewed = await renew(
+                self._credentials, lambda present: mutual_tls_channel(self._gateway, present, self._proxy)
+            )
+            former = self._stream
+            if former is not None:  # make before break
+                self._take(await self._open(renewed, continues=True))
+            renewed.store(self._folder)
+            self._credentials = renewed
+            self._status.update(**self._certificate(), renewal_failure="")
+            if former is not None:
+                await former.finish()
         log.info("certificate renewed", expires=renewed.holder.expires.isoformat(timespec="seconds"))
+
+    async def _keep_left_out(self) -> None:
+        """Have the lists of whom to leave out hold within a minute, also where no run is offered."""
+        while True:
+            await asyncio.sleep(LEFT_OUT_SECONDS)
+            try:
+                await self._leave_out()
+            except DatalabError as error:  # a new run is refused as long as it lasts
+                log.warning("nobody knows whom to leave out", error=str(error))
+
+    async def _leave_out(self) -> None:
+        """Take out of the data whoever has to be; the lab is told that the data is another then."""
+        async with self._leaving_out:
+            if await asyncio.to_thread(leave_out_again, self._home, self._config, self._held):
+                self._start(self._announce_again())
+
+    async def _announce_again(self) -> None:
+        async with self._replacing:
+            if (former := self._stream) is not None:  # otherwise it is announced with the next connection
+                self._take(await self._open(self._credentials, continues=True))
+                await former.finish()
 
     def _certificate(self) -> dict[str, Any]:
         """Return what the status says of the certificate that is kept."""
@@ -328,7 +355,7 @@ class _Agent:
             case pb.Task() as task:
                 self._start(self._runs.carry_out(task, self._send))
             case pb.Offer() as offer:
-                self._start(self._runs.consider(offer, self._send))
+                self._start(self._runs.consider(offer, self._send, self._leave_out))
             case pb.Fetch() as fetch:
                 self._answer(fetch)
             case pb.Chunk() as chunk:

@@ -230,9 +230,12 @@ class NodeConfig(_Model):
     Attributes:
         gateway: the way to the gateway.
         lab_home: on a compute node of the lab, the lab's home, through which it reads published data.
+        opt_outs: file below the home with the pseudonyms of people who have opted out, one a line. They are left out of
+            every curation here, and out of what was curated before; it is read again before each run.
     """
 
     lab_home: str | None = None
+    opt_outs: str | None = None
     datasets: tuple[SiteDataset, ...] = ()
     policy: Policy = Policy()
     gateway: Gateway = Gateway()

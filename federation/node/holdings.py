@@ -10,11 +10,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from datalab.audit.log import AuditLog
 from datalab.errors import error_of_child
 from datalab.home import Home, write_atomically
 from datalab.service import python_module
 from federation.node.config import NodeConfig, SiteDataset
+from federation.node.optout import read_opt_outs, state
 from federation.node.policy import HeldDataset
+from federation.node.published import published_file
 
 _SUMMARY = "held.json"
 
@@ -26,6 +29,28 @@ def hold_datasets(home: Home, config: NodeConfig) -> list[HeldDataset]:
         DatalabError: a source or contract is missing or broken; the message says which and where.
     """
     return [_hold(home, entry) for entry in config.datasets]
+
+
+def leave_out_again(home: Home, config: NodeConfig, held: list[HeldDataset]) -> bool:
+    """Have the lists of whom to leave out hold for what is ready already; return whether something is to be announced.
+
+    At a compute node of the lab, what the lab has erased people from is fetched anew.
+
+    Args:
+        home: the node's home.
+        config: its ``node.toml``.
+        held: its datasets, brought up to date in place.
+
+    Raises:
+        DatalabError: a list cannot be read, or the lab not asked, so nobody knows whom to leave out.
+    """
+    people, changed = state(read_opt_outs(home, config)), False
+    for at, one in enumerate(held):
+        now = published_file(home, config, one.entry)["sha256"] if one.entry.in_lab else people
+        if one.left_out != now:
+            held[at] = _hold(home, one.entry)
+            changed = changed or held[at].report_json != one.report_json
+    return changed
 
 
 def read_holdings(home: Home, config: NodeConfig) -> list[HeldDataset]:
@@ -53,6 +78,7 @@ def keep_summary(folder: Path, summary: str) -> None:
 
 def _hold(home: Home, entry: SiteDataset) -> HeldDataset:
     folder = dataset_folder(home, entry)
+    before = _digest(folder)
     command = [
         *python_module("federation.node.prepare"),
         "--home",
@@ -64,8 +90,25 @@ def _hold(home: Home, entry: SiteDataset) -> HeldDataset:
     if done.returncode != 0:
         raise error_of_child(done.stderr, done.returncode, f"The dataset {entry.id} could not be prepared.")
     keep_summary(folder, done.stdout)
+    if before not in ("", after := _digest(folder)):
+        AuditLog(home.path / "audit.jsonl").append(
+            "people left out", dataset=entry.id, version=entry.version, before=before, after=after
+        )
     return _held(entry, folder, json.loads(done.stdout))
 
 
 def _held(entry: SiteDataset, folder: Path, summary: dict[str, Any]) -> HeldDataset:
-    return HeldDataset(entry=entry, rows=summary["rows"], report_json=summary["public"], folder=str(folder))
+    return HeldDataset(
+        entry=entry,
+        rows=summary["rows"],
+        report_json=summary["public"],
+        folder=str(folder),
+        left_out=summary.get("left_out", ""),
+    )
+
+
+def _digest(folder: Path) -> str:
+    """Return the digest of a curated table by the summary that was kept of it; empty where there is none."""
+    path = folder / _SUMMARY
+    public = json.loads(path.read_bytes())["public"] if path.exists() else ""
+    return str(json.loads(public)["parquet_sha256"]) if public else ""

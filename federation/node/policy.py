@@ -37,12 +37,14 @@ class HeldDataset:
         rows: rows in the curated file; known here, announced only as far as disclosure rules allow.
         report_json: the announced form of the curation report.
         folder: holds ``data.parquet``.
+        left_out: a digest of who was left out when it was made ready; of a version published at the lab, its own.
     """
 
     entry: SiteDataset
     rows: int
     report_json: str
     folder: str
+    left_out: str = ""
 
 
 @dataclass(frozen=True)

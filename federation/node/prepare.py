@@ -11,14 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datalab.canonical import sha256_file
-from datalab.errors import BadInputError, DatalabError, NotFoundError, ServiceFailedError
-from datalab.home import Home
+from datalab.errors import BadInputError, DatalabError, NotFoundError
+from datalab.home import Home, sync_folder, write_atomically
 from federation.node.config import NodeConfig, SiteDataset, load_config
 from federation.node.holdings import dataset_folder
+from federation.node.optout import read_opt_outs, state
+from federation.node.published import lab_of, published_file
 from federation.node.s3 import fetch
 
 if TYPE_CHECKING:
     from datalab.curation.key import PseudonymKey
+    from datalab.curation.optout import OptOuts
+    from datalab.curation.report import CurationReport
+
+_TOLD = "told.json"
+"""What is told of a table from which people were taken."""
 
 
 def main() -> None:
@@ -32,15 +39,30 @@ def main() -> None:
     try:
         config = load_config(home.path)
         entry = next(one for one in config.datasets if one.id == arguments.dataset)
-        rows, public = _from_lab(home, config, entry) if entry.in_lab else prepare_on_site(home, entry)
+        summary = prepare(home, config, entry)
     except DatalabError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)
-    print(json.dumps({"rows": rows, "public": public}))  # noqa: T201
+    print(summary)  # noqa: T201
 
 
-def prepare_on_site(home: Home, entry: SiteDataset) -> tuple[int, str]:
-    """Curate a raw file here by its contract, unless that was done before with the same file and contract."""
+def prepare(home: Home, config: NodeConfig, entry: SiteDataset) -> str:
+    """Have a dataset's table lie ready; return, as JSON, its rows, what is told of it, and a digest of who is left out.
+
+    Raises:
+        DatalabError: the file, the contract or the list of who has opted out is not usable, or the lab does not answer.
+    """
+    people = read_opt_outs(home, config)
+    rows, public = _from_lab(home, config, entry) if entry.in_lab else _on_site(home, entry, people)
+    left_out = sha256_file(dataset_folder(home, entry) / "data.parquet") if entry.in_lab else state(people)
+    return json.dumps({"rows": rows, "public": public, "left_out": left_out})
+
+
+def _on_site(home: Home, entry: SiteDataset, people: OptOuts) -> tuple[int, str]:
+    """Curate a raw file here by its contract, unless that was done before with the same file and contract.
+
+    Whoever is to be left out is, also of what was curated before; that is then told with the counts of before.
+    """
     from datalab.curation.contract import load_contract
     from datalab.curation.engine import curate
     from datalab.curation.report import CurationReport
@@ -64,12 +86,47 @@ def prepare_on_site(home: Home, entry: SiteDataset) -> tuple[int, str]:
                 where=str(home.path / "node.toml"),
                 next_step=f"Write `version = {entry.version + 1}` under its [[datasets]]: a version never changes.",
             )
+        report, told = _without(folder, report, people)
     else:
         assert raw is not None
         folder.mkdir(parents=True, exist_ok=True)
-        report = curate(contract, raw, folder, key=_key(home) if contract.export.person else None)
+        report = curate(contract, raw, folder, key=_key(home) if contract.export.person else None, opt_outs=people)
+        told = report.public()
     assert report.rows is not None
-    return report.rows, report.public().model_dump_json()
+    return report.rows, told.model_dump_json()
+
+
+def _without(folder: Path, report: CurationReport, people: OptOuts) -> tuple[CurationReport, CurationReport]:
+    """Take people out of a curated table; return its report, and what is told of it.
+
+    The report is written before the table is replaced: where a crash comes between, the people are found again.
+    """
+    from datalab.curation.again import count_again, told_again, write_without
+    from datalab.curation.database import connect, literal
+    from datalab.curation.engine import DATA, REPORT
+    from datalab.curation.report import CurationReport
+
+    told_file = folder / _TOLD
+    told = CurationReport.model_validate_json(told_file.read_bytes()) if told_file.exists() else report.public()
+    data, anew = folder / DATA, folder / f".{DATA}.new"
+    if report.pseudonym is None or not people.marks:
+        return report, told
+    with connect(folder) as database:
+        if not write_without(database, f"read_parquet({literal(str(data))})", str(anew), report.pseudonym, people):
+            return report, told
+        after = count_again(
+            database,
+            f"read_parquet({literal(str(anew))})",
+            report,
+            parquet_sha256=sha256_file(anew),
+            parquet_bytes=anew.stat().st_size,
+        )
+    told = told_again(told, report, after)
+    write_atomically(told_file, (told.model_dump_json(indent=2) + "\n").encode())
+    write_atomically(folder / REPORT, (after.model_dump_json(indent=2) + "\n").encode())
+    anew.replace(data)
+    sync_folder(folder)
+    return after, told
 
 
 def _key(home: Home) -> PseudonymKey:
@@ -84,38 +141,17 @@ def _key(home: Home) -> PseudonymKey:
 
 def _from_lab(home: Home, config: NodeConfig, entry: SiteDataset) -> tuple[int, str]:
     """Fetch a published version from the lab's storage, and verify it against the catalog's digests."""
-    import httpx
+    import duckdb
 
     from datalab.storage.store import connect
 
-    if config.lab_home is None:
-        raise BadInputError("A dataset held in the lab needs lab_home in node.toml.", where=str(home.path))
-    lab = Home(Path(config.lab_home))
-    try:
-        response = httpx.get(
-            f"{lab.address('lab')['url']}/api/v1/datasets/{entry.id}/versions/{entry.version}/files",
-            headers={"Authorization": f"Bearer {lab.secret('token-compute')}"},
-            trust_env=False,
-        )
-    except httpx.TransportError as error:
-        raise ServiceFailedError("The lab server does not answer.", where=str(lab.path)) from error
-    if response.status_code != httpx.codes.OK:
-        raise NotFoundError(
-            f"The lab does not give {entry.id} version {entry.version} to this node (HTTP {response.status_code}).",
-            next_step="Is the version published?",
-        )
-    files = response.json()
-    if len(files) != 1:
-        raise BadInputError(f"{entry.id} version {entry.version} has {len(files)} files; a node reads one.")
-    (file,) = files
+    file = published_file(home, config, entry)
     folder = dataset_folder(home, entry)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    connect(lab, "compute").get_file(file["key"], folder / "data.parquet")
+    connect(lab_of(home, config), "compute").get_file(file["key"], folder / "data.parquet")
     if sha256_file(folder / "data.parquet") != file["sha256"]:
         raise BadInputError(f"The file of {entry.id} in storage does not have the digest that the catalog names.")
-    import duckdb
-
     (rows,) = duckdb.execute("SELECT count(*) FROM read_parquet(?)", [str(folder / "data.parquet")]).fetchall()[0]
     return int(rows), ""
 

@@ -122,17 +122,25 @@ class Runs:
         """Take nothing new from now on."""
         self._stopping = True
 
-    async def consider(self, offer: pb.Offer, send: Send) -> None:
+    async def consider(self, offer: pb.Offer, send: Send, leave_out: Callable[[], Awaitable[None]]) -> None:
         """Decide on an offered run, and start its worker if it is allowed; the lab is told which it was, and why.
 
         The decision is in the audit log before any of the app's code is here. An offer that is repeated (after a
         reconnection) must be the same in every word.
+
+        Args:
+            offer: of a run.
+            send: to the gateway.
+            leave_out: takes out of the data whoever has to be, before a run that is new.
         """
         _check_names(offer.dataset, offer.purpose)
         decision = pb.Decision(run_id=check_run_id(offer.run_id), node=self._node, code=pb.DECISION_CODE_ACCEPTED)
         known, started = self._runs.get(offer.run_id), False
         lab_head = self._witness.checked_head(offer.audit_head, again=True)
         try:
+            if known is None:
+                await leave_out()
+                known = self._runs.get(offer.run_id)
             if known is None:
                 self._runs[offer.run_id] = known = self._approve(offer)
                 self._record_decision(decision, offer, lab_head)

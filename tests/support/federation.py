@@ -157,6 +157,7 @@ class Federation:
         app: Path = ECHO,
         app_signature: str = "",
         config: dict[str, ConfigValue] | None = None,
+        dataset: str = DATASET,
         permit: str | None = None,
         purpose: str = "e-ii",
         seed: int = 0,
@@ -173,6 +174,7 @@ class Federation:
             app: folder of the app.
             app_signature: over the app.
             config: run configuration.
+            dataset: that the nodes hold.
             permit: the signed permit; a good one if it is left out.
             purpose: of the run.
             seed: of the run.
@@ -186,8 +188,8 @@ class Federation:
             self.lab,
             app,
             run_id=run_id,
-            places=[RunPlace(node=name, dataset=DATASET) for name in nodes],
-            permit=permit or self.permit(),
+            places=[RunPlace(node=name, dataset=dataset) for name in nodes],
+            permit=permit or self.permit(datasets=(PermittedDataset(id=dataset),)),
             purpose=purpose,
             app_signature=app_signature,
             config=config,

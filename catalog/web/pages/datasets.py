@@ -10,10 +10,11 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
-from catalog import datasets, downloads, lifecycle, permits
+from catalog import datasets, downloads, lifecycle, permits, processing
 from catalog.access.records import PermitRecord
 from catalog.compare import Comparison, compare
-from catalog.permissions import Action, may
+from catalog.permissions import Action, check_holder, may
+from catalog.processing_forms import Form
 from catalog.records import AccountDraft, Dataset, Number, Role, Version
 from catalog.search.model import FACETS, MAX_PAGE, SearchPage, SearchQuery
 from catalog.store import now
@@ -140,6 +141,18 @@ def comparison(
 def access(page: Reader, dataset: DatasetId) -> Response:
     """Show on what terms a dataset may be used, and under which permits it is."""
     return _tab(page, dataset, "access")
+
+
+@router.get("/{dataset}/processing/{form}")
+def processing_record(
+    page: Annotated[Page, Depends(Shown(Action.PROCESSING_READ))], dataset: DatasetId, form: Form
+) -> Response:
+    """Hand out the record of processing (GDPR Art. 30) or material for an impact assessment (Art. 35)."""
+    found = lifecycle.read(page.lab.store, dataset, page.account)
+    check_holder(page.account, found.holder)
+    text, media_type = processing.text(page.lab.store, [found], form, now())
+    name = f"{dataset}-{form.partition('.')[0]}.{'json' if form.endswith('json') else 'md'}"
+    return Response(text, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
 @router.get("/{dataset}/activity")

@@ -33,7 +33,7 @@ async def receive(
     request.state.max_body = MAX_UPLOAD
     pieces = _in_thread(request.stream())
     receive_all = partial(uploads.receive, filename=filename, account=account)
-    return await run_in_threadpool(receive_all, lab.store, lab.objects, found, pieces)
+    return await run_in_threadpool(receive_all, lab.store, lab.landing, found, pieces)
 
 
 @router.get("/uploads/{upload}")

@@ -89,7 +89,7 @@ def landing(run: CurationRun) -> Result:
     folder = run.work / "raw"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    run.objects().get_file(upload.key, folder / upload.filename, sha256=upload.sha256)
+    run.landing().fetch(upload, folder / upload.filename)
     return Result(metadata={"bytes": upload.bytes, "sha256": upload.sha256, "file": upload.filename})
 
 
@@ -108,6 +108,7 @@ def validated(run: CurationRun) -> Result:
             where=run.raw.name,
             next_step=f"Correct the file at its source, or the contract; see {run.out / engine.REJECTS}.",
         )
+    run.raw.unlink()  # it was decrypted for this stage
     return Result(
         metadata={
             "dagster/row_count": result.rows,

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from catalog.client import LabClient, lab_client
 from catalog.erasure.marks import opt_outs
+from catalog.landing import Landing
 from datalab.canonical import sha256_file
 from datalab.curation.contract import Contract, load_contract
 from datalab.curation.optout import OptOuts
@@ -81,6 +82,10 @@ class CurationRun(dg.ConfigurableResource):  # type: ignore[type-arg]  # its par
         with self.lab() as lab:
             return opt_outs(Home(Path(self.home)), lab.opt_outs(holder))
 
+    def landing(self) -> Landing:
+        """Return the landing area, which pipelines read."""
+        return Landing(Home(Path(self.home)), self.objects())
+
     def objects(self) -> ObjectStore:
-        """Return the object store, where pipelines read ``landing/`` and write ``staging/``."""
+        """Return the object store, where pipelines read the landing area and write ``staging/``."""
         return connect(Home(Path(self.home)), "pipeline")

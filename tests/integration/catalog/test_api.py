@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from catalog.client import LabClient, lab_client
 from catalog.errors import ConflictError, NotPermittedError
+from catalog.landing import Landing
 from catalog.permissions import DECISIONS, may
 from catalog.records import AccountDraft, Announcement, DatasetPatch, Role
 from catalog.run_records import DatasetVersion, RunDraft, RunPatch, RunState
@@ -176,7 +177,7 @@ def test_a_body_beyond_the_bound_is_refused(http: httpx.Client, tokens: dict[Rol
 
 
 def test_a_raw_file_is_streamed_and_digested(
-    clients: dict[Role, LabClient], name: str, tmp_path: Path, object_store: ObjectStore
+    clients: dict[Role, LabClient], name: str, tmp_path: Path, object_store: ObjectStore, catalog_home: Home
 ) -> None:
     steward = clients[Role.STEWARD]
     steward.register_dataset(draft(id=name))
@@ -187,8 +188,12 @@ def test_a_raw_file_is_streamed_and_digested(
     assert upload.bytes == 20 << 20
     assert upload.key == f"landing/gbsg/{name}/{upload.id}/Groe_2024.csv"
     assert upload.uploaded_by == "a-steward"
-    with object_store.open(upload.key) as stored:
-        assert sha256_hex(stored.read()) == upload.sha256
+    assert upload.sealed is not None
+    with object_store.landing.open(upload.key) as stored:
+        lies = stored.read()
+    assert sha256_hex(lies) == upload.sealed.sha256 != upload.sha256
+    assert b"0123456789abcdef" not in lies
+    assert sha256_hex(b"".join(Landing(catalog_home, object_store).read(upload))) == upload.sha256
     assert clients[Role.PIPELINE].get_upload(upload.id) == upload
 
     empty = tmp_path / "empty.csv"
@@ -217,7 +222,7 @@ def test_an_upload_that_breaks_off_is_not_recorded(
             http.post(path, content=broken(), headers=headers)
     clients[Role.AUDITOR].health()
     assert len(clients[Role.AUDITOR].events()) == before
-    assert list(object_store.list(f"landing/gbsg/{name}/")) == []
+    assert list(object_store.landing.list(f"landing/gbsg/{name}/")) == []
     assert "Traceback" not in catalog_home.log_file("lab").read_text()
 
 

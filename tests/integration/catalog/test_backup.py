@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -13,8 +15,10 @@ from catalog.client import lab_client
 from catalog.erasure.records import ErasureDraft
 from catalog.lab import open_lab
 from catalog.lake import Lake
-from catalog.records import DatasetPatch
+from catalog.records import Dataset, DatasetPatch
 from catalog.service import SERVICE as LAB
+from catalog.shipping import newest
+from catalog.store import Store
 from datalab.canonical import sha256_hex
 from datalab.errors import BadInputError, NotFoundError, RefusedError
 from datalab.home import Home
@@ -106,6 +110,47 @@ def test_a_lab_that_is_being_changed_is_backed_up_restored_and_cleared_of_who_wa
         lake = Lake(new.path / "catalog" / "lake.ducklake", connect(new))
         assert lake.count("atlas", 1) == 40
         lake.close()
+
+
+@pytest.mark.slow
+def test_what_was_acknowledged_is_elsewhere_seconds_before_the_machine_is_gone(tmp_path: Path) -> None:
+    home, away = Home(tmp_path / "lab"), tmp_path / "away"
+    home.folder()
+    (home.path / "datalab.toml").write_text(f'{SETTINGS}[backup]\nfolder = "{away}"\nevery = 0.5\n')
+    acknowledged: list[float] = []
+    with Supervisor() as supervisor:
+        processes = [supervisor.start(one.name, one.module, home) for one in (OBJECT_STORE, LAB)]
+        with lab_client(home, "operator") as client, lab_client(home, "pipeline") as pipeline:
+            dataset = client.register_dataset(draft(id="atlas"))
+            pipeline.publish("atlas", request(connect(home), tmp_path, "atlas", "one", rows=40))
+            until(lambda: (away / "latest").exists() and list(newest(away).glob("objects/data/atlas/v1/*")))
+            while len(acknowledged) < 20:
+                patch = DatasetPatch(title=f"Title {dataset.revision}")
+                dataset = client.update_dataset("atlas", patch, revision=dataset.revision)
+                acknowledged.append(time.monotonic())
+            until(lambda: f"Title {dataset.revision - 1}" in (newest(away) / "changes.jsonl").read_text())
+            shipped = time.monotonic() - acknowledged[-1]
+        for process in processes:
+            process.kill()
+            process.wait()
+            supervisor.forget(process)
+    shutil.rmtree(home.path)
+    print(f"shipped {shipped:.2f} s after the last change was acknowledged")
+    new = Home(tmp_path / "new")
+    (new.folder() / "datalab.toml").write_text(SETTINGS)
+    said = restore(away, new)
+    assert "1 datasets, 1 versions and 1 objects" in said
+    assert "is whole" in said
+    store = Store(new.path / "catalog" / "records.duckdb")
+    assert store.get(Dataset, "datasets", "atlas") == dataset
+    store.close()
+
+
+def until(seen: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_backup_that_is_not_whole_is_refused(running: Home, tmp_path: Path) -> None:

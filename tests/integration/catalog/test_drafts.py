@@ -12,6 +12,8 @@ from catalog.errors import ConflictError
 from catalog.records import Role
 from catalog.store import Store, now
 from datalab.errors import BadInputError, NotFoundError
+from datalab.home import Home
+from datalab.sealing.keys import KeyRing
 from datalab.storage.store import ObjectStore
 from tests.unit.catalog.examples import account
 
@@ -20,7 +22,7 @@ def test_what_nobody_comes_back_for_is_swept_and_what_was_written_stays(
     object_store: ObjectStore, tmp_path: Path
 ) -> None:
     store = Store(tmp_path / "records.duckdb")
-    drafts, steward = Drafts(store, object_store), account(Role.STEWARD)
+    drafts, steward = Drafts(store, object_store, KeyRing(Home(tmp_path))), account(Role.STEWARD)
     draft = drafts.announce_file(drafts.begin(steward, "lab"), "a b.csv", 8, 0)
     draft = drafts.save(draft, fields={"title": "Kept"})
     with pytest.raises(ConflictError, match="goes on at byte 0"):
@@ -28,6 +30,9 @@ def test_what_nobody_comes_back_for_is_swept_and_what_was_written_stays(
     drafts.receive(draft, 0, b"a,b\n1,2\n")
     orphan = f"uploads/{'0' * 32}/{0:015}"
     object_store.put_bytes(orphan, b"of a draft that is gone")
+    (part,) = object_store.list(f"uploads/{draft.id}/")
+    with object_store.open(part.key) as stored:
+        assert b"1,2" not in stored.read()
     assert drafts.sweep() >= 1  # the orphan; other tests may have left some
     assert b"".join(drafts.read(draft)) == b"a,b\n1,2\n"
     drafts.sweep(now() + IDLE + timedelta(minutes=1))

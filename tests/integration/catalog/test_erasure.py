@@ -90,7 +90,7 @@ def fill(lab: Lab, home: Home, folder: Path, name: str) -> Upload:
     """A dataset in which the person is everywhere: raw, staged, in two versions, and in a report of the pipeline's."""
     dataset = datasets.register(lab.store, draft(id=name), account())
     raw = f"pid,age\n{PERSON},{AGE}\nperson-1,21\n".encode()
-    upload = uploads.receive(lab.store, lab.objects, dataset, [raw], filename="raw.csv", account=account())
+    upload = uploads.receive(lab.store, lab.landing, dataset, [raw], filename="raw.csv", account=account())
     lab.publisher.publish(name, request(lab.objects, folder, name, f"{name}-1", rows=40), actor="pipeline")
     lab.publisher.publish(name, request(lab.objects, folder, name, f"{name}-2", rows=80), actor="pipeline")
     lab.objects.put_bytes(f"staging/{name}/left/data.csv", raw)
@@ -138,8 +138,11 @@ def test_no_byte_of_an_erased_person_is_left_and_a_signed_record_is(
             assert [(stone.erasure, stone.sha256) for stone in new.erasures] == [(done.id, old.report.parquet_sha256)]
             assert sum(cell.count or 0 for cell in new.report.columns[1].cells) == new.report.rows
         assert [one.key for one in objects.list("data/atlas/")] == [one.files[0].key for one in after]
-        assert lab.store.get(Upload, "uploads", upload.id).erased is not None
-        assert list(objects.list("landing/gbsg/atlas/")) == []
+        gone = lab.store.get(Upload, "uploads", upload.id)
+        assert (gone.sealed, gone.erased is not None) == (None, True)
+        assert upload.sealed is not None
+        assert places(own, upload.sealed.wrapped_key.encode()) == []  # nobody can open a copy of the file
+        assert list(objects.client.list_objects(objects.landing.bucket, recursive=True, include_version=True)) == []
         assert list(objects.list("uploads/")) == []  # packed, so that its bytes do not show who is in it
         assert lab.store.verify_events().broken_at is None
         assert lab.store.rows("SELECT count(*) FROM events WHERE action = 'erasure.done'") == [(1,)]

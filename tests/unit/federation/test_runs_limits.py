@@ -53,8 +53,11 @@ def test_an_oversize_offer_is_refused_before_anything_is_written(tmp_path: Path)
     async def send(_: pb.ConnectRequest) -> None:
         raise AssertionError
 
+    async def leave_out() -> None:
+        raise AssertionError
+
     with pytest.raises(WireError, match="characters"):
-        asyncio.run(one.consider(pb.Offer(run_id="r", purpose="x" * (MAX_NAME + 1)), send))
+        asyncio.run(one.consider(pb.Offer(run_id="r", purpose="x" * (MAX_NAME + 1)), send, leave_out))
     assert AuditLog(tmp_path / "audit.jsonl").head() == before
 
 

@@ -1,0 +1,152 @@
+"""Backups that a lab takes by itself: what is acknowledged is elsewhere within seconds.
+
+    FOLDER/latest            name of the newest whole backup, which `datalab restore FOLDER` takes
+    FOLDER/<when>/…          a backup as `datalab backup` makes it, and changes.jsonl with what was changed since
+    FOLDER/erasures/…        signed records of erasures, which a restored lab carries out again
+
+Changes are appended every few seconds. Where data has come in or gone, a new backup is begun beside the old one, which
+goes once the new one is whole; objects that both have are fetched once.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from catalog.backup import fetch
+from catalog.errors import CatalogError
+from catalog.records import Event
+from catalog.replay import CHANGES, encode
+from catalog.snapshot import Snapshot
+from catalog.store import Committed, Store, now
+from datalab.errors import DatalabError
+from datalab.home import Home, sync_folder, write_atomically
+from datalab.settings import Backups
+from datalab.storage.store import ObjectStore
+
+LATEST = "latest"
+ACTOR = "backup"
+_MOVING = ("version.", "upload.", "erasure.", "run.artifacts-")
+"""Beginnings of the actions after which objects have come or gone."""
+_log = structlog.get_logger()
+
+
+class Shipper:
+    """Takes the backups of one lab; its methods are called by one thread."""
+
+    def __init__(
+        self,
+        home: Home,
+        store: Store,
+        objects: ObjectStore,
+        snapshot: Callable[[str], Snapshot],
+        settings: Backups,
+        folder: Path,
+    ) -> None:
+        self._home = home
+        self._objects = objects
+        self._snapshot = snapshot
+        self._settings = settings
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._waiting: deque[Committed] = deque()
+        """What was made and not shipped yet; whoever makes a change does not wait for the folder."""
+        self._since: list[Committed] = []
+        """What was shipped while a backup is being made: it belongs into that one too."""
+        self._current: Path | None = None
+        self._begun = now()
+        self._stale = True  # nothing is known of what happened before this start
+        self._making: threading.Thread | None = None
+        store.follow(self._take)
+
+    def _take(self, change: Committed) -> None:
+        self._waiting.append(change)
+
+    def ship(self) -> None:
+        """Bring what was changed into the newest backup, and begin another one where that is due.
+
+        Raises:
+            CatalogError: the folder cannot be written to; nothing is forgotten, and the next time may work.
+        """
+        with self._lock:
+            waiting = list(self._waiting)
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._copy_erasures()
+                if self._current is not None and waiting:
+                    _append(self._current / CHANGES, waiting)
+            except OSError as error:
+                raise CatalogError(
+                    f"The backup cannot be written: {error.strerror}.",
+                    where=str(self._folder),
+                    next_step="Name a folder that can be written to, under [backup] in datalab.toml.",
+                ) from error
+            for _ in waiting:
+                self._waiting.popleft()
+            self._since += waiting
+            moved = any(_moves(event) for one in waiting for event in one.events)
+            old = (now() - self._begun).total_seconds() > self._settings.hours * 3600
+            self._stale = self._stale or moved or old
+            if self._making is None:
+                self._since = [] if not self._stale else self._since
+                if self._stale:
+                    self._begin()
+
+    def wait(self) -> None:
+        """Wait until the backup that is being made is whole, or has failed."""
+        if (making := self._making) is not None:
+            making.join()
+
+    def _begin(self) -> None:
+        self._stale, self._begun = False, now()
+        self._making = threading.Thread(target=self._make, name="backup", daemon=True)
+        self._making.start()
+
+    def _make(self) -> None:
+        try:
+            snapshot = self._snapshot(ACTOR)
+            target = self._folder / f"{snapshot.created:%Y%m%dT%H%M%S}-{snapshot.id[:8]}"
+            fetch(self._home, self._objects, snapshot, target, beside=self._current)
+            with self._lock:
+                _append(target / CHANGES, [one for one in self._since if one.events[-1].n > snapshot.events])
+                write_atomically(self._folder / LATEST, target.name.encode())
+                sync_folder(self._folder)
+                self._current = target
+                self._since, self._making = [], None
+            for other in self._folder.iterdir():
+                if other.is_dir() and other not in {target, self._folder / "erasures"}:
+                    shutil.rmtree(other)
+        except (DatalabError, OSError) as error:
+            _log.error("backup not made", error=str(error))
+            with self._lock:
+                self._stale, self._making = True, None
+
+    def _copy_erasures(self) -> None:
+        target = self._folder / "erasures"
+        target.mkdir(exist_ok=True, mode=0o700)
+        for path in (self._home.path / "erasures").glob("*.jws"):
+            if not (target / path.name).exists():
+                write_atomically(target / path.name, path.read_bytes())
+
+
+def newest(folder: Path) -> Path:
+    """Return the newest whole backup of a folder that a lab ships to; the folder itself where it is one backup."""
+    latest = folder / LATEST
+    return folder / Path(latest.read_text(encoding="ascii").strip()).name if latest.is_file() else folder
+
+
+def _moves(event: Event) -> bool:
+    return event.action.startswith(_MOVING) or "artifacts" in event.details.get("fields", ())
+
+
+def _append(path: Path, changes: list[Committed]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(f"{encode(one)}\n" for one in changes)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,1 @@
+"""Encryption of what is stored: sealed streams, and the keys that seal them."""

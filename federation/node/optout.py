@@ -1,0 +1,69 @@
+"""Whom a data holder leaves out of what its node trains on: people who were erased, or have opted out.
+
+Two lists count: the file of pseudonyms that ``opt_outs`` in ``node.toml`` names, kept by the holder, and the marks of
+those whom ``datalab node erase`` removed. A list holds for every curation here and is applied to what was curated
+before, at the latest before the next run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from datalab.curation.optout import OptOuts, mark_of
+from datalab.errors import BadInputError, NotFoundError
+from datalab.home import Home, write_atomically
+from federation.node.config import NodeConfig
+
+MARKS = "left-out.json"
+KEY = "opt-out-key"
+"""Secret of the node's home with which pseudonyms become marks."""
+_SCOPE = "site"
+
+
+def read_opt_outs(home: Home, config: NodeConfig) -> OptOuts:
+    """Return whom this node leaves out.
+
+    Raises:
+        NotFoundError: the list that ``node.toml`` names is not there; without it nobody knows who has opted out.
+        BadInputError: it is not UTF-8 text.
+    """
+    key = home.secret(KEY).encode()
+    marks = set(_marks(home))
+    if config.opt_outs is not None:
+        marks |= {mark_of(key, _SCOPE, one) for one in _listed(home.path / config.opt_outs)}
+    return OptOuts(key, _SCOPE, frozenset(marks))
+
+
+def leave_out(home: Home, pseudonym: str) -> bool:
+    """Leave a person out from now on; return False where that was so already."""
+    mark, marks = mark_of(home.secret(KEY).encode(), _SCOPE, pseudonym), _marks(home)
+    if mark in marks:
+        return False
+    write_atomically(home.path / MARKS, json.dumps(sorted([*marks, mark])).encode())
+    return True
+
+
+def state(people: OptOuts) -> str:
+    """Return a digest that is another one as soon as the list is."""
+    return hashlib.sha256("".join(sorted(people.marks)).encode()).hexdigest()
+
+
+def _marks(home: Home) -> list[str]:
+    path = home.path / MARKS
+    return [str(one) for one in json.loads(path.read_bytes())] if path.exists() else []
+
+
+def _listed(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise NotFoundError(
+            f"The list of opt-outs cannot be read: {error.strerror}.",
+            where=str(path),
+            next_step="Put it there, or correct opt_outs in node.toml; an empty file leaves nobody out.",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadInputError("The list of opt-outs is not UTF-8 text.", where=str(path)) from error
+    return [line.strip() for line in text.splitlines() if line.strip()]

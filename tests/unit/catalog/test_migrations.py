@@ -1,0 +1,121 @@
+"""A catalog of an earlier schema is opened, used, and taken back; one of a newer release is refused."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from catalog import lifecycle
+from catalog.drafts import Draft
+from catalog.errors import CatalogError
+from catalog.migrations import LATEST, MIGRATIONS, Migration, downgrade, migrate, schema_of
+from catalog.records import Dataset, DatasetState, Hold, Upload, Version
+from catalog.store import Store
+from tests.unit.catalog.examples import account
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+FROZEN = sorted(GOLDEN.glob("catalog-*.duckdb.gz"))
+
+
+@pytest.fixture(params=FROZEN, ids=lambda path: path.name.partition(".")[0])
+def frozen(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "records.duckdb"
+    path.write_bytes(gzip.decompress(request.param.read_bytes()))
+    return path
+
+
+@pytest.fixture
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(":memory:") as opened:
+        yield opened
+
+
+def content(connection: duckdb.DuckDBPyConnection) -> dict[str, list[Any]]:
+    """All rows of all tables but the numbers of schemas, JSON as what it says."""
+    tables = [row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()]
+    found = {}
+    for table in tables:
+        if table != "schema_version":
+            rows = connection.execute(f"SELECT * FROM {table} ORDER BY ALL").fetchall()
+            found[table] = [tuple(_read(value) for value in row) for row in rows]
+    return found
+
+
+def _read(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
+
+
+def test_every_schema_of_the_past_is_opened_and_taken_back(frozen: Path) -> None:
+    with duckdb.connect(frozen) as before:
+        old, number = content(before), schema_of(before)
+    store = Store(frozen)
+    assert store.verify_events().broken_at is None
+    assert store.get(Dataset, "datasets", "gbsg").state is DatasetState.WITHDRAWN
+    assert store.get(Upload, "uploads", "one").sealed is None
+    assert store.get(Draft, "drafts", "two").wrapped_key is None
+    ((record,),) = store.rows("SELECT record FROM versions")
+    assert Version.model_validate_json(record).report.replaces == ()
+    store.close()
+    with duckdb.connect(frozen) as opened:
+        assert schema_of(opened) == LATEST
+        assert [one.number for one in downgrade(opened, number)] == [*range(LATEST, number, -1)]
+        back = content(opened)
+    for row in old["drafts"]:
+        row[1].pop("file")  # its parts were not encrypted, and are uploaded again
+    assert back == old
+
+
+def test_what_the_schema_before_does_not_know_is_taken_out_of_the_records(frozen: Path) -> None:
+    store = Store(frozen)
+    lifecycle.hold(store, "gbsg", Hold(reason="Court order 12"), account())
+    store.close()
+    with duckdb.connect(frozen) as opened:
+        downgrade(opened, 1)
+        assert not [row for row in content(opened)["datasets"] if "legal_hold" in row[1]]
+
+
+def test_there_is_no_way_back_for_raw_files_that_are_encrypted(frozen: Path) -> None:
+    Store(frozen).close()
+    with duckdb.connect(frozen) as opened:
+        opened.execute("UPDATE uploads SET record = json_merge_patch(record, '{\"sealed\": {}}')")
+        before = content(opened)
+        with pytest.raises(CatalogError, match=r"1 raw files that are encrypted.*Restore a backup"):
+            downgrade(opened, 1)
+        assert (schema_of(opened), content(opened)) == (2, before)
+
+
+def test_a_catalog_of_a_newer_release_is_refused_and_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "records.duckdb"
+    Store(path).close()
+    with duckdb.connect(path) as opened:
+        opened.execute("INSERT INTO schema_version VALUES (99, '7.5.1')")
+        before = content(opened)
+    with pytest.raises(CatalogError, match=r"schema 99, which Datalab 7\.5\.1 has written.*downgrade --to"):
+        Store(path)
+    with duckdb.connect(path) as opened:
+        assert content(opened) == before
+
+
+def test_a_migration_that_fails_changes_nothing(connection: duckdb.DuckDBPyConnection) -> None:
+    migrate(connection)
+    before = content(connection)
+    broken = Migration(LATEST + 1, "breaks", "CREATE TABLE more (id INTEGER); INSERT INTO more VALUES ('x');")
+    with pytest.raises(duckdb.ConversionException):
+        migrate(connection, [*MIGRATIONS, broken])
+    assert (schema_of(connection), content(connection)) == (LATEST, before)
+    migrate(
+        connection, [*MIGRATIONS, Migration(LATEST + 1, "works", "CREATE TABLE more (id INTEGER);", "DROP TABLE more;")]
+    )
+    assert schema_of(connection) == LATEST + 1
+    with pytest.raises(CatalogError, match="cannot go back to 0"):
+        downgrade(connection, 0)
+
+
+def test_a_frozen_catalog_is_there_for_every_schema_of_the_past() -> None:
+    assert [path.name for path in FROZEN] == [f"catalog-{number}.duckdb.gz" for number in range(1, LATEST)]
