@@ -71,7 +71,7 @@ class Accounts:
             IdentityError: it is nobody's.
         """
         digest = _digest(token)
-        found = self._store.rows(
+        found = self._store.scan(
             "SELECT token_sha256, record, '' FROM accounts WHERE token_sha256 = ? UNION ALL "
             "SELECT sha256, record, scopes FROM tokens JOIN accounts ON account = name "
             "WHERE sha256 = ? AND expires > ?",

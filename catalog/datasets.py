@@ -87,12 +87,16 @@ def version(store: Store, dataset: str, number: int) -> Version:
     return Version.model_validate_json(found[0][0])
 
 
-def shown(version: Version, dataset: Dataset, account: AccountDraft) -> Version:
-    """Return a version as ``account`` may see it: of personal data, small counts only where the role may."""
-    own = account.role is not Role.STEWARD or account.organisation == dataset.holder
-    if dataset.data_class == "anonymous" or (own and may(account.role, Action.VERSION_COUNTS)):
+def shown(version: Version, dataset: Dataset, account: AccountDraft | None) -> Version:
+    """Return a version as an account may see it, or who has none: of personal data, small counts only to some roles."""
+    if dataset.data_class == "anonymous" or (account is not None and _sees_counts(dataset, account)):
         return version.model_copy(update={"told": None})
     return version.model_copy(update={"report": version.public, "told": None})
+
+
+def _sees_counts(dataset: Dataset, account: AccountDraft) -> bool:
+    own = account.role is not Role.STEWARD or account.organisation == dataset.holder
+    return own and may(account.role, Action.VERSION_COUNTS)
 
 
 def announce(store: Store, key: str, announcement: Announcement, account: AccountDraft) -> Version:

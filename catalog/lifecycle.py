@@ -103,13 +103,18 @@ def hold(store: Store, key: str, wanted: Hold, account: AccountDraft) -> Dataset
     return held
 
 
-def visible(dataset: Dataset, account: AccountDraft) -> bool:
-    """Return whether an account may know of a dataset: of a draft or a deleted one, only its holder and the lab."""
+def visible(dataset: Dataset, account: AccountDraft | None) -> bool:
+    """Return whether an account, or who has none, may know of a dataset.
+
+    Of a draft or a deleted one know only its holder and the lab.
+    """
+    if account is None:
+        return dataset.state in KNOWN
     own = account.role is not Role.STEWARD or account.organisation == dataset.holder
     return dataset.state in KNOWN or (own and may(account.role, Action.DATASET_UNPUBLISHED))
 
 
-def read(store: Store, key: str, account: AccountDraft) -> Dataset:
+def read(store: Store, key: str, account: AccountDraft | None) -> Dataset:
     """Return a dataset that an account may know of; NotFoundError for any other."""
     dataset = store.get(Dataset, "datasets", key)
     if not visible(dataset, account):

@@ -17,6 +17,7 @@ from catalog.records import AccountDraft, Role
 class Action(StrEnum):
     """What an account can ask the lab for."""
 
+    CATALOGUE_READ = "catalogue:read"
     DATASET_READ = "dataset:read"
     DATASET_REGISTER = "dataset:register"
     DATASET_UPDATE = "dataset:update"
@@ -94,6 +95,7 @@ DECISIONS = frozenset(
 """What persons do with a second factor only: in their session, or with a token that they made in such a session."""
 _LOOKS = ("read", "counts", "details", "files", "download")
 ALLOWED: dict[Action, frozenset[Role]] = {
+    Action.CATALOGUE_READ: _EVERYONE,
     Action.DATASET_READ: _EVERYONE,
     Action.DATASET_REGISTER: frozenset({Role.OPERATOR, Role.STEWARD}),
     Action.DATASET_UPDATE: frozenset({Role.OPERATOR, Role.STEWARD}),
@@ -145,6 +147,10 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.ACCOUNT_OWN: frozenset({Role.OPERATOR, Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR}),
     Action.EVENT_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),
 }
+
+
+PUBLIC = frozenset({Action.CATALOGUE_READ})
+"""What needs no account: what the catalogue says of published datasets in the forms of the standards."""
 
 
 def may(role: Role, action: Action) -> bool:

@@ -34,12 +34,18 @@ STEWARDS = "stewards"
 _SEEN = """
 ($role IN ('access-body', 'operator', 'auditor', 'gateway')
     OR ($role = 'researcher' AND (record -> 'claims' ->> 'data_user') = $organisation
-        AND list_contains(record ->> '$.claims.people[*]', $name))
-    OR ($role = 'steward' AND EXISTS (
-        SELECT 1 FROM datasets AS d WHERE (d.record ->> 'holder') = $organisation
-        AND list_contains(permits.record ->> '$.claims.datasets[*].id', d.id))))
+        AND list_contains(record ->> '$.claims.people[*]', $name)))
 """
-"""Which permits an account sees: a researcher those that name them, a steward those for their holder's data."""
+"""Which permits an account sees that is no steward's: a researcher those that name them."""
+_SEEN_BY_STEWARD = """
+($role = 'steward' AND $name <> '' AND id IN (
+    WITH named AS MATERIALIZED (
+        SELECT p.id, d.record
+        FROM (SELECT id, unnest(record ->> '$.claims.datasets[*].id') AS dataset FROM permits) AS p
+        JOIN datasets AS d ON d.id = p.dataset)
+    SELECT id FROM named WHERE (record ->> 'holder') = $organisation))
+"""
+"""Which permits a steward sees: those for their holder's data. Only the datasets of permits are looked into."""
 
 
 def record(store: Store, token: str, keys: Path, account: AccountDraft) -> PermitRecord:
@@ -132,7 +138,7 @@ def state(permit: PermitRecord, moment: datetime) -> PermitState:
 
 def read(store: Store, key: str, account: AccountDraft) -> PermitRecord:
     """Return a permit; NotFoundError if there is none that the account sees."""
-    found = store.rows(f"SELECT record FROM permits WHERE id = $id AND {_SEEN}", {"id": key, **who(account)})
+    found = store.rows(f"SELECT record FROM permits WHERE id = $id AND {_seen(account)}", {"id": key, **who(account)})
     if not found:
         raise NotFoundError(f"There is no permit {key} that you can see.", next_step="See the list of permits.")
     return PermitRecord.model_validate_json(found[0][0])
@@ -143,7 +149,7 @@ def find(
 ) -> list[PermitRecord]:
     """Return the permits that an account sees, by id: all of them, or those for a dataset or of a project."""
     rows = store.rows(
-        f"SELECT record FROM permits WHERE id > $after AND {_SEEN} "
+        f"SELECT record FROM permits WHERE id > $after AND {_seen(account)} "
         "AND ($project = '' OR (record ->> 'project') = $project) "
         "AND ($dataset = '' OR list_contains(record ->> '$.claims.datasets[*].id', $dataset)) "
         "ORDER BY id LIMIT $limit",
@@ -228,6 +234,10 @@ def check_not_revoked(store: Store, key: str) -> None:
             where=f"permit {key}",
             next_step="Ask the access body for a new permit.",
         )
+
+
+def _seen(account: AccountDraft) -> str:
+    return _SEEN_BY_STEWARD if account.role is Role.STEWARD else _SEEN
 
 
 def _steward(store: Store, claims: PermitClaims) -> str | None:

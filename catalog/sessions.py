@@ -52,7 +52,7 @@ class Sessions:
 
     def find(self, key: str) -> Session | None:
         """Return the session with this id, or None if there is none or it has ended."""
-        found = self._store.rows(
+        found = self._store.scan(
             "SELECT record, expires, complete, second_factor FROM sessions JOIN accounts ON account = name "
             "WHERE id_sha256 = ? AND expires > ?",
             [_digest(key), int(now().timestamp())],

@@ -53,6 +53,8 @@ class Store:
         except BaseException:
             self._connection.close()
             raise
+        last = self._connection.execute("SELECT n, hash FROM events ORDER BY n DESC LIMIT 1").fetchone()
+        self._head: tuple[int, str] = (int(last[0]), str(last[1])) if last else (0, GENESIS)
 
     def close(self) -> None:
         """Write everything to the file and close it."""
@@ -82,7 +84,7 @@ class Store:
         with self._lock:
             self._connection.begin()
             try:
-                change = Change(self._connection, actor)
+                change = Change(self._connection, actor, self._head)
                 yield change
                 assert change.recorded, "a change to the catalog without an audit event"
                 self._connection.commit()
@@ -91,12 +93,16 @@ class Store:
                 raise
             for follower in self._followers:
                 follower(change.committed())
-        if change.datasets:
-            for watcher in self._watchers:
-                watcher(change.datasets)
+            if change.datasets:
+                for watcher in self._watchers:
+                    watcher(change.datasets)
+            self._head = change.head
 
     def watch(self, watcher: Callable[[Collection[str]], None]) -> None:
-        """Have ``watcher`` called after each change with the ids of the datasets that it was about."""
+        """Have ``watcher`` told after each change, at once, of which datasets it was about.
+
+        It is called before ``last_event`` tells of the change; other changes wait for it, so it only takes note.
+        """
         self._watchers.append(watcher)
 
     def follow(self, follower: Callable[[Committed], None]) -> None:
@@ -105,7 +111,7 @@ class Store:
 
     def last_event(self) -> int:
         """Return the number of the last entry of the audit chain, 0 if there is none."""
-        return int(self.rows("SELECT coalesce(max(n), 0) FROM events")[0][0])
+        return self._head[0]
 
     def rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """Run a query and return its rows."""
@@ -216,11 +222,15 @@ class Committed:
 
 
 class Change:
-    """A transaction on the catalog; made by ``Store.change``."""
+    """A transaction on the catalog; made by ``Store.change``.
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, actor: str) -> None:
+    ``head`` is number and hash of the last entry of the audit chain, this transaction's own included.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, actor: str, head: tuple[int, str]) -> None:
         self._connection = connection
         self._actor = actor
+        self.head = head
         self.datasets: set[str] = set()
         self._statements: list[tuple[str, Sequence[Any] | Mapping[str, Any]]] = []
         self._events: list[Event] = []
@@ -281,8 +291,7 @@ class Change:
         kind, _, key = subject.partition("/")
         if kind == "dataset":
             self.datasets.add(key.partition("/")[0])
-        last = self.execute("SELECT n, hash FROM events ORDER BY n DESC LIMIT 1", [])
-        n, previous = last[0] if last else (0, GENESIS)
+        n, previous = self.head
         event = Event(
             n=n + 1,
             time=now().isoformat(),
@@ -297,6 +306,7 @@ class Change:
         values = [*event.model_dump(exclude={"details", "previous", "hash"}).values()]
         values += [canonical_json(details).decode(), event.previous, event.hash]
         self.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        self.head = event.n, event.hash
         self._events.append(event)
 
 

@@ -34,7 +34,7 @@ def build(schema: Schema, searcher: Searcher, text: str, filters: Mapping[Facet,
         return _all([Query.all_query(), *narrowed])
     groups = [_word(schema, searcher, word) for word in words]
     strict = _all([*groups, *narrowed])
-    if len(words) == 1 or searcher.search(strict, 1).hits:
+    if len(words) == 1 or searcher.search(strict, 1, count=False).hits:
         return strict
     return _all([_either(groups), *narrowed])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from catalog.datasets import shown
 from catalog.lifecycle import STATE
 from catalog.records import Dataset, Version
 from catalog.standards.requirements import REQUIRED, Standard
@@ -22,16 +23,19 @@ def ready(store: Store, standard: Standard, *, offset: int, limit: int) -> list[
     """Return some of these datasets by id, each with its latest version."""
     page = f"SELECT id, record FROM ({_ready(standard)}) ORDER BY id LIMIT ? OFFSET ?"
     rows = store.scan(f"SELECT record, ({_LATEST}) FROM ({page}) ready ORDER BY id", [limit, offset])
-    return [
-        (Dataset.model_validate_json(dataset), Version.model_validate_json(version) if version else None)
-        for dataset, version in rows
-    ]
+    return [_read(*row) for row in rows]
 
 
 def latest(store: Store, dataset: str) -> Version | None:
     """Return the latest version of a dataset, or None."""
     rows = store.rows("SELECT record FROM versions WHERE dataset = ? ORDER BY number DESC LIMIT 1", [dataset])
     return Version.model_validate_json(rows[0][0]) if rows else None
+
+
+def _read(dataset: str, version: str | None) -> tuple[Dataset, Version | None]:
+    """Return a dataset and its latest version as everybody may see them."""
+    read = Dataset.model_validate_json(dataset)
+    return read, shown(Version.model_validate_json(version), read, None) if version else None
 
 
 def _ready(standard: Standard) -> str:

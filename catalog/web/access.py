@@ -9,7 +9,7 @@ from fastapi import Depends, Header, Path, Query, Request
 
 from catalog.errors import ConflictError
 from catalog.lab import Lab
-from catalog.permissions import Action, check_may, check_scope
+from catalog.permissions import PUBLIC, Action, check_may, check_scope
 from catalog.records import AccountDraft, Number, Slug
 
 
@@ -17,12 +17,17 @@ class Allowed:
     """A dependency that gives the account of a request, if its role may do ``action`` and its token is good for it.
 
     A route names it first: dependencies are met in order, and whoever may not do it learns nothing else.
+    Like the others here it waits for nothing, and is a coroutine so that no thread is fetched for it.
     """
 
     def __init__(self, action: Action) -> None:
         self.action = action
 
-    def __call__(self, request: Request) -> AccountDraft:
+    async def __call__(self, request: Request) -> AccountDraft:
+        """Return the account, or raise NotPermittedError."""
+        return self.check(request)
+
+    def check(self, request: Request) -> AccountDraft:
         """Return the account, or raise NotPermittedError."""
         account: AccountDraft = request.state.account
         check_may(account, self.action)
@@ -30,13 +35,25 @@ class Allowed:
         return account
 
 
-def the_lab(request: Request) -> Lab:
+class Public(Allowed):
+    """A dependency for what is public: it gives the account of a request that names one, and None for any other."""
+
+    def __init__(self, action: Action) -> None:
+        assert action in PUBLIC, "the permissions table says what is public"
+        super().__init__(action)
+
+    async def __call__(self, request: Request) -> AccountDraft | None:  # type: ignore[override]  # None is nobody
+        """Return the account, or None; raise NotPermittedError where the account may not do it."""
+        return self.check(request) if request.state.account is not None else None
+
+
+async def the_lab(request: Request) -> Lab:
     """Return the lab that the server serves."""
     lab: Lab = request.app.state.lab
     return lab
 
 
-def expected_revision(if_match: Annotated[str | None, Header()] = None) -> int:
+async def expected_revision(if_match: Annotated[str | None, Header()] = None) -> int:
     """Return the revision that a change is meant for, from ``If-Match: "3"``.
 
     Raises:

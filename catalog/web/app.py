@@ -15,6 +15,7 @@ from catalog.web.routes import (
     accounts,
     backups,
     datasets,
+    drs,
     erasures,
     events,
     permits,
@@ -69,5 +70,6 @@ def _create_api(lab: Lab, url: str) -> FastAPI:
         *(m.router for m in (runs, accounts, events, erasures, retention, processing, backups)),
     ):
         app.include_router(part, prefix=API)
+    app.include_router(drs.router)
     errors.install(app)
     return app

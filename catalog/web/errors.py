@@ -32,12 +32,13 @@ def status_of(error: DatalabError) -> HTTPStatus:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def error_answer(error: DatalabError) -> JSONResponse:
-    """Return an error as the API's answer."""
+def error_answer(error: DatalabError, *, challenge: str = "Bearer") -> JSONResponse:
+    """Return an error as the API's answer; ``challenge`` is how an account is named where one is missing."""
     status = status_of(error)
-    headers = {"WWW-Authenticate": "Bearer"} if status is HTTPStatus.UNAUTHORIZED else None
+    headers = {"WWW-Authenticate": f'{challenge} realm="Datalab"'} if status is HTTPStatus.UNAUTHORIZED else None
     body = {"what": error.what, "where": error.where, "next_step": error.next_step}
-    return JSONResponse({"error": body}, status, headers)
+    # ``msg`` and ``status_code`` are where clients of GA4GH's services look
+    return JSONResponse({"error": body, "msg": str(error), "status_code": status.value}, status, headers)
 
 
 def install(app: FastAPI) -> None:

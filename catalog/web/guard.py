@@ -1,11 +1,15 @@
 """What every request passes first: is it for the API or a page, how much may it send, which headers go back.
 
 The API wants a bearer token and looks at no cookie; pages want a session (``catalog.web.pages.page``) and look at no
-token. So nothing that a browser sends by itself opens the API.
+token. So nothing that a browser sends by itself opens the API. Addresses of files take the token as the password of
+HTTP Basic too (RFC 7617), for tools that know nothing else, such as mlcroissant.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 import time
 from collections.abc import MutableMapping
 from typing import Any
@@ -21,8 +25,13 @@ from catalog.web.errors import error_answer
 from datalab.errors import IdentityError
 
 API = "/api/v1"
-OPEN_PATHS = frozenset({f"{API}/health", f"{API}/register", f"{API}/revocations"})
+DRS = "/ga4gh/drs/v1"
+"""Where GA4GH's Data Repository Service is, as its specification demands."""
+OPEN_PATHS = frozenset({f"{API}/health", f"{API}/register", f"{API}/revocations", f"{DRS}/service-info"})
 """Paths that need no account."""
+PUBLIC_PATHS = re.compile(rf"{API}/(datasets/[^/]+/exports|catalog)/[^/]+")
+"""Paths that may be read without an account; with one, it counts (``catalog.web.access.Public``)."""
+_FILES = re.compile(rf"{API}/datasets/[^/]+/versions/[0-9]+/download|{DRS}/objects/.+")
 MAX_BODY = 4 << 20
 """Bytes that a request may carry unless its route says otherwise."""
 _MAX_TOKEN = 200
@@ -59,7 +68,8 @@ class Guard:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             return
-        api = scope["path"].startswith("/api/")
+        path = scope["path"]
+        api = path.startswith(("/api/", "/ga4gh/"))
         headers_back = {**_HEADERS, "Content-Security-Policy": _API_POLICY if api else _PAGE_POLICY}
         began = time.monotonic()
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
@@ -76,19 +86,22 @@ class Guard:
             await send(message)
 
         try:
-            if api and scope["path"] not in OPEN_PATHS:
+            if api and PUBLIC_PATHS.fullmatch(path) and "Authorization" not in Headers(scope=scope):
+                state["account"], state["scopes"] = None, frozenset()
+            elif api and path not in OPEN_PATHS:
                 bearer = await run_in_threadpool(self._accounts.authenticate, _token(scope))
                 state["account"], state["scopes"] = bearer.account, bearer.scopes
             await (self._api if api else self._pages)(scope, _bounded(receive, state), guarded_send)
         except IdentityError as error:
-            await error_answer(error)(scope, receive, guarded_send)
+            challenge = "Basic" if _FILES.fullmatch(path) else "Bearer"
+            await error_answer(error, challenge=challenge)(scope, receive, guarded_send)
         finally:
             account = state.get("account")
             _log.info(
                 "request",
                 account=account and account.name,
                 method=scope["method"],
-                path=scope["path"],
+                path=path,
                 status=status,
                 seconds=round(time.monotonic() - began, 4),
             )
@@ -96,11 +109,21 @@ class Guard:
 
 def _token(scope: Scope) -> str:
     kind, _, token = Headers(scope=scope).get("Authorization", "").partition(" ")
+    if kind.lower() == "basic" and _FILES.fullmatch(scope["path"]):
+        kind, token = "bearer", _password(token)
     if kind.lower() != "bearer" or not 0 < len(token) <= _MAX_TOKEN:
         raise IdentityError(
             "This request names no account.", next_step="Send the header 'Authorization: Bearer <token>'."
         )
     return token
+
+
+def _password(basic: str) -> str:
+    """Return the password of HTTP Basic, or nothing where there is none that could be a token."""
+    try:
+        return base64.b64decode(basic, validate=True).decode("ascii").partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 def _bounded(receive: Receive, state: MutableMapping[str, Any]) -> Receive:

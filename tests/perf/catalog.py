@@ -4,6 +4,8 @@
 
 A real object store and lab server as processes of their own, over HTTP. ``--users`` people each ask once a second,
 no two the same; one more changes a dataset ten times a second and searches for what it wrote. Then they read pages.
+The same is measured with 1,000 datasets first, so that it shows how each figure grows. ``cpu_ms`` is what the server's
+process itself worked for a request, which tells more than the time passed where the machine has other work.
 """
 
 from __future__ import annotations
@@ -17,13 +19,15 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from catalog.client import LabClient, lab_client
-from catalog.records import DatasetDraft, DatasetPatch, Role
+from catalog.records import Dataset, DatasetDraft, DatasetPatch, Role
 from catalog.search.index import SearchIndex
 from catalog.search.model import SearchQuery
 from catalog.service import SERVICE
@@ -32,10 +36,11 @@ from datalab.home import Home
 from datalab.storage.service import SERVICE as OBJECT_STORE
 from datalab.supervisor import Supervisor
 from tests.relevance import relevance
-from tests.support.pages import Person, settle, signed_in
+from tests.support.pages import settle, signed_in
 from tests.unit.catalog.examples import anonymous
 
 COUNTRIES = ("DE", "FR", "NL", "AT", "IE", "BE", "MT", "ES", "IT", "PL")
+_BATCH, _SMALL = 5000, 1000
 
 
 def generate(count: int, chance: random.Random) -> list[DatasetDraft]:
@@ -61,15 +66,15 @@ def generate(count: int, chance: random.Random) -> list[DatasetDraft]:
 
 
 def fill(home: Home, drafts: Sequence[DatasetDraft]) -> None:
-    """Put datasets into the catalog's file before the lab starts."""
-    from catalog.records import Dataset
-
+    """Put datasets into the catalog's file before the lab starts, thousands with each statement."""
     store = Store(home.folder("catalog") / "records.duckdb")
     moment = now()
     with store.change("benchmark") as change:
-        for draft in drafts:
-            dataset = Dataset(**draft.model_dump(), created=moment, updated=moment, revision=1)
-            change.insert("datasets", dataset.id, dataset)
+        for at in range(0, len(drafts), _BATCH):
+            some = drafts[at : at + _BATCH]
+            made = [Dataset(**draft.model_dump(), created=moment, updated=moment, revision=1) for draft in some]
+            values = [[one.id for one in made], [one.model_dump_json() for one in made]]
+            change.execute("INSERT INTO datasets SELECT unnest(?::VARCHAR[]), unnest(?::JSON[])", values)
         change.event("datasets.generated", "catalog", count=len(drafts))
     store.close()
 
@@ -79,23 +84,30 @@ def measure(home: Home, *, datasets: int, users: int, seconds: int, seed: int) -
     chance = random.Random(seed)
     fill(home, generate(datasets, chance))
     vocabulary = sorted({word for one in relevance.queries() for word in one.query.split()})
-    with Supervisor() as supervisor:
+    with Supervisor() as supervisor, ExitStack() as stack:
         supervisor.start(OBJECT_STORE.name, OBJECT_STORE.module, home)
         began = time.perf_counter()
         server = supervisor.start(SERVICE.name, SERVICE.module, home, wait=False)
         _wait(supervisor, home)
         start = time.perf_counter() - began
+        worked = psutil.Process(server.pid)
         with ThreadPoolExecutor(users + 1) as pool, lab_client(home, "operator") as client:
+            cpu = _cpu_ms(worked)
             searching = [pool.submit(_search, home, vocabulary, seconds, seed + one) for one in range(users)]
             updates = _update(client, seconds)
             searches = [one for done in searching for one in done.result()]
-            readers = [settle(home, f"reader-{one}", Role.RESEARCHER) for one in range(users)]
+            search_cpu = (_cpu_ms(worked) - cpu) / (len(searches) + 3 * len(updates))
+            browsers = [
+                stack.enter_context(signed_in(home, settle(home, f"reader-{one}", Role.RESEARCHER)))
+                for one in range(users)
+            ]
+            cpu = _cpu_ms(worked)
             reading = [
-                pool.submit(_read_pages, home, reader, vocabulary, seconds, seed + one)
-                for one, reader in enumerate(readers)
+                pool.submit(_read_pages, http, vocabulary, seconds, seed + one) for one, http in enumerate(browsers)
             ]
             pages = [one for done in reading for one in done.result()]
-        memory = psutil.Process(server.pid).memory_info().rss / 1e6
+            page_cpu = (_cpu_ms(worked) - cpu) / len(pages)
+        memory = worked.memory_info().rss / 1e6
     return {
         "datasets": datasets,
         "users": users,
@@ -104,10 +116,17 @@ def measure(home: Home, *, datasets: int, users: int, seconds: int, seed: int) -
         "search_p95_ms": round(statistics.quantiles(searches, n=20)[-1], 1),
         "update_p95_ms": round(statistics.quantiles(updates, n=20)[-1], 1),
         "page_p95_ms": round(statistics.quantiles(pages, n=20)[-1], 1),
+        "search_cpu_ms": round(search_cpu, 1),
+        "page_cpu_ms": round(page_cpu, 1),
         "server_rss_mb": round(memory),
         "start_seconds": round(start, 1),
         "recall_at_10": round(_recall(home), 3),
     }
+
+
+def _cpu_ms(process: psutil.Process) -> float:
+    used = process.cpu_times()
+    return float(used.user + used.system) * 1000
 
 
 def _wait(supervisor: Supervisor, home: Home) -> None:
@@ -131,22 +150,21 @@ def _search(home: Home, vocabulary: list[str], seconds: int, seed: int) -> list[
     return took
 
 
-def _read_pages(home: Home, reader: Person, vocabulary: list[str], seconds: int, seed: int) -> list[float]:
+def _read_pages(http: httpx.Client, vocabulary: list[str], seconds: int, seed: int) -> list[float]:
     """Read the list of datasets and a dataset in turn, as a browser would, once a second."""
     chance, took = random.Random(seed), []
     time.sleep(chance.random())
-    with signed_in(home, reader) as http:
-        path = "/datasets"
-        for number in range(seconds):
-            began = time.perf_counter()
-            answer = http.get(path)
-            took.append((time.perf_counter() - began) * 1000)
-            answer.raise_for_status()
-            found = re.findall(r'href="(/datasets/[a-z0-9-]+)"', answer.text)
-            words = "+".join(chance.sample(vocabulary, chance.randint(1, 3)))
-            filters = f"&country={chance.choice(COUNTRIES)}" if number % 4 == 1 else ""
-            path = chance.choice(found) if found and number % 2 == 0 else f"/datasets?q={words}{filters}"
-            time.sleep(max(0.0, 1 - took[-1] / 1000))
+    path = "/datasets"
+    for number in range(seconds):
+        began = time.perf_counter()
+        answer = http.get(path)
+        took.append((time.perf_counter() - began) * 1000)
+        answer.raise_for_status()
+        found = re.findall(r'href="(/datasets/[a-z0-9-]+)"', answer.text)
+        words = "+".join(chance.sample(vocabulary, chance.randint(1, 3)))
+        filters = f"&country={chance.choice(COUNTRIES)}" if number % 4 == 1 else ""
+        path = chance.choice(found) if found and number % 2 == 0 else f"/datasets?q={words}{filters}"
+        time.sleep(max(0.0, 1 - took[-1] / 1000))
     return took
 
 
@@ -188,16 +206,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        home = Home(Path(folder))
-        (home.folder() / "datalab.toml").write_text("[ports]\nlab = 0\nobject_store = 0\n", encoding="utf-8")
-        result = measure(
-            home,
-            datasets=arguments.datasets,
-            users=arguments.users,
-            seconds=arguments.seconds,
-            seed=arguments.seed,
-        )
+    result: dict[str, Any] = {}
+    before: dict[str, Any] = {}
+    for datasets in sorted({min(_SMALL, arguments.datasets), arguments.datasets}):
+        before = result
+        with tempfile.TemporaryDirectory() as folder:
+            home = Home(Path(folder))
+            (home.folder() / "datalab.toml").write_text("[ports]\nlab = 0\nobject_store = 0\n", encoding="utf-8")
+            result = measure(
+                home, datasets=datasets, users=arguments.users, seconds=arguments.seconds, seed=arguments.seed
+            )
+    result[f"at_{_SMALL}"] = before or None
     if arguments.json:
         print(json.dumps(result, indent=2))
     else:

@@ -186,6 +186,8 @@ def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | No
     hidden = {
         name for name, shown in {"activity": page.may(Action.EVENT_READ), "compare": len(made) > 1}.items() if not shown
     }
+    may_submit = page.may(Action.RUN_SUBMIT)
+    held = _permits(page, key) if may_submit or tab == "access" else []
     tabs = {name: title for name, title in TABS.items() if name not in hidden or name == tab}
     return page.show(
         "dataset.html",
@@ -197,12 +199,12 @@ def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | No
         file_name=downloads.file_name,
         comparison=comparison,
         profile=profile_of(made[-1].report) if made and tab == "profile" else (),
-        permits=_permits(page, key) if tab == "access" else (),
+        permits=held if tab == "access" else (),
         events=page.lab.store.find_events(subject=f"dataset/{key}", limit=100) if tab == "activity" else (),
         tab=tab,
         tabs=tabs,
         may_change=may_change(page.account, dataset),
-        may_launch=page.may(Action.RUN_SUBMIT) and any(_in_force(one, page.account) for one in _permits(page, key)),
+        may_launch=may_submit and any(_in_force(one, page.account) for one in held),
     )
 
 

@@ -121,7 +121,7 @@ class Shown:
         self.action = action
         self.decision = decision
 
-    def __call__(self, page: Annotated[Page, Depends(open_page)]) -> Page:
+    async def __call__(self, page: Annotated[Page, Depends(open_page)]) -> Page:
         """Return the page, or raise SignInNeededError or NotPermittedError."""
         back = page.address if page.request.method in _SAFE else "/"
         if page.session is None:
@@ -134,7 +134,7 @@ class Shown:
         return page
 
 
-def same_origin(request: Request) -> None:
+async def same_origin(request: Request) -> None:
     """Refuse what another site's page makes a browser send (CSRF), by what browsers say about a request's origin.
 
     Raises:

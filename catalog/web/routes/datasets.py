@@ -55,7 +55,7 @@ def update(
 ) -> Dataset:
     """Change a dataset that is still at the revision in If-Match; how many people decide on it is a decision itself."""
     if "two_people" in patch.model_fields_set:
-        Allowed(Action.DATASET_DECIDERS)(request)
+        Allowed(Action.DATASET_DECIDERS).check(request)
     return datasets.update(lab.store, dataset, patch, revision=revision, account=account)
 
 

@@ -13,11 +13,12 @@ from catalog.standards.address import Address
 from catalog.standards.catalogue import latest
 from catalog.standards.export import Exported, export_catalogue, export_dataset
 from catalog.standards.requirements import CatalogueForm, Form, Readiness, readiness
-from catalog.web.access import Accept, Allowed, DatasetId, TheLab
+from catalog.web.access import Accept, Allowed, DatasetId, Public, TheLab
 from catalog.web.guard import API
 
 router = APIRouter(tags=["standards"])
 _Reader = Annotated[AccountDraft, Depends(Allowed(Action.DATASET_READ))]
+_Public = Annotated[AccountDraft | None, Depends(Public(Action.CATALOGUE_READ))]
 
 
 def the_address(request: Request) -> Address:
@@ -36,7 +37,7 @@ def standards(account: _Reader, dataset: DatasetId, lab: TheLab) -> list[Readine
 
 @router.get("/datasets/{dataset}/exports/{form}", response_class=Response)
 def export(
-    account: _Reader,
+    account: _Public,
     dataset: DatasetId,
     form: Form,
     lab: TheLab,
@@ -47,10 +48,11 @@ def export(
     """Return a dataset, with its latest version unless another is asked for; without an ending, Accept decides."""
     found = lifecycle.read(lab.store, dataset, account)
     one = datasets.version(lab.store, dataset, version) if version else latest(lab.store, dataset)
+    one = one and datasets.shown(one, found, None)  # exports go on to others, whoever fetches them
     return _answer(export_dataset(found, one, form, address, accept=accept))
 
 
-@router.get("/catalog/{form}", response_class=Response, dependencies=[Depends(Allowed(Action.DATASET_READ))])
+@router.get("/catalog/{form}", response_class=Response, dependencies=[Depends(Public(Action.CATALOGUE_READ))])
 def catalogue(
     form: CatalogueForm,
     lab: TheLab,

@@ -20,10 +20,17 @@ from catalog.web.guard import API
 from datalab.home import Home
 from tests.support.pages import deciding_token, settle
 from tests.unit.catalog.examples import anonymous, draft
-from tests.unit.catalog.test_routes import action_of, every_route, is_open
+from tests.unit.catalog.test_routes import action_of, address_of, every_route, is_open, is_public
 
 PERSONS = (Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR)
-KNOWN = {"dataset": "gbsg", "number": 1, "form": "dcat-ap", "project": "project-1", "request": "request-1"}
+KNOWN = {
+    "dataset": "gbsg",
+    "number": 1,
+    "form": "dcat-ap",
+    "project": "project-1",
+    "request": "request-1",
+    "object_id": "atlas.v1.0",
+}
 """Path parameters of records that are there, or could be."""
 
 
@@ -57,7 +64,9 @@ def operations(http: httpx.Client, tokens: dict[Role | None, str | None]) -> dic
 
 def roles_of(route: APIRoute) -> frozenset[Role | None]:
     """Who may use a route, by the one table; None is who has no account."""
-    return frozenset({*Role, None}) if is_open(route) else frozenset(ALLOWED[action_of(route).action])
+    if is_open(route):
+        return frozenset({*Role, None})
+    return frozenset({*ALLOWED[action_of(route).action], *([None] if is_public(route) else [])})
 
 
 def send(http: httpx.Client, case: Any, token: str | None, path: dict[str, Any]) -> httpx.Response:
@@ -74,7 +83,7 @@ def send(http: httpx.Client, case: Any, token: str | None, path: dict[str, Any])
 
 
 def test_the_description_says_every_route(operations: dict[tuple[str, str], Any]) -> None:
-    routes = {(min(route.methods or ()), f"{API}{route.path}") for route in every_route()}
+    routes = {(min(route.methods or ()), address_of(route)) for route in every_route()}
     assert {*operations} == routes | {("GET", f"{API}/health")}
 
 
@@ -85,7 +94,7 @@ def test_whatever_is_sent_by_whomever_is_answered_and_nobody_does_what_the_table
     tokens: dict[Role | None, str | None],
     operations: dict[tuple[str, str], Any],
 ) -> None:
-    operation = operations[min(route.methods or ()), f"{API}{route.path}"]
+    operation = operations[min(route.methods or ()), address_of(route)]
     allowed = roles_of(route)
     named = {name: value for name, value in KNOWN.items() if f"{{{name}}}" in route.path}
 

@@ -7,9 +7,9 @@ import pytest
 from fastapi.routing import APIRoute
 
 import catalog.web.routes
-from catalog.web.access import Allowed
+from catalog.web.access import Allowed, Public
 from catalog.web.errors import status_of
-from catalog.web.guard import API, OPEN_PATHS
+from catalog.web.guard import API, DRS, OPEN_PATHS, PUBLIC_PATHS
 from datalab import errors
 from datalab.errors import DatalabError
 
@@ -20,10 +20,22 @@ def every_route() -> list[APIRoute]:
     return [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
 
 
+def address_of(route: APIRoute) -> str:
+    return route.path if route.path.startswith(DRS) else f"{API}{route.path}"
+
+
 def is_open(route: APIRoute) -> bool:
     """Whether a route needs no account: then it only reads, and asks for no permission."""
-    assert f"{API}{route.path}" not in OPEN_PATHS or route.methods == {"GET"}
-    return f"{API}{route.path}" in OPEN_PATHS
+    assert address_of(route) not in OPEN_PATHS or route.methods == {"GET"}
+    return address_of(route) in OPEN_PATHS
+
+
+def is_public(route: APIRoute) -> bool:
+    """Whether a route can be read without an account, and asks the permissions table for those that have one."""
+    public = isinstance(action_of(route), Public)
+    assert public == (PUBLIC_PATHS.fullmatch(address_of(route)) is not None), route.path
+    assert not public or route.methods == {"GET"}
+    return public
 
 
 def action_of(route: APIRoute) -> Allowed:
@@ -38,7 +50,15 @@ def test_every_route_asks_for_exactly_one_permission() -> None:
     for route in routes:
         if not is_open(route):
             assert action_of(route).action
-    assert {route.path for route in routes if is_open(route)} == {"/register", "/revocations"}
+    assert {route.path for route in routes if is_open(route)} == {
+        "/register",
+        "/revocations",
+        f"{DRS}/service-info",
+    }
+    assert {route.path for route in routes if not is_open(route) and is_public(route)} == {
+        "/datasets/{dataset}/exports/{form}",
+        "/catalog/{form}",
+    }
 
 
 @pytest.mark.parametrize(
