@@ -15,7 +15,9 @@ from catalog.launch import AppFacts, DryRun
 from catalog.progress import Progress, rounds_and_nodes
 from catalog.queue import WORDS, Queue
 from catalog.records import AccountDraft
-from catalog.run_records import Launch, RunRecord, RunState
+from catalog.release import releases
+from catalog.release.looking import look
+from catalog.run_records import Artifact, Launch, RunRecord, RunState
 from datalab.errors import NotFoundError
 from federation import lab as federation
 
@@ -56,7 +58,7 @@ def keep_app(lab: Lab, bundle: bytes, account: AccountDraft) -> AppFacts:
 
 def state_of(lab: Lab, key: str, account: AccountDraft) -> str:
     """Return a text that changes whenever a run's progress does; cheap."""
-    return _state(lab, runs.visible(lab.store, key, account))
+    return _state(lab, runs.whole(lab.store, key, account))
 
 
 def _state(lab: Lab, run: RunRecord) -> str:
@@ -69,9 +71,11 @@ def _state(lab: Lab, run: RunRecord) -> str:
 
 def progress(lab: Lab, key: str, account: AccountDraft) -> Progress:
     """Return how a run goes."""
-    run = runs.visible(lab.store, key, account)
+    run = runs.whole(lab.store, key, account)
     seen = _state(lab, run)
     rounds, nodes = rounds_and_nodes(federation.events(lab.home, run.id)[1], run.nodes)
+    if releases.is_held(run, account):
+        rounds = tuple(one.model_copy(update={"metrics": {}}) for one in rounds)
     waiting = None
     if run.state is RunState.QUEUED and (why := Queue(lab.store, lab.compute).why(run.id)) is not None:
         waiting = f"{WORDS[why.why]} Runs that go first: {why.ahead}."
@@ -90,6 +94,32 @@ def progress(lab: Lab, key: str, account: AccountDraft) -> Progress:
     )
 
 
+def log(lab: Lab, run: RunRecord, account: AccountDraft) -> str:
+    """Return what a run's app has said at the lab; nothing to whom that is kept from before its release."""
+    return "" if releases.is_held(run, account) else federation.log(lab.home, run.id)
+
+
+def ask_release(lab: Lab, key: str, text: str, account: AccountDraft) -> RunRecord:
+    """Look into what a run left behind, and ask for its release.
+
+    Raises:
+        ConflictError: it needs none, has left nothing yet, or was asked for already.
+    """
+    run = runs.whole(lab.store, key, account)
+    looks = []
+    for one in run.artifacts:
+        if one.name != releases.CARD:  # which the lab itself writes
+            with lab.objects.open(_key(lab, one)) as source:
+                looks.append(look(one.name, one.bytes, source))
+    _, nodes = rounds_and_nodes(federation.events(lab.home, run.id)[1], run.nodes)
+    examples = {one.name: one.examples for one in nodes if one.examples is not None}
+    return releases.shown(releases.ask(lab.store, key, text, looks, examples, account), account)
+
+
+def _key(lab: Lab, artifact: Artifact) -> str:
+    return artifact.uri.removeprefix(lab.objects.uri(""))
+
+
 def artifact(lab: Lab, key: str, name: str, account: AccountDraft) -> StreamingResponse:
     """Return one of the files that a run left behind, and put on record who took it.
 
@@ -97,13 +127,13 @@ def artifact(lab: Lab, key: str, name: str, account: AccountDraft) -> StreamingR
         NotPermittedError: they are not for this account.
         NotFoundError: it left no such file.
     """
-    run = runs.visible(lab.store, key, account)
+    run = runs.whole(lab.store, key, account)
     runs.check_results(lab.store, run, account)
+    releases.check_may_take(run, name, account)
     found = next((one for one in run.artifacts if one.name == name), None)
     if found is None:
         raise NotFoundError(f"The run {key} left no file {name}.", next_step="Its page lists what there is.")
-    prefix = lab.objects.uri("")
-    source = lab.objects.open(found.uri.removeprefix(prefix))
+    source = lab.objects.open(_key(lab, found))
     with lab.store.change(account.name) as change:
         change.event("run.artifact-taken", f"run/{key}", name=name, sha256=found.sha256)
 
