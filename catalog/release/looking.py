@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
@@ -16,6 +17,9 @@ from catalog.release.checks import Look
 MOST_HEADER = 8 << 20
 MOST_TEXT = 16 << 20
 """Bytes of a file that are read; a larger one counts as one that cannot be looked into."""
+MOST_ONNX = 256 << 20
+MOST_NODE = 1000
+"""Bytes that the names of an ONNX model may take for each of its operators; more could be something else."""
 _COUNTED = re.compile(
     r"(^|[-_ ])(n|counts?|rows|events|examples|people|patients|persons|cases|positives|negatives|left|at[-_]risk)$",
     re.IGNORECASE,
@@ -59,6 +63,30 @@ def _npy(name: str, size: int, source: BinaryIO) -> Look:
 def _arrays(name: str, size: int, shapes: list[tuple[int, ...]]) -> Look:
     longest = max((axis for shape in shapes for axis in shape), default=0)
     return Look(name, size, values=sum(math.prod(shape) for shape in shapes), longest=longest)
+
+
+def _onnx(name: str, size: int, source: BinaryIO) -> Look:
+    """Look into an ONNX model: its constants, and the lists of numbers of its operators (trees are such)."""
+    if find_spec("onnx") is None or size > MOST_ONNX:
+        raise ValueError("cannot be looked into here")
+    from google.protobuf.message import DecodeError
+    from onnx import ModelProto, TensorProto
+
+    try:
+        model = ModelProto.FromString(source.read(size))
+    except DecodeError as error:
+        raise ValueError("not a model") from error
+    if any(one.data_location == TensorProto.EXTERNAL for one in model.graph.initializer) or model.functions:
+        raise ValueError("more than a plain graph")
+    shapes: list[tuple[int, ...]] = [tuple(one.dims) for one in model.graph.initializer]
+    for node in model.graph.node:
+        for one in node.attribute:
+            if one.HasField("t") or one.HasField("g") or one.tensors or one.graphs:
+                raise ValueError("more than a plain graph")
+            shapes += [(len(values),) for values in (one.floats, one.ints, one.strings) if values]
+    told = sum(math.prod(shape) for shape in shapes)
+    seen = _arrays(name, size, shapes)
+    return seen if told * 8 + len(model.graph.node) * MOST_NODE >= size else Look(name, size, known=False)
 
 
 def _json(name: str, size: int, source: BinaryIO) -> Look:
@@ -110,6 +138,7 @@ def _text(size: int, source: BinaryIO) -> str:
 _READERS: dict[str, Callable[[str, int, BinaryIO], Look]] = {
     ".safetensors": _safetensors,
     ".npy": _npy,
+    ".onnx": _onnx,
     ".json": _json,
     ".csv": _csv,
     ".md": _prose,
