@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from catalog import datasets, lifecycle
 from catalog.access.records import PermitRecord
-from catalog.launch import AppFacts, Clause, DryRun, NodeFacts, Site
+from catalog.launch import AppFacts, Clause, DryRun, NodeFacts, ParameterFacts, Site
 from catalog.records import AccountDraft, Dataset, Role, Version
 from catalog.run_records import Launch, LaunchPlace
 from catalog.store import Store, now
@@ -48,8 +48,11 @@ def dry_run(
     except DatalabError as error:
         problems.append(error.what)
     sites, places, schemas = [], [], {}
+    needed = _needed(app, launch.settings)
     for place in launch.places:
         site, version = _site(store, place, permit, nodes, compute_node, purpose, account)
+        if version is not None and (missing := _without(version, needed)):
+            site = site.model_copy(update={"clauses": (*site.clauses, *missing)})
         sites.append(site)
         places.append(LaunchPlace(dataset=place.dataset, version=site.version, node=site.node))
         if version is not None:
@@ -67,7 +70,7 @@ def dry_run(
 
 
 def check_parameters(app: AppFacts, settings: Mapping[str, Any]) -> None:
-    """Raise BadInputError if a parameter is not one of the app's own, or of another type than its default."""
+    """Raise BadInputError if a parameter is not the app's own, of another type than its default, or out of range."""
     for key, value in settings.items():
         if key not in app.parameters:
             raise BadInputError(
@@ -80,6 +83,10 @@ def check_parameters(app: AppFacts, settings: Mapping[str, Any]) -> None:
             raise BadInputError(
                 f"The app's parameter {key} is a {type(default).__name__}, such as {default!r}.", where="parameters"
             )
+        said = app.described.get(key, ParameterFacts())
+        if not said.allows(value):
+            only = f"one of {', '.join(map(str, said.values))}" if said.values else f"from {said.low} to {said.high}"
+            raise BadInputError(f"The app's parameter {key} is {only}, and {value!r} is not.", where="parameters")
 
 
 def may_use(permit: PermitRecord, account: AccountDraft) -> bool:
@@ -153,6 +160,28 @@ def _there(node: str | None, dataset: Dataset, nodes: Mapping[str, NodeFacts]) -
     if not nodes[node].connected:
         return Clause(name="node", holds=None, why=f"The node {node} is not connected now.")
     return Clause(name="node", holds=True, why=f"The node {node} is connected.")
+
+
+def _needed(app: AppFacts, settings: Mapping[str, Any]) -> dict[str, tuple[str, bool]]:
+    """Return the columns that a launch names: by which parameter, and whether they have to hold numbers."""
+    needed: dict[str, tuple[str, bool]] = {}
+    for name, said in app.described.items():
+        for column in said.named(settings.get(name, app.parameters.get(name, ""))):
+            needed[column] = (name, said.numbers or needed.get(column, ("", False))[1])
+    return needed
+
+
+def _without(version: Version, needed: Mapping[str, tuple[str, bool]]) -> list[Clause]:
+    """Return what speaks against a launch in the columns of a version."""
+    kinds = {one.name: one.type for one in version.report.columns}
+    clauses = []
+    for column, (parameter, numbers) in needed.items():
+        if column not in kinds:
+            known = ", ".join(sorted(kinds)[:30])
+            clauses.append(_no("schema", f"It has no column {column}, which {parameter} names. It has: {known}."))
+        elif numbers and kinds[column] == "string":
+            clauses.append(_no("schema", f"Its column {column}, which {parameter} names, does not hold numbers."))
+    return clauses
 
 
 def _with_schema(site: Site, schemas: Mapping[str, frozenset[tuple[str, str]]]) -> Site:

@@ -12,7 +12,7 @@ import tomllib
 from functools import lru_cache
 from pathlib import Path
 
-from catalog.launch import AppFacts, NodeFacts
+from catalog.launch import AppFacts, NodeFacts, ParameterFacts
 from datalab.errors import NotFoundError
 from datalab.home import Home, write_atomically
 from federation.bundle import App, digest, pack, read_app, unpack
@@ -128,4 +128,25 @@ def _uploaded(path: Path) -> tuple[AppFacts, bytes]:
 def _facts(folder: Path, app: App, bundle: bytes) -> AppFacts:
     project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     said = str(project.get("description", ""))
-    return AppFacts(app.name, app.version, _UNPRINTABLE.sub("", said)[:300], digest(bundle), app.config)
+    return AppFacts(
+        app.name, app.version, _UNPRINTABLE.sub("", said)[:300], digest(bundle), app.config, _described(app)
+    )
+
+
+def _described(app: App) -> dict[str, ParameterFacts]:
+    """Return what an app says of its parameters, as long and as printable as a page takes it."""
+    return {
+        name: ParameterFacts(
+            words={
+                code: (_UNPRINTABLE.sub("", words.label)[:80], _UNPRINTABLE.sub("", words.help)[:300])
+                for code, words in (("en", one), ("de", one.de), ("fr", one.fr))
+                if words is not None
+            },
+            low=one.min,
+            high=one.max,
+            values=one.values,
+            columns=one.columns,
+            numbers=one.numbers,
+        )
+        for name, one in app.parameters.items()
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from catalog.access.policy import Lack, is_health
@@ -306,3 +306,13 @@ def instant(seconds: float) -> datetime:
 def figures(names: list[str]) -> list[tuple[str]]:
     """Return headings of columns of numbers."""
     return [(name,) for name in names]
+
+
+def bare(value: float) -> str:
+    """Return a bound as it is typed."""
+    return f"{value:g}"
+
+
+def same(values: Sequence[object]) -> list[tuple[str, str]]:
+    """Return codes as the words for themselves."""
+    return [(str(one), str(one)) for one in values]
