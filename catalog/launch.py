@@ -67,18 +67,26 @@ class AppFacts:
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """A node of the federation."""
+    """A node of the federation.
+
+    Attributes:
+        privacy_left: what is left of the privacy budgets of its datasets, as it has said last, while it is connected.
+    """
 
     name: str
     organisation: str
     country: str
     connected: bool
+    privacy_left: Mapping[str, float] = field(default_factory=dict)
+
+
+ClauseName = Literal["permit", "policy", "schema", "node", "privacy"]
 
 
 class Clause(Record):
     """One condition: does it hold (None: only the node knows), and why."""
 
-    name: Literal["permit", "policy", "schema", "node"]
+    name: ClauseName
     holds: bool | None
     why: str
 

@@ -19,7 +19,7 @@ from federation.bundle import App, digest, pack, read_app, unpack
 from federation.pki.identity import Identity, Role
 from federation.pki.local import open_registry
 from federation.run import RunFolder
-from federation.sessions import sessions
+from federation.sessions import session_infos
 
 TEMPLATES = Path(__file__).parent / "apps"
 MAX_LOG = 64 << 10
@@ -67,18 +67,16 @@ def keep_app(home: Home, bundle: bytes) -> AppFacts:
 
 def nodes(home: Home) -> dict[str, NodeFacts]:
     """Return the nodes of the federation that are not revoked, by name, and whether they are connected now."""
-    connected = sessions(home)
+    connected = {one.identity: one for one in session_infos(home)}
     members = open_registry(home)
-    return {
-        one.name: NodeFacts(
-            name=one.name,
-            organisation=one.organisation,
-            country=one.country,
-            connected=str(Identity(members.federation, Role.NODE, one.name)) in connected,
-        )
-        for one in members.members()
-        if one.role is Role.NODE and one.revoked is None
-    }
+    found = {}
+    for one in members.members():
+        if one.role is not Role.NODE or one.revoked is not None:
+            continue
+        session = connected.get(str(Identity(members.federation, Role.NODE, one.name)))
+        left = dict(session.privacy_left) if session else {}
+        found[one.name] = NodeFacts(one.name, one.organisation, one.country, session is not None, left)
+    return found
 
 
 def events(home: Home, run: str) -> tuple[int, list[bytes]]:

@@ -246,7 +246,13 @@ CLASS = {
     "sme": mark("Start-ups and SMEs"),
     "industry": mark("Industry"),
 }
-CLAUSE = {"permit": mark("Permit"), "policy": mark("Policy"), "schema": mark("Schema"), "node": mark("Node")}
+CLAUSE = {
+    "permit": mark("Permit"),
+    "policy": mark("Policy"),
+    "schema": mark("Schema"),
+    "node": mark("Node"),
+    "privacy": mark("Privacy budget"),
+}
 TONE = {
     "public": "good", "restricted": "warn", "federated-only": "info",
     "anonymous": "plain", "personal": "warn",

@@ -9,8 +9,8 @@ import pytest
 
 from catalog import datasets
 from catalog.access.records import PermitRecord
-from catalog.dry_run import _needed, _without, check_parameters, dry_run
-from catalog.launch import AppFacts, DryRun, ParameterFacts
+from catalog.dry_run import _needed, _privacy, _without, check_parameters, dry_run
+from catalog.launch import AppFacts, DryRun, NodeFacts, ParameterFacts, Site
 from catalog.records import AccountDraft, Announcement, DatasetState, Role
 from catalog.run_records import Launch, LaunchPlace
 from catalog.store import Store, now
@@ -78,3 +78,15 @@ def test_a_column_that_a_site_does_not_have_is_found_before_anything_starts() ->
     assert ["does not hold numbers" in one.why for one in _without(text, _needed(app, {}))] == [True]
     with pytest.raises(BadInputError, match=r"depth is from 1 to 10, and 11 is not"):
         check_parameters(app, {"depth": 11})
+
+
+def test_a_site_s_privacy_budget_is_compared_with_what_a_run_spends() -> None:
+    site = Site(dataset="gbsg", version=1, node="berlin", clauses=())
+    nodes = {"berlin": NodeFacts("berlin", "b", "DE", connected=True, privacy_left={"gbsg": 0.5})}
+    told = {spends: _privacy(site, nodes, spends) for spends in (0, 0.5, 0.6)}
+    assert [(one.holds if one else None) for one in told.values()] == [True, True, False]
+    assert "spends 0.6, and 0.5 is left" in (told[0.6].why if told[0.6] else "")
+    unknown = _privacy(site, {}, 0.6)
+    assert unknown is not None
+    assert unknown.holds is None
+    assert _privacy(site, {}, None) is None
