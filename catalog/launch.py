@@ -63,6 +63,8 @@ class AppFacts:
     sha256: str
     parameters: Mapping[str, Any]
     described: Mapping[str, ParameterFacts] = field(default_factory=dict)
+    found: Mapping[str, str] = field(default_factory=dict)
+    """Of an uploaded app, what a scan of its files has found, by head (``federation.scan``)."""
 
 
 @dataclass(frozen=True)

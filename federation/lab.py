@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tempfile
 import tomllib
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from federation.bundle import App, digest, pack, read_app, unpack
 from federation.pki.identity import Identity, Role
 from federation.pki.local import open_registry
 from federation.run import RunFolder
+from federation.scan import scan
 from federation.sessions import session_infos
 
 TEMPLATES = Path(__file__).parent / "apps"
@@ -120,7 +122,12 @@ def _template(folder: Path) -> tuple[AppFacts, bytes]:
 def _uploaded(path: Path) -> tuple[AppFacts, bytes]:
     with tempfile.TemporaryDirectory(prefix="datalab-app-") as folder:
         app = unpack(path, Path(folder))
-        return _facts(Path(folder), app, path.read_bytes()), path.read_bytes()
+        facts, files = _facts(Path(folder), app, path.read_bytes()), {}
+        for one in sorted(Path(folder).rglob("*")):
+            if one.is_file():
+                files[one.relative_to(folder).as_posix()] = one.read_bytes()
+        found = {head: _UNPRINTABLE.sub("", said)[:2000] for head, said in scan(files).lines()}
+        return replace(facts, found=found), path.read_bytes()
 
 
 def _facts(folder: Path, app: App, bundle: bytes) -> AppFacts:

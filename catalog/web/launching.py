@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from catalog import dry_run as checking
 from catalog import runs
+from catalog.errors import NotPermittedError
 from catalog.lab import Lab
 from catalog.launch import AppFacts, DryRun
 from catalog.progress import Progress, rounds_and_nodes
@@ -18,9 +19,12 @@ from catalog.records import AccountDraft
 from catalog.release import releases
 from catalog.release.looking import look
 from catalog.run_records import Artifact, Launch, RunRecord, RunState
+from datalab.canonical import sha256_hex
 from datalab.errors import NotFoundError
 from federation import lab as federation
 
+MAX_APPS = 200
+"""Apps that an organisation may hand in; runs are made again from them, so none is removed."""
 _PIECE = 1 << 16
 
 
@@ -49,10 +53,30 @@ def submit(lab: Lab, launch: Launch, account: AccountDraft) -> RunRecord:
 
 
 def keep_app(lab: Lab, bundle: bytes, account: AccountDraft) -> AppFacts:
-    """Keep an uploaded app; BundleError if it is none."""
+    """Keep an uploaded app.
+
+    Raises:
+        BundleError: it is none.
+        NotPermittedError: the organisation has handed in as many as it may.
+    """
+    known = lab.store.rows(
+        "SELECT DISTINCT subject FROM events WHERE action = 'app.uploaded' AND (details ->> 'organisation') = ?",
+        [account.organisation],
+    )
+    if len(known) >= MAX_APPS and (f"app/{sha256_hex(bundle)}",) not in known:
+        raise NotPermittedError(
+            f"Your organisation has handed in {MAX_APPS} apps, which is as many as the lab keeps for it.",
+            next_step="Use one of them by its digest, or ask the lab's operator.",
+        )
     app = federation.keep_app(lab.home, bundle)
     with lab.store.change(account.name) as change:
-        change.event("app.uploaded", f"app/{app.sha256}", name=app.name, version=app.version)
+        change.event(
+            "app.uploaded",
+            f"app/{app.sha256}",
+            name=app.name,
+            version=app.version,
+            organisation=account.organisation,
+        )
     return app
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from fastapi import Response
 
@@ -111,7 +112,7 @@ def _pdf(page: Page, card: Card) -> bytes:
 
 
 @cache
-def _letters() -> dict[str, Path]:
+def _letters() -> dict[Literal["", "B"], Path]:
     """Return the files of the letters (Source Sans Pro: Latin, Greek, Cyrillic), by style."""
     import font_source_sans_pro
 

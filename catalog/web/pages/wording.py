@@ -246,6 +246,17 @@ CLASS = {
     "sme": mark("Start-ups and SMEs"),
     "industry": mark("Industry"),
 }
+SCAN = {
+    "licence": mark("Licence"),
+    "files": mark("Files"),
+    "needs": mark("Packages that it needs"),
+    "no exact version": mark("Of these, without an exact version"),
+    "imports": mark("Imports"),
+    "reaches beyond its numbers": mark("Reaches beyond its numbers"),
+    "hides what it runs": mark("Hides what it runs"),
+    "cannot be read": mark("Cannot be read"),
+}
+"""What a scan of an app says, by its heads."""
 CLAUSE = {
     "permit": mark("Permit"),
     "policy": mark("Policy"),

@@ -9,9 +9,11 @@ recorded.
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping
 from math import erfc, exp, log, sqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +53,26 @@ def _normal(x: float) -> float:
 def spends(config: Mapping[str, Any]) -> bool:
     """Return whether a run is to keep the promise at all."""
     return float(config["privacy-epsilon"]) > 0
+
+
+def write_accounting(config: Mapping[str, Any]) -> None:
+    """Write what the run has spent into ``privacy.json``, if it keeps the promise."""
+    if not spends(config):
+        return
+    epsilon, delta, rounds = (
+        float(config["privacy-epsilon"]),
+        float(config["privacy-delta"]),
+        int(config["num-server-rounds"]),
+    )
+    said = {
+        "covers": "all updates of each site in training",
+        "epsilon": epsilon,
+        "delta": delta,
+        "clipping_norm": float(config["clipping-norm"]),
+        "noise_multiplier": noise_multiplier(epsilon, delta, rounds),
+        "rounds": rounds,
+    }
+    Path("privacy.json").write_text(json.dumps(said, indent=2), encoding="utf-8")
 
 
 def private_updates(message: Message, context: Context, call_next: ClientAppCallable) -> Message:

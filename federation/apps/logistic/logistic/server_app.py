@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from logistic.data import Task
 from logistic.shared.exchange import ask, metrics_of
 from logistic.shared.onnx_model import OnnxModel, onnx_is_there
+from logistic.shared.privacy import write_accounting
 from logistic.shared.scaling import Moments, Scaling
 from logistic.strategies import make_strategy
 
@@ -39,6 +40,7 @@ def main(grid: Grid, context: Context) -> None:
         evaluate_config=settings,
     )
     arrays = result.arrays
+    write_accounting(config)
     _save(arrays, scaling, task)
     if config["scaling"] == "common" and onnx_is_there():  # else each site scales as it is itself
         _write_onnx(arrays, scaling, task)

@@ -17,6 +17,7 @@ from mlp.shared.collect import collect_evaluation
 from mlp.shared.exchange import ask
 from mlp.shared.features import Features, Wanted
 from mlp.shared.onnx_model import OnnxModel, onnx_is_there
+from mlp.shared.privacy import write_accounting
 
 app = ServerApp()
 
@@ -46,6 +47,7 @@ def main(grid: Grid, context: Context) -> None:
         "model.safetensors",
         metadata={"task": json.dumps({"outcome": config["outcome"], "columns": features.labels})},
     )
+    write_accounting(config)
     if onnx_is_there():
         _write_onnx(arrays, features, {"outcome": config["outcome"]})
     report = {"evaluation": collect_evaluation(replies)}
