@@ -42,6 +42,7 @@ from catalog.records import (
     Upload,
     Version,
 )
+from catalog.release.records import ReleaseAsk, ReleaseDecision
 from catalog.retention.records import Due
 from catalog.run_records import Launch, RunDraft, RunPatch, RunRecord
 from catalog.running import Runs
@@ -298,6 +299,22 @@ class LabClient:
     def download_artifact(self, run: str, name: str) -> bytes:
         """Return one of the files that a run left behind."""
         return self._send("GET", f"/runs/{_part(run)}/artifacts", params={"name": name}).content
+
+    def ask_release(self, run: str, text: str) -> RunRecord:
+        """Ask for the release of what a run left behind, where a permit or dataset of it asks for one."""
+        return self._call(RunRecord, "POST", f"/runs/{_part(run)}/release-request", body=ReleaseAsk(text=text))
+
+    def withdraw_release(self, run: str) -> RunRecord:
+        """Take back what was asked."""
+        return self._call(RunRecord, "POST", f"/runs/{_part(run)}/release-withdrawal")
+
+    def decide_release(self, run: str, decision: ReleaseDecision) -> RunRecord:
+        """Release what a run left behind, or some of its files; refuse that; or take a release back."""
+        return self._call(RunRecord, "POST", f"/runs/{_part(run)}/release", body=decision)
+
+    def waiting_releases(self) -> list[RunRecord]:
+        """Return the runs whose release this account has to decide on, those that were asked for first."""
+        return self._call(list[RunRecord], "GET", "/releases")
 
     def claim_runs(self, known: Sequence[str], *, wait: float = 0.0) -> Work:
         """For the scheduler: return what it is to do next; waits up to ``wait`` seconds for something to come up."""

@@ -7,16 +7,19 @@ wrong is no promise; one that finds something spares everybody the attempt.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from catalog import datasets, lifecycle
 from catalog.access.records import PermitRecord
-from catalog.launch import AppFacts, Clause, DryRun, NodeFacts, Site
+from catalog.launch import AppFacts, Clause, ClauseName, DryRun, NodeFacts, ParameterFacts, Site
 from catalog.records import AccountDraft, Dataset, Role, Version
 from catalog.run_records import Launch, LaunchPlace
 from catalog.store import Store, now
 from datalab.errors import BadInputError, DatalabError, NotFoundError
 from datalab.permits.use import permits_app, permits_dataset, permits_purpose
+
+EPSILON = "privacy-epsilon"
+"""The setting in which an app says what it spends, unless a node's policy names another one."""
 
 
 def dry_run(
@@ -48,8 +51,13 @@ def dry_run(
     except DatalabError as error:
         problems.append(error.what)
     sites, places, schemas = [], [], {}
+    needed = _needed(app, launch.settings)
     for place in launch.places:
         site, version = _site(store, place, permit, nodes, compute_node, purpose, account)
+        if version is not None and (missing := _without(version, needed)):
+            site = site.model_copy(update={"clauses": (*site.clauses, *missing)})
+        if (clause := _privacy(site, nodes, {**app.parameters, **launch.settings}.get(EPSILON))) is not None:
+            site = site.model_copy(update={"clauses": (*site.clauses, clause)})
         sites.append(site)
         places.append(LaunchPlace(dataset=place.dataset, version=site.version, node=site.node))
         if version is not None:
@@ -67,7 +75,7 @@ def dry_run(
 
 
 def check_parameters(app: AppFacts, settings: Mapping[str, Any]) -> None:
-    """Raise BadInputError if a parameter is not one of the app's own, or of another type than its default."""
+    """Raise BadInputError if a parameter is not the app's own, of another type than its default, or out of range."""
     for key, value in settings.items():
         if key not in app.parameters:
             raise BadInputError(
@@ -80,6 +88,10 @@ def check_parameters(app: AppFacts, settings: Mapping[str, Any]) -> None:
             raise BadInputError(
                 f"The app's parameter {key} is a {type(default).__name__}, such as {default!r}.", where="parameters"
             )
+        said = app.described.get(key, ParameterFacts())
+        if not said.allows(value):
+            only = f"one of {', '.join(map(str, said.values))}" if said.values else f"from {said.low} to {said.high}"
+            raise BadInputError(f"The app's parameter {key} is {only}, and {value!r} is not.", where="parameters")
 
 
 def may_use(permit: PermitRecord, account: AccountDraft) -> bool:
@@ -155,6 +167,40 @@ def _there(node: str | None, dataset: Dataset, nodes: Mapping[str, NodeFacts]) -
     return Clause(name="node", holds=True, why=f"The node {node} is connected.")
 
 
+def _privacy(site: Site, nodes: Mapping[str, NodeFacts], said: Any) -> Clause | None:
+    """Return whether a site's privacy budget is enough; None where nobody speaks of any."""
+    spends, node = float(said) if isinstance(said, int | float) else 0.0, nodes.get(site.node or "")
+    left = node.privacy_left.get(site.dataset) if node else None
+    if left is None:
+        why = f"The run spends {spends:g}; whether that is within a budget, the node knows."
+        return Clause(name="privacy", holds=None, why=why) if spends else None
+    if spends > left:
+        return _no("privacy", f"The run spends {spends:g}, and {left:g} is left of its privacy budget.")
+    return Clause(name="privacy", holds=True, why=f"The run spends {spends:g} of the {left:g} left of its budget.")
+
+
+def _needed(app: AppFacts, settings: Mapping[str, Any]) -> dict[str, tuple[str, bool]]:
+    """Return the columns that a launch names: by which parameter, and whether they have to hold numbers."""
+    needed: dict[str, tuple[str, bool]] = {}
+    for name, said in app.described.items():
+        for column in said.named(settings.get(name, app.parameters.get(name, ""))):
+            needed[column] = (name, said.numbers or needed.get(column, ("", False))[1])
+    return needed
+
+
+def _without(version: Version, needed: Mapping[str, tuple[str, bool]]) -> list[Clause]:
+    """Return what speaks against a launch in the columns of a version."""
+    kinds = {one.name: one.type for one in version.report.columns}
+    clauses = []
+    for column, (parameter, numbers) in needed.items():
+        if column not in kinds:
+            known = ", ".join(sorted(kinds)[:30])
+            clauses.append(_no("schema", f"It has no column {column}, which {parameter} names. It has: {known}."))
+        elif numbers and kinds[column] == "string":
+            clauses.append(_no("schema", f"Its column {column}, which {parameter} names, does not hold numbers."))
+    return clauses
+
+
 def _with_schema(site: Site, schemas: Mapping[str, frozenset[tuple[str, str]]]) -> Site:
     if site.dataset not in schemas:
         return site
@@ -168,5 +214,5 @@ def _with_schema(site: Site, schemas: Mapping[str, frozenset[tuple[str, str]]]) 
     return site.model_copy(update={"clauses": (*site.clauses, clause)})
 
 
-def _no(name: Literal["permit", "policy", "schema", "node"], why: str) -> Clause:
+def _no(name: ClauseName, why: str) -> Clause:
     return Clause(name=name, holds=False, why=why)

@@ -61,6 +61,9 @@ class Action(StrEnum):
     RUN_SUBMIT = "run:submit"
     RUN_CANCEL = "run:cancel"
     RUN_CLAIM = "run:claim"
+    RELEASE_ASK = "release:ask"
+    RELEASE_READ = "release:read"
+    RELEASE_DECIDE = "release:decide"
     ACCOUNT_CREATE = "account:create"
     ACCOUNT_WITHDRAW = "account:withdraw"
     ACCOUNT_READ = "account:read"
@@ -84,6 +87,7 @@ DECISIONS = frozenset(
         Action.PERMIT_RECORD,
         Action.PERMIT_REVOKE,
         Action.REQUEST_DECIDE,
+        Action.RELEASE_DECIDE,
         Action.ERASURE_CREATE,
         Action.RETENTION_CARRY_OUT,
         Action.DATASET_HOLD,
@@ -141,6 +145,9 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.RUN_SUBMIT: frozenset({Role.OPERATOR, Role.RESEARCHER}),
     Action.RUN_CANCEL: frozenset({Role.OPERATOR, Role.RESEARCHER}),
     Action.RUN_CLAIM: frozenset({Role.RUNNER}),
+    Action.RELEASE_ASK: frozenset({Role.RESEARCHER, Role.OPERATOR}),
+    Action.RELEASE_READ: _DECIDERS | {Role.AUDITOR},
+    Action.RELEASE_DECIDE: _DECIDERS,
     Action.ACCOUNT_CREATE: frozenset({Role.OPERATOR}),
     Action.ACCOUNT_WITHDRAW: frozenset({Role.OPERATOR}),
     Action.ACCOUNT_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),

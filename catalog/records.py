@@ -197,6 +197,7 @@ class DatasetDraft(Particulars):
         legal_basis: the GDPR basis the holder relies on (Art. 6 and 9).
         purposes: purposes of EHDS Art. 53(1) that the holder offers the data for.
         two_people: whether two people have to approve a request for it.
+        release: whether what runs on it leave behind may leave the lab only once it is released.
     """
 
     id: Slug
@@ -221,6 +222,7 @@ class DatasetDraft(Particulars):
     legal_basis: Line | None = None
     purposes: Annotated[tuple[Purpose, ...], Field(max_length=6)] = ()
     two_people: bool = False
+    release: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -299,6 +301,7 @@ class DatasetPatch(Particulars):
     legal_basis: Line | None = None
     purposes: Annotated[tuple[Purpose, ...], Field(max_length=6)] | None = None
     two_people: bool = False
+    release: bool = False
 
 
 class StoredFile(Record):

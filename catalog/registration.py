@@ -14,7 +14,7 @@ from datalab.curation.contract import load_contract
 from datalab.curation.infer import contract_text
 from datalab.home import write_atomically
 
-_KEPT = ("translations", "two_people")
+_KEPT = ("translations", "two_people", "release")
 """What a draft does not say, and so does not change: who decides on a dataset is a decision of its own."""
 CONTRACT_VERSION = "1.0.0"
 """Of the contract that a dataset's first version is curated by."""

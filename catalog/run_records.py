@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, Field
 
 from catalog.records import Line, Number, Prose, Record, Sha256, Slug
+from catalog.release.records import Release
 
 
 class DatasetVersion(Record):
@@ -112,6 +113,7 @@ class RunRecord(RunDraft):
         launch: what was asked for, with every node and version named; None where the runner was started by hand.
         organisation: of whoever submitted it; its use is counted there.
         reason: why it failed or was stopped.
+        release: where the release of what it leaves behind stands; None where that needs none.
     """
 
     state: RunState
@@ -124,6 +126,7 @@ class RunRecord(RunDraft):
     finished: AwareDatetime | None = None
     card: dict[str, Any] | None = None
     artifacts: Annotated[tuple[Artifact, ...], Field(max_length=1000)] = ()
+    release: Release | None = None
     revision: Number
 
 

@@ -91,14 +91,22 @@ class Run:
         """Stop it, or take it out of the queue."""
         self._lab.cancel_run(self.id)
 
+    def ask_release(self, text: str) -> RunRecord:
+        """Ask for the release of what it left behind, where a permit or dataset of it asks for one."""
+        return self._lab.ask_release(self.id, text)
+
     def download(self, folder: Path) -> list[Path]:
         """Write what it left behind into ``folder``; each file has the checksum that is on record.
 
         Raises:
             DataMismatchError: what arrived is not what is on record.
+            NotPermittedError: it has not been released.
         """
         written = []
-        for one in self.record().artifacts:
+        record = self.record()
+        if record.release is not None and not record.artifacts:
+            self._lab.download_artifact(self.id, "run-card.json")  # refused, and the lab says why
+        for one in record.artifacts:
             data = self._lab.download_artifact(self.id, one.name)
             if sha256_hex(data) != one.sha256:
                 raise DataMismatchError(

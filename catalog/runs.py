@@ -5,9 +5,11 @@ from __future__ import annotations
 import secrets
 
 from catalog import datasets, lifecycle, permits
+from catalog.access.records import PermitRecord
 from catalog.errors import ConflictError, NotPermittedError
 from catalog.launch import DryRun
 from catalog.records import AccountDraft, Dataset, Role
+from catalog.release import releases
 from catalog.run_records import RUN_TRANSITIONS, DatasetVersion, RunDraft, RunPatch, RunRecord, RunState
 from catalog.store import Change, Store, check_revision, now
 
@@ -30,8 +32,7 @@ def create(store: Store, draft: RunDraft, account: AccountDraft) -> RunRecord:
         created=now(),
         revision=1,
     )
-    _record(store, run, account, "run.submitted")
-    return run
+    return _record(store, run, account, "run.submitted")
 
 
 def submit(store: Store, checked: DryRun, account: AccountDraft) -> RunRecord:
@@ -59,19 +60,22 @@ def submit(store: Store, checked: DryRun, account: AccountDraft) -> RunRecord:
         created=moment,
         revision=1,
     )
-    _record(store, run, account, "run.queued")
-    return run
+    return _record(store, run, account, "run.queued")
 
 
-def _record(store: Store, run: RunRecord, account: AccountDraft, action: str) -> None:
-    for one in run.datasets:
-        version = datasets.version(store, one.dataset, one.version)
-        lifecycle.check_usable(store.get(Dataset, "datasets", one.dataset), version)
+def _record(store: Store, run: RunRecord, account: AccountDraft, action: str) -> RunRecord:
+    """Put a new run on record, with the release that its permits and datasets ask for."""
+    named = [store.get(Dataset, "datasets", one.dataset) for one in run.datasets]
+    for dataset, one in zip(named, run.datasets, strict=True):
+        lifecycle.check_usable(dataset, datasets.version(store, one.dataset, one.version))
     for permit in run.permits:
         permits.check_not_revoked(store, permit)
+    held = [store.get(PermitRecord, "permits", one) for one in run.permits]
+    run = run.model_copy(update={"release": releases.required(held, named)})
     with store.change(account.name) as change:
         change.insert("runs", run.id, run)
         change.event(action, f"run/{run.id}", app_digest=run.app_digest, permits=list(run.permits))
+    return run
 
 
 def update(store: Store, key: str, patch: RunPatch, *, revision: int, account: AccountDraft) -> RunRecord:
@@ -112,8 +116,9 @@ def cancel(store: Store, key: str, account: AccountDraft) -> RunRecord:
         check_visible(run, account)
         if not RUN_TRANSITIONS[run.state]:
             change.event("run.cancelled-too-late", f"run/{key}", state=run.state)
-            return run
-        return move(change, run, RunPatch(state=RunState.STOPPED, reason=f"It was cancelled by {account.name}."))
+            return releases.shown(run, account)
+        stopped = RunPatch(state=RunState.STOPPED, reason=f"It was cancelled by {account.name}.")
+        return releases.shown(move(change, run, stopped), account)
 
 
 def check_visible(run: RunRecord, account: AccountDraft) -> None:
@@ -140,7 +145,12 @@ def check_results(store: Store, run: RunRecord, account: AccountDraft) -> None:
 
 
 def visible(store: Store, key: str, account: AccountDraft) -> RunRecord:
-    """Return a run that ``account`` may see."""
+    """Return a run that ``account`` may see, without what it may not see of it before its release."""
+    return releases.shown(whole(store, key, account), account)
+
+
+def whole(store: Store, key: str, account: AccountDraft) -> RunRecord:
+    """Return all that is on record of a run that ``account`` may see; who asks decides what to show of it."""
     run = store.get(RunRecord, "runs", key)
     check_visible(run, account)
     return run
@@ -153,7 +163,7 @@ def newest(store: Store, account: AccountDraft, *, offset: int, limit: int) -> l
         "ORDER BY record ->> 'created' DESC, id LIMIT $limit OFFSET $offset",
         {"own": _own(account), "limit": limit, "offset": offset},
     )
-    return [RunRecord.model_validate_json(row[0]) for row in rows]
+    return [releases.shown(RunRecord.model_validate_json(row[0]), account) for row in rows]
 
 
 def by_id(store: Store, account: AccountDraft, *, after: str, limit: int) -> list[RunRecord]:
@@ -163,7 +173,7 @@ def by_id(store: Store, account: AccountDraft, *, after: str, limit: int) -> lis
         "ORDER BY id LIMIT $limit",
         {"own": _own(account), "after": after, "limit": limit},
     )
-    return [RunRecord.model_validate_json(row[0]) for row in rows]
+    return [releases.shown(RunRecord.model_validate_json(row[0]), account) for row in rows]
 
 
 def check_transition(run: RunRecord, state: RunState) -> None:

@@ -73,6 +73,15 @@ class Organisation(BaseModel):
     """Quota for each period; none is none."""
 
 
+class Slurm(BaseModel):
+    """Runners as batch jobs of Slurm, whose nodes share the file system that the lab's home is on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    partition: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = None
+    account: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = None
+
+
 class Compute(BaseModel):
     """How runs share what there is: places at nodes, of which a run takes one for each node that takes part."""
 
@@ -96,6 +105,8 @@ class Compute(BaseModel):
     """For so long smaller runs may go before one that does not fit yet."""
     period_days: Annotated[float, Field(gt=0)] = 30
     """For which quotas hold, counted back from now."""
+    slurm: Slurm | None = None
+    """Where runners run; without it, on the lab's own machine."""
     organisations: dict[str, Organisation] = {}
     """By the name that accounts have; those that are not named here are industry without a quota."""
 

@@ -211,8 +211,8 @@ class Demo:
         claims = PermitClaims(
             id=f"permit-{self.study.name}-1",
             issuer="Health data access body",
-            data_user="A start-up",
-            people=("A researcher",),
+            data_user="start-up",
+            people=("rosa",),
             project=self.study.title,
             purpose=PURPOSE,
             datasets=tuple(PermittedDataset(id=site.dataset, version=1) for site in self.study.sites),

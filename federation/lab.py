@@ -9,17 +9,19 @@ from __future__ import annotations
 import re
 import tempfile
 import tomllib
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from catalog.launch import AppFacts, NodeFacts
+from catalog.launch import AppFacts, NodeFacts, ParameterFacts
 from datalab.errors import NotFoundError
 from datalab.home import Home, write_atomically
 from federation.bundle import App, digest, pack, read_app, unpack
 from federation.pki.identity import Identity, Role
 from federation.pki.local import open_registry
 from federation.run import RunFolder
-from federation.sessions import sessions
+from federation.scan import scan
+from federation.sessions import session_infos
 
 TEMPLATES = Path(__file__).parent / "apps"
 MAX_LOG = 64 << 10
@@ -67,18 +69,16 @@ def keep_app(home: Home, bundle: bytes) -> AppFacts:
 
 def nodes(home: Home) -> dict[str, NodeFacts]:
     """Return the nodes of the federation that are not revoked, by name, and whether they are connected now."""
-    connected = sessions(home)
+    connected = {one.identity: one for one in session_infos(home)}
     members = open_registry(home)
-    return {
-        one.name: NodeFacts(
-            name=one.name,
-            organisation=one.organisation,
-            country=one.country,
-            connected=str(Identity(members.federation, Role.NODE, one.name)) in connected,
-        )
-        for one in members.members()
-        if one.role is Role.NODE and one.revoked is None
-    }
+    found = {}
+    for one in members.members():
+        if one.role is not Role.NODE or one.revoked is not None:
+            continue
+        session = connected.get(str(Identity(members.federation, Role.NODE, one.name)))
+        left = dict(session.privacy_left) if session else {}
+        found[one.name] = NodeFacts(one.name, one.organisation, one.country, session is not None, left)
+    return found
 
 
 def events(home: Home, run: str) -> tuple[int, list[bytes]]:
@@ -122,10 +122,36 @@ def _template(folder: Path) -> tuple[AppFacts, bytes]:
 def _uploaded(path: Path) -> tuple[AppFacts, bytes]:
     with tempfile.TemporaryDirectory(prefix="datalab-app-") as folder:
         app = unpack(path, Path(folder))
-        return _facts(Path(folder), app, path.read_bytes()), path.read_bytes()
+        facts, files = _facts(Path(folder), app, path.read_bytes()), {}
+        for one in sorted(Path(folder).rglob("*")):
+            if one.is_file():
+                files[one.relative_to(folder).as_posix()] = one.read_bytes()
+        found = {head: _UNPRINTABLE.sub("", said)[:2000] for head, said in scan(files).lines()}
+        return replace(facts, found=found), path.read_bytes()
 
 
 def _facts(folder: Path, app: App, bundle: bytes) -> AppFacts:
     project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     said = str(project.get("description", ""))
-    return AppFacts(app.name, app.version, _UNPRINTABLE.sub("", said)[:300], digest(bundle), app.config)
+    return AppFacts(
+        app.name, app.version, _UNPRINTABLE.sub("", said)[:300], digest(bundle), app.config, _described(app)
+    )
+
+
+def _described(app: App) -> dict[str, ParameterFacts]:
+    """Return what an app says of its parameters, as long and as printable as a page takes it."""
+    return {
+        name: ParameterFacts(
+            words={
+                code: (_UNPRINTABLE.sub("", words.label)[:80], _UNPRINTABLE.sub("", words.help)[:300])
+                for code, words in (("en", one), ("de", one.de), ("fr", one.fr))
+                if words is not None
+            },
+            low=one.min,
+            high=one.max,
+            values=one.values,
+            columns=one.columns,
+            numbers=one.numbers,
+        )
+        for name, one in app.parameters.items()
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -52,14 +52,33 @@ class Setting(BaseModel):
         return " and ".join(said) or "anything"
 
 
+class Words(BaseModel):
+    """A setting's name and what it does, in one language."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label: str
+    help: str
+
+
 class Parameter(Setting):
     """A setting as the app's author describes it.
 
     Attributes:
-        help: what it does, for whoever launches the app.
+        label: its name, for whoever launches the app.
+        help: what it does.
+        columns: whether it names one column of the data, or several, separated by commas.
+        numbers: whether these have to hold numbers.
+        de: name and help in German.
+        fr: the same in French.
     """
 
+    label: str = ""
     help: str = ""
+    columns: Literal["one", "several"] | None = None
+    numbers: bool = False
+    de: Words | None = None
+    fr: Words | None = None
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -18,6 +18,10 @@ from catalog.access.client import AccessClient
 from catalog.access.policy import proposed
 from catalog.access.records import AccessRequest, ProjectDraft, RequestDraft, Terms
 from catalog.access.transitions import State
+from catalog.errors import ConflictError
+from catalog.release.records import Release, ReleaseDecision
+from catalog.release.transitions import ReleaseStep
+from catalog.run_records import RunRecord
 from datalab.boundary import bad_field, read_toml
 from datalab.errors import IdentityError, NotFoundError
 from datalab.home import write_atomically
@@ -148,6 +152,7 @@ def withdraw(*, client: AccessClient, request: str) -> None:
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day of the permit, if not as long as asked.")
 @click.option("--condition", "conditions", multiple=True, help="What the data user must keep to; repeatable.")
 @click.option("--app", "apps", multiple=True, help="SHA-256 of an app that may be used, and no other; repeatable.")
+@click.option("--release/--no-release", default=None, help="Whether results leave the lab only once you release them.")
 @_signed_in
 def approve(
     *,
@@ -157,6 +162,7 @@ def approve(
     until: datetime | None,
     conditions: Sequence[str],
     apps: Sequence[str],
+    release: bool | None,
 ) -> None:
     """Approve an access request, sign its permit on this machine, and hand the permit in.
 
@@ -166,7 +172,7 @@ def approve(
     signer = load_private_key(key)
     found = client.request(request)
     if found.state is State.SUBMITTED:
-        terms = _terms(found, until.date() if until else None, conditions, apps)
+        terms = _terms(found, until.date() if until else None, conditions, apps, release=release)
         found = client.approve_request(found, terms)
         click.echo(f"{found.id} is approved by {', '.join(one.by for one in found.approvals)}.")
     if found.claims is None:
@@ -189,6 +195,48 @@ def revoke(*, client: AccessClient, permit: str, key: Path) -> None:
     revoked = client.revoke_permit(permit)
     click.echo(f"{revoked.id} is revoked.")
     _publish(client, signer)
+
+
+@click.command("release")
+@click.argument("run", required=False)
+@click.option("--refuse", "step", flag_value="refuse", help="Do not release; the people of the run can ask again.")
+@click.option("--recall", "step", flag_value="recall", help="Take a release back.")
+@click.option("--yes", "step", flag_value="release", help="Release.")
+@click.option("--file", "files", multiple=True, help="Release this file alone; repeatable.")
+@click.option("--reason", default="", help="Why; needed but for a release in which every check holds.")
+@_signed_in
+def release(*, client: AccessClient, run: str | None, step: str | None, files: Sequence[str], reason: str) -> None:
+    """Decide whether what RUN has left behind may leave the lab; without RUN, list the runs that wait.
+
+    Without --yes, --refuse or --recall it shows what the checks found, and decides nothing.
+    """
+    if run is None:
+        for one in client.waiting_releases():
+            click.echo(f"{one.id:<34} {len(one.artifacts)} files, asked for by {_release(one).asked_by}")
+        return
+    found = client.run(run)
+    if step is None:
+        _show_checks(_release(found))
+        return
+    decision = ReleaseDecision(step=ReleaseStep(step), text=reason, files=tuple(files), revision=found.revision)
+    click.echo(f"What {run} left is {_release(client.decide_release(run, decision)).state}.")
+
+
+def _release(run: RunRecord) -> Release:
+    if run.release is None:
+        raise ConflictError("What this run left needs no release.", where=f"run {run.id}", next_step="Nothing to do.")
+    return run.release
+
+
+def _show_checks(asked: Release) -> None:
+    click.echo(f"{asked.state}: {asked.text or 'nobody has asked for the release yet'}")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("", "check", "of", "found", "held against"):
+        table.add_column(heading, overflow="fold")
+    for one in asked.checks:
+        limit = "" if one.limit is None else f"{one.limit:,}"
+        table.add_row("fine" if one.holds else "LOOK", one.name, one.subject or "all", f"{one.found or 0:,}", limit)
+    _console().print(table)
 
 
 @click.command("sign-revocations")
@@ -219,10 +267,13 @@ def _publish(client: AccessClient, signer: Any) -> None:
     click.echo(f"The list of {len(published.ids)} revoked permits is published.")
 
 
-def _terms(found: AccessRequest, until: date | None, conditions: Sequence[str], apps: Sequence[str]) -> Terms:
+def _terms(
+    found: AccessRequest, until: date | None, conditions: Sequence[str], apps: Sequence[str], *, release: bool | None
+) -> Terms:
     start = proposed(found, datetime.now(UTC).date())
-    said = {"until": until or start.until}
-    said |= {"conditions": conditions or start.conditions, "apps": apps or start.apps}  # type: ignore[dict-item]
+    said: dict[str, object] = {"until": until or start.until}
+    said["release"] = start.release if release is None else release
+    said |= {"conditions": conditions or start.conditions, "apps": apps or start.apps}
     try:
         return Terms.model_validate(said)
     except ValidationError as error:

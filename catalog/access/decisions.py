@@ -140,8 +140,10 @@ def answer(store: Store, key: str, text: str, *, revision: int, account: Account
 
 def _check_terms(request: AccessRequest, terms: Terms, today: date) -> None:
     if request.kind is Kind.STATISTIC:
-        if terms.until is not None or terms.apps:
-            raise BadInputError("A statistic is given once: it has neither a last day nor apps.", where="until")
+        if terms.until is not None or terms.apps or terms.release:
+            raise BadInputError(
+                "A statistic is given once: it has neither a last day nor apps nor a release.", where="until"
+            )
         return
     latest = today.replace(year=today.year + LONGEST_YEARS, day=min(today.day, 28))
     if terms.until is None or not today <= terms.until <= latest:
@@ -170,6 +172,7 @@ def _claims(request: AccessRequest, terms: Terms, first: Dataset, account: Accou
         datasets=tuple(PermittedDataset(id=one) for one in request.datasets),
         apps=terms.apps,
         conditions=terms.conditions,
+        release=terms.release,
         not_before=now().replace(microsecond=0),
         expires=datetime.combine(terms.until + timedelta(days=1), time(), UTC),
     )

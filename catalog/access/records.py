@@ -88,11 +88,13 @@ class Terms(Record):
         until: last day on which the permit holds (UTC); None for a statistic.
         conditions: what the data user must keep to.
         apps: SHA-256 of the only apps that may be used; empty: any that the nodes approve.
+        release: whether what runs leave behind may leave the lab only once it is released.
     """
 
     until: date | None = None
     conditions: Annotated[tuple[Text, ...], Field(max_length=50)] = ()
     apps: Annotated[tuple[Sha256, ...], Field(max_length=100)] = ()
+    release: bool = False
 
 
 class Approval(Record):

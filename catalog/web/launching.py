@@ -10,15 +10,21 @@ from fastapi.responses import StreamingResponse
 
 from catalog import dry_run as checking
 from catalog import runs
+from catalog.errors import NotPermittedError
 from catalog.lab import Lab
 from catalog.launch import AppFacts, DryRun
 from catalog.progress import Progress, rounds_and_nodes
 from catalog.queue import WORDS, Queue
 from catalog.records import AccountDraft
-from catalog.run_records import Launch, RunRecord, RunState
+from catalog.release import releases
+from catalog.release.looking import look
+from catalog.run_records import Artifact, Launch, RunRecord, RunState
+from datalab.canonical import sha256_hex
 from datalab.errors import NotFoundError
 from federation import lab as federation
 
+MAX_APPS = 200
+"""Apps that an organisation may hand in; runs are made again from them, so none is removed."""
 _PIECE = 1 << 16
 
 
@@ -47,16 +53,36 @@ def submit(lab: Lab, launch: Launch, account: AccountDraft) -> RunRecord:
 
 
 def keep_app(lab: Lab, bundle: bytes, account: AccountDraft) -> AppFacts:
-    """Keep an uploaded app; BundleError if it is none."""
+    """Keep an uploaded app.
+
+    Raises:
+        BundleError: it is none.
+        NotPermittedError: the organisation has handed in as many as it may.
+    """
+    known = lab.store.rows(
+        "SELECT DISTINCT subject FROM events WHERE action = 'app.uploaded' AND (details ->> 'organisation') = ?",
+        [account.organisation],
+    )
+    if len(known) >= MAX_APPS and (f"app/{sha256_hex(bundle)}",) not in known:
+        raise NotPermittedError(
+            f"Your organisation has handed in {MAX_APPS} apps, which is as many as the lab keeps for it.",
+            next_step="Use one of them by its digest, or ask the lab's operator.",
+        )
     app = federation.keep_app(lab.home, bundle)
     with lab.store.change(account.name) as change:
-        change.event("app.uploaded", f"app/{app.sha256}", name=app.name, version=app.version)
+        change.event(
+            "app.uploaded",
+            f"app/{app.sha256}",
+            name=app.name,
+            version=app.version,
+            organisation=account.organisation,
+        )
     return app
 
 
 def state_of(lab: Lab, key: str, account: AccountDraft) -> str:
     """Return a text that changes whenever a run's progress does; cheap."""
-    return _state(lab, runs.visible(lab.store, key, account))
+    return _state(lab, runs.whole(lab.store, key, account))
 
 
 def _state(lab: Lab, run: RunRecord) -> str:
@@ -69,9 +95,11 @@ def _state(lab: Lab, run: RunRecord) -> str:
 
 def progress(lab: Lab, key: str, account: AccountDraft) -> Progress:
     """Return how a run goes."""
-    run = runs.visible(lab.store, key, account)
+    run = runs.whole(lab.store, key, account)
     seen = _state(lab, run)
     rounds, nodes = rounds_and_nodes(federation.events(lab.home, run.id)[1], run.nodes)
+    if releases.is_held(run, account):
+        rounds = tuple(one.model_copy(update={"metrics": {}}) for one in rounds)
     waiting = None
     if run.state is RunState.QUEUED and (why := Queue(lab.store, lab.compute).why(run.id)) is not None:
         waiting = f"{WORDS[why.why]} Runs that go first: {why.ahead}."
@@ -90,6 +118,32 @@ def progress(lab: Lab, key: str, account: AccountDraft) -> Progress:
     )
 
 
+def log(lab: Lab, run: RunRecord, account: AccountDraft) -> str:
+    """Return what a run's app has said at the lab; nothing to whom that is kept from before its release."""
+    return "" if releases.is_held(run, account) else federation.log(lab.home, run.id)
+
+
+def ask_release(lab: Lab, key: str, text: str, account: AccountDraft) -> RunRecord:
+    """Look into what a run left behind, and ask for its release.
+
+    Raises:
+        ConflictError: it needs none, has left nothing yet, or was asked for already.
+    """
+    run = runs.whole(lab.store, key, account)
+    looks = []
+    for one in run.artifacts:
+        if one.name != releases.CARD:  # which the lab itself writes
+            with lab.objects.open(_key(lab, one)) as source:
+                looks.append(look(one.name, one.bytes, source))
+    _, nodes = rounds_and_nodes(federation.events(lab.home, run.id)[1], run.nodes)
+    examples = {one.name: one.examples for one in nodes if one.examples is not None}
+    return releases.shown(releases.ask(lab.store, key, text, looks, examples, account), account)
+
+
+def _key(lab: Lab, artifact: Artifact) -> str:
+    return artifact.uri.removeprefix(lab.objects.uri(""))
+
+
 def artifact(lab: Lab, key: str, name: str, account: AccountDraft) -> StreamingResponse:
     """Return one of the files that a run left behind, and put on record who took it.
 
@@ -97,13 +151,13 @@ def artifact(lab: Lab, key: str, name: str, account: AccountDraft) -> StreamingR
         NotPermittedError: they are not for this account.
         NotFoundError: it left no such file.
     """
-    run = runs.visible(lab.store, key, account)
+    run = runs.whole(lab.store, key, account)
     runs.check_results(lab.store, run, account)
+    releases.check_may_take(run, name, account)
     found = next((one for one in run.artifacts if one.name == name), None)
     if found is None:
         raise NotFoundError(f"The run {key} left no file {name}.", next_step="Its page lists what there is.")
-    prefix = lab.objects.uri("")
-    source = lab.objects.open(found.uri.removeprefix(prefix))
+    source = lab.objects.open(_key(lab, found))
     with lab.store.change(account.name) as change:
         change.event("run.artifact-taken", f"run/{key}", name=name, sha256=found.sha256)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -63,6 +64,8 @@ class PermitClaims(BaseModel):
         datasets: what may be used.
         apps: SHA-256 of the app bundles that may run on it; empty: any that the node approves.
         conditions: what the data user must keep to, for people to read.
+        release: whether what runs leave behind may leave the lab only once whoever decided has released it. Left out
+            where it is not so, as in permits of before there was this claim.
         not_before: start of the permit.
         expires: its end; at this instant it no longer holds.
     """
@@ -78,6 +81,7 @@ class PermitClaims(BaseModel):
     datasets: Annotated[tuple[PermittedDataset, ...], Field(min_length=1, max_length=500)]
     apps: Annotated[tuple[Sha256, ...], Field(max_length=100)] = ()
     conditions: Annotated[tuple[Text, ...], Field(max_length=50)] = ()
+    release: Annotated[bool, Field(exclude_if=operator.not_)] = False
     not_before: AwareDatetime
     expires: AwareDatetime
 

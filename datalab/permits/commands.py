@@ -124,6 +124,7 @@ def _print_claims(claims: PermitClaims, state: str) -> None:
         ("Datasets", "\n".join(name(one.id, one.version) for one in claims.datasets)),
         ("Apps", "\n".join(claims.apps) or "any that the node approves"),
         ("Conditions", "\n".join(claims.conditions) or "none"),
+        ("Results", "leave the lab once they are released" if claims.release else "need no release"),
         ("From", claims.not_before.isoformat()),
         ("Until", claims.expires.isoformat()),
     ):

@@ -63,6 +63,7 @@ def approve(subject: str, home: Path, role: str, key: str | None, *, yes: bool) 
 def _approve_app(home: Home, source: Path, *, yes: bool) -> None:
     from federation.node.approvals import Candidate, last_approved, printable
     from federation.node.approvals import approve as record_approval
+    from federation.scan import scan
 
     candidate = Candidate(source)
     app, before = candidate.app, last_approved(home.path, candidate.app.name)
@@ -70,6 +71,8 @@ def _approve_app(home: Home, source: Path, *, yes: bool) -> None:
     click.echo(f"sha256 {candidate.sha256}")
     for name, data in candidate.files.items():
         click.echo(printable(f"  {len(data):>9}  {name}"))
+    for head, found in scan(candidate.files).lines():
+        click.echo(printable(f"scan: {head:<27} {found}"))
     if before is None:
         click.echo("No version of this app was approved here before; this is all of it:")
     else:

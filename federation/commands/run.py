@@ -173,12 +173,29 @@ def download(run: str, home: Path | None, lab: str | None, token_file: Path | No
 @click.command()
 @click.argument("run")
 @at_lab
+@click.option("--reason", required=True, help="What the files are needed for; whoever decides reads it.")
+def release(run: str, home: Path | None, lab: str | None, token_file: Path | None, reason: str) -> None:
+    """Ask that what the run RUN left behind may leave the lab, where its permit or a dataset makes that a decision."""
+    with _client(home, lab, token_file) as client:
+        found = client.runs.get(run).ask_release(reason)
+    click.echo(f"The release of {run} is {found.release.state if found.release else 'not needed'}.")
+
+
+@click.command()
+@click.argument("run")
+@at_lab
 def reproduce(run: str, home: Path | None, lab: str | None, token_file: Path | None) -> None:
     """Run RUN again, with the same app, data, parameters and seed, and say whether the result is the same."""
     with _client(home, lab, token_file) as client:
         before = client.run(run)
         if before.launch is None or before.state is not RunState.FINISHED:
             raise RefusedError("Only a finished run that came through the queue can be run again.", where=f"run {run}")
+        if before.card is None:
+            raise RefusedError(
+                "What it left is held, so nothing can be compared with it.",
+                where=f"run {run}",
+                next_step=f"Ask for its release first: datalab run release {run} --reason …",
+            )
         launch = before.launch.model_copy(update={"app": before.app_digest, "clone_of": run})
         checked = client.dry_run(launch)
         if (problem := checked.first_problem) is not None:
@@ -190,7 +207,14 @@ def reproduce(run: str, home: Path | None, lab: str | None, token_file: Path | N
         again = client.runs.submit(launch)
         click.echo(f"{again.id} submitted, as {run} was")
         _follow(again)
-        _compare(before, again.record())
+        after = again.record()
+        if after.card is None:
+            raise RefusedError(
+                "What the second run left is held until it is released.",
+                where=f"run {again.id}",
+                next_step="Compare the two on the page /runs/compare once both are released.",
+            )
+        _compare(before, after)
 
 
 @click.command()
@@ -254,8 +278,13 @@ def _follow(run: Run) -> None:
     assert goes is not None, "watching yields at least once"
     if goes.state is not RunState.FINISHED:
         raise RunFailedError(goes.reason or f"The run is {goes.state}.", where=f"run {run.id}")
+    record = run.record()
+    if record.release is not None and record.release.state != "released":
+        click.echo("completed; what it left is held until it is released")
+        click.echo(f"ask for that with: datalab run release {run.id} --reason …")
+        return
     click.echo(f"completed; run card: {_CARD}")
-    for artifact in run.record().artifacts:
+    for artifact in record.artifacts:
         click.echo(f"artifact: {artifact.name}   {artifact.bytes} bytes   sha256 {artifact.sha256}")
     click.echo(f"fetch them with: datalab run download {run.id} --out FOLDER")
 

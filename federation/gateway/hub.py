@@ -137,6 +137,7 @@ class Hub:
                 certificate_expires=session.holder.expires.timestamp(),
                 software=session.software,
                 runs=sorted(runs.get(name, [])) if session.identity.role is Role.NODE else [name],
+                privacy_left=session.privacy_left,
             )
         return answer
 
@@ -161,6 +162,8 @@ class Hub:
         session.beat = pb.ConnectResponse(beat=pb.Beat()) if hello.beats else None
         self._patience[name].back()
         session.software = hello.software[:64]
+        for one in hello.datasets:
+            session.note_privacy(one.id, one)
         (session.certificate,) = context.auth_context()["x509_pem_cert"]
         continues = hello.continues and name in self.nodes
         if (before := self.nodes.get(name)) is not None:
@@ -370,6 +373,8 @@ class Hub:
                 place = run.places[name]
                 place.decided, place.head = True, frame.audit_head
                 frame.reason = frame.reason[:MAX_REASON]
+                session.note_privacy(place.offer.dataset, frame)
+                frame.ClearField("privacy_left")  # the lab's to know, and not the run's
                 self._record(
                     "node decided",
                     run=run.id,

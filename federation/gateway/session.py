@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, TypeVar
@@ -34,6 +35,10 @@ STALLED_SECONDS = 120.0
 """How long a peer may take for one frame before its stream is ended."""
 
 
+MAX_DATASET_NAME = 64
+Announced = pb.DatasetAnnouncement | pb.Decision
+
+
 class Session(Generic[Incoming, Outgoing]):
     """A connected node or runner.
 
@@ -51,6 +56,8 @@ class Session(Generic[Incoming, Outgoing]):
         self._pulse = Pulse(patience or Patience())
         self.identity = holder.identity
         self.software = ""
+        # What is left of privacy budgets, by dataset, as a node has said last.
+        self.privacy_left: dict[str, float] = {}
         self.certificate = b""
         self.connected = self.last_seen = time.time()
         # Frames, and pieces of buffers that are read only when their turn comes: a peer that is slow to take them, or
@@ -62,6 +69,11 @@ class Session(Generic[Incoming, Outgoing]):
         self.takes_more = False
         self._cut: asyncio.Future[DatalabError] = asyncio.get_running_loop().create_future()
         self._answers: set[asyncio.Task[None]] = set()
+
+    def note_privacy(self, dataset: str, said: Announced) -> None:
+        """Note what is left of a dataset's privacy budget, where a node says so."""
+        if said.HasField("privacy_left") and 0 <= said.privacy_left < math.inf:
+            self.privacy_left[dataset[:MAX_DATASET_NAME]] = said.privacy_left
 
     def send(self, frame: Outgoing) -> None:
         """Queue a frame; ``waiting_bytes`` says how much waits here for the peer to take it."""

@@ -29,7 +29,7 @@ from federation.node.diagnosis import Cause, diagnose
 from federation.node.facts import Keys
 from federation.node.holdings import hold_datasets, leave_out_again
 from federation.node.ledger import Ledger
-from federation.node.runs import Runs, announcement
+from federation.node.runs import Runs
 from federation.node.status import StatusFile
 from federation.node.trust import GatewayTrust, UntrustedError
 from federation.pb import federation_pb2 as pb
@@ -216,7 +216,7 @@ class _Agent:
             protocol_major=PROTOCOL_MAJOR,
             protocol_minor=PROTOCOL_MINOR,
             software=__version__,
-            datasets=[announcement(dataset) for dataset in self._held],
+            datasets=self._runs.announcements(),
             nonce=nonce,
             continues=continues,
             beats=True,

@@ -115,6 +115,13 @@ def epsilon_spent(spendings: Iterable[Spending], dataset: str) -> Decimal:
     return sum((one.epsilon for one in spendings if one.dataset == dataset), Decimal(0))
 
 
+def privacy_left(spendings: Iterable[Spending], dataset: str, budget: float | None) -> float | None:
+    """Return what is left of a dataset's privacy budget; None where it has none."""
+    if budget is None:
+        return None
+    return float(max(Decimal(str(budget)) - epsilon_spent(spendings, dataset), Decimal(0)))
+
+
 def _spending(entry: Entry) -> Spending:
     said = entry.details
     return Spending(said["run"], said["dataset"], Decimal(said["epsilon"]), datetime.fromisoformat(said["accepted"]))

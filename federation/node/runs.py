@@ -18,7 +18,7 @@ from datalab.home import Home
 from federation.errors import BundleError, FederationError, WireError
 from federation.node.config import NodeConfig
 from federation.node.facts import Keys, gather
-from federation.node.ledger import Ledger, Spending
+from federation.node.ledger import Ledger, Spending, privacy_left
 from federation.node.policy import (
     Facts,
     HeldDataset,
@@ -159,11 +159,30 @@ class Runs:
             decision.code, decision.reason = pb.DECISION_CODE_FAILED, said[:MAX_REASON]
             self._record_decision(decision, offer, lab_head)
             await self._drop(offer.run_id)
+        if (left := self._privacy_left(offer.dataset)) is not None:
+            decision.privacy_left = left
         self._witness.countersign(decision.countersignature, offer.audit_head)
         decision.audit_head.CopyFrom(self._witness.signed_head())
         await send(pb.ConnectRequest(decision=decision))
         if decision.code == pb.DECISION_CODE_ACCEPTED and known is not None and not started:
             self._audit.append("worker started", run=offer.run_id, confined_by=known.confinement)
+
+    def announcements(self) -> list[pb.DatasetAnnouncement]:
+        """Return what the node says about its datasets: schema, permitted counts, what is left of privacy budgets."""
+        return [
+            pb.DatasetAnnouncement(
+                id=one.entry.id,
+                version=one.entry.version,
+                report_json=one.report_json,
+                held_here=not one.entry.in_lab,
+                privacy_left=self._privacy_left(one.entry.id),
+            )
+            for one in self._held
+        ]
+
+    def _privacy_left(self, dataset: str) -> float | None:
+        budget = next((one.entry.privacy_budget for one in self._held if one.entry.id == dataset), None)
+        return privacy_left(self._ledger.spendings, dataset, budget)
 
     async def carry_out(self, task: pb.Task, send: Send) -> None:
         """Run a task through the app, and send its reply or a typed error.
@@ -398,16 +417,6 @@ def check_runner_current(runner: Holder, now: datetime) -> None:
             f"The certificate of {runner.identity} expired at {runner.expires:%Y-%m-%d %H:%M} UTC.",
             next_step="The run ends here; the lab can start it again.",
         )
-
-
-def announcement(dataset: HeldDataset) -> pb.DatasetAnnouncement:
-    """Return what the node says about a dataset: schema and permitted counts."""
-    return pb.DatasetAnnouncement(
-        id=dataset.entry.id,
-        version=dataset.entry.version,
-        report_json=dataset.report_json,
-        held_here=not dataset.entry.in_lab,
-    )
 
 
 def _check_names(*names: str) -> None:

@@ -141,16 +141,18 @@ class NodeHello(_message.Message):
     def __init__(self, protocol_major: _Optional[int] = ..., protocol_minor: _Optional[int] = ..., software: _Optional[str] = ..., datasets: _Optional[_Iterable[_Union[DatasetAnnouncement, _Mapping]]] = ..., nonce: _Optional[bytes] = ..., continues: _Optional[bool] = ..., beats: _Optional[bool] = ...) -> None: ...
 
 class DatasetAnnouncement(_message.Message):
-    __slots__ = ("id", "version", "report_json", "held_here")
+    __slots__ = ("id", "version", "report_json", "held_here", "privacy_left")
     ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     REPORT_JSON_FIELD_NUMBER: _ClassVar[int]
     HELD_HERE_FIELD_NUMBER: _ClassVar[int]
+    PRIVACY_LEFT_FIELD_NUMBER: _ClassVar[int]
     id: str
     version: int
     report_json: str
     held_here: bool
-    def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., report_json: _Optional[str] = ..., held_here: _Optional[bool] = ...) -> None: ...
+    privacy_left: float
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., report_json: _Optional[str] = ..., held_here: _Optional[bool] = ..., privacy_left: _Optional[float] = ...) -> None: ...
 
 class NodeWelcome(_message.Message):
     __slots__ = ("protocol_major", "protocol_minor", "node", "open_runs", "gateway_chain_pem", "signature", "time", "revocations")
@@ -276,7 +278,7 @@ class RunnerRenewed(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., runner_signature: _Optional[bytes] = ..., runner_chain_pem: _Optional[bytes] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("run_id", "node", "code", "reason", "audit_head", "identity", "countersignature")
+    __slots__ = ("run_id", "node", "code", "reason", "audit_head", "identity", "countersignature", "privacy_left")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
@@ -284,6 +286,7 @@ class Decision(_message.Message):
     AUDIT_HEAD_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     COUNTERSIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    PRIVACY_LEFT_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     node: str
     code: DecisionCode
@@ -291,7 +294,8 @@ class Decision(_message.Message):
     audit_head: AuditHead
     identity: str
     countersignature: Countersignature
-    def __init__(self, run_id: _Optional[str] = ..., node: _Optional[str] = ..., code: _Optional[_Union[DecisionCode, str]] = ..., reason: _Optional[str] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ..., identity: _Optional[str] = ..., countersignature: _Optional[_Union[Countersignature, _Mapping]] = ...) -> None: ...
+    privacy_left: float
+    def __init__(self, run_id: _Optional[str] = ..., node: _Optional[str] = ..., code: _Optional[_Union[DecisionCode, str]] = ..., reason: _Optional[str] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ..., identity: _Optional[str] = ..., countersignature: _Optional[_Union[Countersignature, _Mapping]] = ..., privacy_left: _Optional[float] = ...) -> None: ...
 
 class Task(_message.Message):
     __slots__ = ("run_id", "task_id", "node", "message_type", "group_id", "content", "ttl")
@@ -426,7 +430,14 @@ class ListSessionsResponse(_message.Message):
     def __init__(self, sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
-    __slots__ = ("identity", "serial", "connected", "last_seen", "certificate_expires", "software", "runs")
+    __slots__ = ("identity", "serial", "connected", "last_seen", "certificate_expires", "software", "runs", "privacy_left")
+    class PrivacyLeftEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     SERIAL_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
@@ -434,6 +445,7 @@ class SessionInfo(_message.Message):
     CERTIFICATE_EXPIRES_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
+    PRIVACY_LEFT_FIELD_NUMBER: _ClassVar[int]
     identity: str
     serial: str
     connected: float
@@ -441,4 +453,5 @@ class SessionInfo(_message.Message):
     certificate_expires: float
     software: str
     runs: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, identity: _Optional[str] = ..., serial: _Optional[str] = ..., connected: _Optional[float] = ..., last_seen: _Optional[float] = ..., certificate_expires: _Optional[float] = ..., software: _Optional[str] = ..., runs: _Optional[_Iterable[str]] = ...) -> None: ...
+    privacy_left: _containers.ScalarMap[str, float]
+    def __init__(self, identity: _Optional[str] = ..., serial: _Optional[str] = ..., connected: _Optional[float] = ..., last_seen: _Optional[float] = ..., certificate_expires: _Optional[float] = ..., software: _Optional[str] = ..., runs: _Optional[_Iterable[str]] = ..., privacy_left: _Optional[_Mapping[str, float]] = ...) -> None: ...

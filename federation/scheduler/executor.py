@@ -1,18 +1,16 @@
-"""Where runners run: one interface, for now with processes on this machine."""
+"""Keeps runners going, wherever they run (``federation.scheduler.places``): starts, restarts and stops them."""
 
 from __future__ import annotations
 
-import subprocess
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from datalab.errors import DatalabError
-from datalab.home import Home
-from datalab.supervisor import Supervisor
 from federation import client
 from federation.run import RunFolder
+from federation.scheduler.places import Place, Runner, announced_no_more
 
 GRACE = 20.0
 """Seconds that a runner has to end by itself once it is told to stop; its nodes are told at once."""
@@ -56,18 +54,18 @@ class _InHand:
 
     folder: RunFolder
     holding: ExitStack
-    runner: subprocess.Popen[bytes] | None = None
+    runner: Runner | None = None
     reached: int = 0
     vain: int = 0
     again: float = field(default_factory=time.monotonic)
     told: float | None = None
 
 
-class LocalExecutor:
-    """Runners are processes of this machine; one that dies is started again, and goes on where its run was."""
+class PlacedExecutor:
+    """Runners are where a place has them; one that dies is started again, and goes on where its run was."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
+    def __init__(self, place: Place) -> None:
+        self._place = place
         self._runs: dict[str, _InHand] = {}
 
     def start(self, folder: RunFolder) -> None:
@@ -117,25 +115,25 @@ class LocalExecutor:
         return ended
 
     def leave(self) -> None:
-        """Kill all runners; what they have journaled is enough to go on."""
+        """Let go of all runners; what they have journaled is enough to go on."""
         for one in self._runs.values():
             if one.runner is not None:
-                one.runner.kill()
-                one.runner.wait()
+                self._place.leave(one.runner)
             one.holding.close()
         self._runs.clear()
 
     def _start(self, one: _InHand) -> None:
         one.reached = one.folder.progress
-        one.runner = client.start(one.folder, self._supervisor)
+        one.runner = self._place.start(one.folder)
 
     def _reaped(self, one: _InHand) -> DatalabError | None:
         """Note the end of a runner, if there is one; return what it ended with."""
         if (runner := one.runner) is None:
             return None
         one.runner = None
-        self._supervisor.forget(runner)
-        Home(one.folder.path).withdraw("runner")
+        self._place.forget(runner)
+        announced_no_more(one.folder)
         one.vain = 0 if one.folder.progress > one.reached else one.vain + 1
         one.again = time.monotonic() + client.pause_after(one.vain)
-        return None if runner.returncode == 0 else client.failure(one.folder, runner.returncode)
+        code = runner.returncode or 0
+        return None if code == 0 else client.failure(one.folder, code)

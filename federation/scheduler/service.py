@@ -21,10 +21,13 @@ from catalog.run_records import RUN_TRANSITIONS, RunPatch, RunRecord, RunState
 from datalab.errors import DatalabError, NotFoundError, ServiceFailedError
 from datalab.home import Home
 from datalab.service import Service, run_service
+from datalab.settings import load_settings
 from datalab.supervisor import Supervisor
 from federation import client, lab
 from federation.run import RunFolder, RunPlace
-from federation.scheduler.executor import Executor, LocalExecutor
+from federation.scheduler.executor import Executor, PlacedExecutor
+from federation.scheduler.places import LocalPlace, Place
+from federation.scheduler.slurm import SlurmPlace
 
 SERVICE = Service(name="scheduler", module="federation.scheduler.service", requires=("gateway", "lab"))
 WAIT = 1.0
@@ -39,7 +42,7 @@ log = structlog.get_logger()
 def main(home: Home) -> None:
     """Start what is next, until told to stop."""
     with Supervisor() as supervisor:
-        scheduler = Scheduler(home, LocalExecutor(supervisor))
+        scheduler = Scheduler(home, PlacedExecutor(_place(home, supervisor)))
         home.announce("scheduler")
         try:
             while True:
@@ -47,6 +50,11 @@ def main(home: Home) -> None:
         finally:
             scheduler.leave()
             home.withdraw("scheduler")
+
+
+def _place(home: Home, supervisor: Supervisor) -> Place:
+    settings = load_settings(home).compute
+    return SlurmPlace(settings.slurm) if settings.slurm is not None else LocalPlace(supervisor)
 
 
 class Scheduler:

@@ -48,6 +48,8 @@ PAGES = {
     "compare-runs": "/runs/compare",
     "model-card": "/runs/run-1/model-card",
     "documentation": "/runs/run-1/documentation",
+    "training-content": "/runs/run-1/training-content",
+    "releases": "/releases",
     "launch": "/launch",
     "compute": "/compute",
     "audit": "/audit",

@@ -37,6 +37,7 @@ class LocalGrid(Grid):
         self._app = app
         self._contexts = contexts
         self._replies: dict[str, Message] = {}
+        self._asked: list[Message] = []
         self.seen: list[tuple[str, RecordDict]] = []
         """Kind and content of every reply that left a site."""
 
@@ -67,6 +68,7 @@ class LocalGrid(Grid):
         """Answer messages and keep the replies."""
         ids = []
         for message in messages:
+            self._asked.append(message)
             ids.append(str(len(self.seen)))
             self._replies[ids[-1]] = self._answer(message, ids[-1])
         return ids
@@ -78,6 +80,11 @@ class LocalGrid(Grid):
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:  # noqa: ARG002
         """Answer messages."""
         return self.pull_messages(self.push_messages(messages))
+
+    def ask_again(self, message_type: str) -> None:
+        """Send the last message of a kind once more, as a ServerApp could."""
+        message = next(one for one in reversed(self._asked) if one.metadata.message_type == message_type)
+        self._answer(message, "again")
 
     def _answer(self, message: Message, message_id: str) -> Message:
         metadata = message.metadata

@@ -24,6 +24,7 @@ from catalog.web.pages import (
     oidc,
     permits,
     projects,
+    releases,
     requests,
     runs,
     sign_in,
@@ -36,7 +37,7 @@ _SIGN_IN = (sign_in, oidc)
 _REGISTER = (file, wizard, edit, curation)
 _DATASETS = (lifecycle, datasets)
 _ACCESS = (requests, decisions, projects, permits)
-_RUNS = (launch, cards, runs, compute, nodes)
+_RUNS = (launch, releases, cards, runs, compute, nodes)
 _WORK = (*_REGISTER, *_DATASETS, *_ACCESS, *_RUNS)
 ROUTERS = tuple(module.router for module in (*_SIGN_IN, *_WORK, audit, accounts, about))
 

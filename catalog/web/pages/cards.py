@@ -7,7 +7,6 @@ document of conformity: what the records do not say is said to be missing, and p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -17,36 +16,29 @@ from catalog.access.records import PermitRecord
 from catalog.permissions import Action
 from catalog.records import Dataset, Slug, Version
 from catalog.run_records import RunRecord
+from catalog.web.pages.card import Card, Section, shown
 from catalog.web.pages.language import mark
 from catalog.web.pages.page import Page, Shown
+from catalog.web.pages.training_content import training_sections
 from catalog.web.pages.wording import PURPOSE, RUN_STATE
 from datalab.errors import NotFoundError
 
 router = APIRouter(prefix="/runs")
 Reader = Annotated[Page, Depends(Shown(Action.RUN_READ))]
-_GAP = mark("Gap: not in the records; to be stated by the provider.")
-
-
-@dataclass(frozen=True)
-class Section:
-    """A head with its facts, each a name (marked for translation) and what the records say; "" is a gap."""
-
-    title: str
-    facts: tuple[tuple[str, str], ...]
-    of: str = ""
+Form = Annotated[str, Query(alias="as", max_length=20)]
 
 
 @router.get("/{run}/model-card")
-def model_card(page: Reader, run: Slug, form: Annotated[str, Query(alias="as", max_length=20)] = "") -> Response:
-    """Show the model card, or return it as Markdown."""
+def model_card(page: Reader, run: Slug, form: Form = "") -> Response:
+    """Show the model card, or return it as Markdown or PDF."""
     found = runs.visible(page.lab.store, run, page.account)
     sections = [_general(page, found), _use(page, found), *_data(page, found), _training(page, found), _result(found)]
-    return _shown(page, found, mark("Model card"), "model-card", sections, form)
+    return shown(page, Card(found, mark("Model card"), "model-card", sections), form)
 
 
 @router.get("/{run}/documentation")
-def documentation(page: Reader, run: Slug, form: Annotated[str, Query(alias="as", max_length=20)] = "") -> Response:
-    """Show the draft of the technical documentation, or return it as Markdown."""
+def documentation(page: Reader, run: Slug, form: Form = "") -> Response:
+    """Show the draft of the technical documentation, or return it as Markdown or PDF."""
     found = runs.visible(page.lab.store, run, page.account)
     sections = [
         _general(page, found),
@@ -69,30 +61,16 @@ def documentation(page: Reader, run: Slug, form: Annotated[str, Query(alias="as"
         Section(mark("Annex IV, 8: declaration of conformity"), ((mark("EU declaration of conformity"), ""),)),
         Section(mark("Annex IV, 9: post-market monitoring"), ((mark("Plan"), ""),)),
     ]
-    return _shown(page, found, mark("Technical documentation (draft)"), "documentation", sections, form)
+    title = mark("Technical documentation (draft)")
+    return shown(page, Card(found, title, "documentation", sections), form)
 
 
-def _shown(page: Page, run: RunRecord, title: str, name: str, sections: list[Section], form: str) -> Response:
-    if form == "markdown":
-        headers = {"Content-Disposition": f'attachment; filename="{run.id}-{name}.md"'}
-        return Response(
-            _markdown(page, run, title, sections), media_type="text/markdown; charset=utf-8", headers=headers
-        )
-    return page.show("card.html", run=run, title=title, name=name, sections=sections, gap=_GAP)
-
-
-def _markdown(page: Page, run: RunRecord, title: str, sections: list[Section]) -> str:
-    lines = [f"# {page.words(title)}: {_plain(run.id)}", ""]
-    for section in sections:
-        lines += [f"## {page.words(section.title)}{f': {_plain(section.of)}' if section.of else ''}", ""]
-        said = [(page.words(name), _plain(value) or f"**{page.words(_GAP)}**") for name, value in section.facts]
-        lines += [f"- {name}: {value}" for name, value in said] + [""]
-    return "\n".join(lines)
-
-
-def _plain(text: str) -> str:
-    """Return text that Markdown takes for nothing but text."""
-    return "".join(f"\\{one}" if one in "\\`*_[]<>#|" else one for one in " ".join(text.split()))
+@router.get("/{run}/training-content")
+def training_content(page: Reader, run: Slug, form: Form = "") -> Response:
+    """Show the draft of the summary of training content (AI Act Art. 53(1)(d)), or return it as Markdown or PDF."""
+    found = runs.visible(page.lab.store, run, page.account)
+    title = mark("Summary of training content (draft)")
+    return shown(page, Card(found, title, "training-content", training_sections(page, found)), form)
 
 
 def _general(page: Page, run: RunRecord) -> Section:

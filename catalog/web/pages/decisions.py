@@ -90,6 +90,7 @@ def approve_form(page: Decider, request: RequestId) -> Response:
         "until": terms.until.isoformat() if terms.until else "",
         "conditions": "\n".join(terms.conditions),
         "apps": "\n".join(terms.apps),
+        "release": "yes" if terms.release else "",
     }
     return page.show("request_approve.html", request=found, values=values, problems={})
 
@@ -179,4 +180,5 @@ def _terms(request: AccessRequest, form: Mapping[str, str]) -> dict[str, object]
     }
     if request.kind is Kind.DATA:
         said |= {"until": form.get("until", "").strip() or None, "apps": form.get("apps", "").split()}
+        said["release"] = form.get("release") == "yes"
     return said

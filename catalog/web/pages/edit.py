@@ -18,7 +18,7 @@ from catalog.web.pages.page import Form, Page, Shown
 
 router = APIRouter()
 Editor = Annotated[Page, Depends(Shown(Action.DATASET_UPDATE))]
-_BY_API = {"translations", "two_people", *Particulars.model_fields}
+_BY_API = {"translations", "two_people", "release", *Particulars.model_fields}
 _CHANGEABLE = tuple(name for name in DatasetPatch.model_fields if name not in _BY_API)
 """What the form can change; texts in further languages and what only standards ask for come by the API."""
 _PROBLEMS = {

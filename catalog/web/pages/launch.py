@@ -35,6 +35,7 @@ ROUNDS = "num-server-rounds"
 _PREFIX = "p."
 _NOT_A_NUMBER = mark("Write a number.")
 _NOT_A_LIST = mark("Write a list, such as [1, 2].")
+_OUT_OF_RANGE = mark("This is not within the range.")
 _MANY = 1000
 
 
@@ -178,6 +179,9 @@ def _parameters(app: AppFacts, asked: Any) -> tuple[dict[str, Any], dict[str, st
         except ValueError:
             values[name] = text
             problems[f"{_PREFIX}{name}"] = _NOT_A_LIST if isinstance(default, list) else _NOT_A_NUMBER
+            continue
+        if name in app.described and not app.described[name].allows(values[name]):
+            problems[f"{_PREFIX}{name}"] = _OUT_OF_RANGE
     return values, problems
 
 

@@ -16,6 +16,7 @@ from catalog.access.transitions import State, Step
 from catalog.errors import ConflictError
 from catalog.permissions import Action
 from catalog.records import Role
+from catalog.release import releases
 from catalog.web.pages.edit import problems_of
 from catalog.web.pages.language import mark
 from catalog.web.pages.page import Form, Page, Shown
@@ -50,6 +51,7 @@ def listing(page: Reader, show: str = "outstanding", number: Annotated[int, Quer
         more=len(found) > PER_PAGE,
         number=number,
         show=show,
+        releases_wait=len(releases.waiting(page.lab.store, page.account, limit=PER_PAGE)),
         groups=[(name, title, sum(counts.get(one, 0) for one in states)) for name, (title, states) in groups.items()],
     )
 

@@ -12,13 +12,14 @@ from catalog.permissions import Action
 from catalog.progress import Progress
 from catalog.queue import Queue
 from catalog.records import Line, Slug
+from catalog.release import releases
+from catalog.release.transitions import ReleaseStep
 from catalog.run_records import RunRecord, RunState
 from catalog.store import now
 from catalog.web import launching
 from catalog.web.live import Update, live
 from catalog.web.pages.chart import chart
 from catalog.web.pages.page import Page, Shown
-from federation import lab as federation
 
 router = APIRouter(prefix="/runs")
 Reader = Annotated[Page, Depends(Shown(Action.RUN_READ))]
@@ -34,7 +35,13 @@ _LATE = timedelta(seconds=30)
 def listing(page: Reader, number: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1) -> Response:
     """Show the runs, the newest first."""
     found = runs.newest(page.lab.store, page.account, offset=(number - 1) * PER_PAGE, limit=PER_PAGE + 1)
-    return page.show("runs.html", runs=found[:PER_PAGE], more=len(found) > PER_PAGE, number=number)
+    return page.show(
+        "runs.html",
+        runs=found[:PER_PAGE],
+        more=len(found) > PER_PAGE,
+        number=number,
+        releases_wait=len(releases.waiting(page.lab.store, page.account, limit=PER_PAGE)),
+    )
 
 
 @router.get("/compare")
@@ -103,11 +110,13 @@ def _values(page: Page, run: RunRecord, goes: Progress) -> dict[str, Any]:
         "waits": waits,
         "curve": chart({"": [(one.number, one.loss) for one in goes.rounds]}),
         "seconds_left": left,
-        "log": federation.log(page.lab.home, run.id),
+        "log": launching.log(page.lab, run, page.account),
         "parameters": _parameters(run),
         "most": MOST_ROUNDS,
         "live": not _is_over(run, goes),
         "cancellable": not goes.over and page.may(Action.RUN_CANCEL),
+        "release_steps": [one for one in ReleaseStep if releases.may_take(run, one, page.account)],
+        "may_decide": run.release is not None and releases.decides(run.release, page.account),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from catalog.access.policy import Lack, is_health
@@ -10,6 +10,8 @@ from catalog.access.records import Kind
 from catalog.access.transitions import PermitState, State, Step
 from catalog.fairshare import Why
 from catalog.records import Dataset, Role
+from catalog.release.records import CheckName
+from catalog.release.transitions import ReleaseState
 from catalog.run_records import RunState
 from catalog.web.pages.language import Language, mark
 
@@ -89,6 +91,27 @@ RUN_STATE = {
     RunState.FAILED: mark("Failed"),
     RunState.STOPPED: mark("Stopped"),
 }
+RELEASE_STATE = {
+    ReleaseState.HELD: mark("Held"),
+    ReleaseState.ASKED: mark("Release asked for"),
+    ReleaseState.RELEASED: mark("Released"),
+    ReleaseState.REFUSED: mark("Not released"),
+}
+RELEASE_MEANS = {
+    ReleaseState.HELD: mark("What this run leaves behind may leave the lab only once it is released."),
+    ReleaseState.ASKED: mark("The files are looked at before they may leave the lab."),
+    ReleaseState.RELEASED: mark("The files that are listed above may leave the lab."),
+    ReleaseState.REFUSED: mark("The files stay in the lab. The release can be asked for again."),
+}
+RELEASE_CHECK = {
+    CheckName.EXAMPLES: mark("Rows that the site trained on; not fewer than may be told of"),
+    CheckName.FILE_TYPE: mark("Bytes of a file of a kind that can be looked into"),
+    CheckName.PARAMETERS: mark("Numbers in all files; not more than there are rows, or rows could be kept in them"),
+    CheckName.COPIED_ROWS: mark("Longest array or table; shorter than half of the smallest site, or it could be rows"),
+    CheckName.SMALL_CELLS: mark("Counts of few people; none below the smallest count that may be told"),
+    CheckName.SIZE: mark("Bytes in all; not more than the data itself would take"),
+}
+"""What is looked at before files leave, as the head of two numbers: what was found, and what it is held against."""
 DATASET_STATE = {
     "draft": mark("Draft"),
     "published": mark("Published"),
@@ -201,6 +224,11 @@ NOTICE = {
     "token-revoked": mark("The token is revoked."),
     "withdrawn": mark("The account is withdrawn. Nobody can come in with it."),
     "cancelled": mark("The run is cancelled."),
+    "release-asked": mark("The release is asked for. Whoever decides sees it now."),
+    "release-withdrawn": mark("The question is taken back."),
+    "release-release": mark("The files are released."),
+    "release-refuse": mark("The release is refused."),
+    "release-recall": mark("The release is taken back. What was fetched already is with the data user."),
     "signed-out": mark("You are signed out."),
     "password": mark("The password is set. Sign in with it."),
 }
@@ -218,7 +246,24 @@ CLASS = {
     "sme": mark("Start-ups and SMEs"),
     "industry": mark("Industry"),
 }
-CLAUSE = {"permit": mark("Permit"), "policy": mark("Policy"), "schema": mark("Schema"), "node": mark("Node")}
+SCAN = {
+    "licence": mark("Licence"),
+    "files": mark("Files"),
+    "needs": mark("Packages that it needs"),
+    "no exact version": mark("Of these, without an exact version"),
+    "imports": mark("Imports"),
+    "reaches beyond its numbers": mark("Reaches beyond its numbers"),
+    "hides what it runs": mark("Hides what it runs"),
+    "cannot be read": mark("Cannot be read"),
+}
+"""What a scan of an app says, by its heads."""
+CLAUSE = {
+    "permit": mark("Permit"),
+    "policy": mark("Policy"),
+    "schema": mark("Schema"),
+    "node": mark("Node"),
+    "privacy": mark("Privacy budget"),
+}
 TONE = {
     "public": "good", "restricted": "warn", "federated-only": "info",
     "anonymous": "plain", "personal": "warn",
@@ -226,6 +271,7 @@ TONE = {
     "published": "good", "announced": "info", "draft": "info", "withdrawn": "bad", "deleted": "bad",
     "same": "plain", "added": "good", "removed": "bad", "changed": "warn",
     "returned": "warn", "approved": "info", "granted": "good", "answered": "good", "rejected": "bad",
+    "held": "plain", "asked": "info", "released": "good", "refused": "bad",
     "active": "good", "renewed": "info", "revoked": "bad", "connected": "good", "away": "warn", "expired": "bad",
 }  # fmt: skip
 """The badge's colour; the badge's words always say the same."""
@@ -277,3 +323,13 @@ def instant(seconds: float) -> datetime:
 def figures(names: list[str]) -> list[tuple[str]]:
     """Return headings of columns of numbers."""
     return [(name,) for name in names]
+
+
+def bare(value: float) -> str:
+    """Return a bound as it is typed."""
+    return f"{value:g}"
+
+
+def same(values: Sequence[object]) -> list[tuple[str, str]]:
+    """Return codes as the words for themselves."""
+    return [(str(one), str(one)) for one in values]

@@ -53,8 +53,8 @@ def update(
     lab: TheLab,
     request: Request,
 ) -> Dataset:
-    """Change a dataset that is still at the revision in If-Match; how many people decide on it is a decision itself."""
-    if "two_people" in patch.model_fields_set:
+    """Change a dataset that is still at the revision in If-Match; how it is decided on is a decision itself."""
+    if patch.model_fields_set & {"two_people", "release"}:
         Allowed(Action.DATASET_DECIDERS).check(request)
     return datasets.update(lab.store, dataset, patch, revision=revision, account=account)
 

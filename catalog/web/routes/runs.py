@@ -13,6 +13,8 @@ from catalog.launch import AppFacts, DryRun, Work
 from catalog.permissions import Action
 from catalog.progress import Progress
 from catalog.records import AccountDraft, Line, Slug
+from catalog.release import releases
+from catalog.release.records import ReleaseAsk, ReleaseDecision
 from catalog.run_records import Launch, RunDraft, RunPatch, RunRecord
 from catalog.web import launching
 from catalog.web.access import After, Allowed, Limit, Revision, TheLab
@@ -21,6 +23,7 @@ from federation import lab as federation
 router = APIRouter(tags=["runs"])
 _Reader = Annotated[AccountDraft, Depends(Allowed(Action.RUN_READ))]
 _Submitter = Annotated[AccountDraft, Depends(Allowed(Action.RUN_SUBMIT))]
+_Asker = Annotated[AccountDraft, Depends(Allowed(Action.RELEASE_ASK))]
 Wait = Annotated[float, Query(ge=0, le=30)]
 MAX_APP = 64 << 20
 _PAUSE = 0.1
@@ -111,6 +114,37 @@ def cancel(account: Annotated[AccountDraft, Depends(Allowed(Action.RUN_CANCEL))]
 def artifact(account: _Reader, run: Slug, name: Annotated[Line, Query()], lab: TheLab) -> Response:
     """Return one of the files that a run left behind."""
     return launching.artifact(lab, run, name, account)
+
+
+@router.post("/runs/{run}/release-request", status_code=201)
+def ask_release(account: _Asker, run: Slug, said: ReleaseAsk, lab: TheLab) -> RunRecord:
+    """Ask for the release of what a run left behind, where that is needed."""
+    return launching.ask_release(lab, run, said.text, account)
+
+
+@router.post("/runs/{run}/release-withdrawal")
+def withdraw_release(account: _Asker, run: Slug, lab: TheLab) -> RunRecord:
+    """Take back what was asked."""
+    return releases.shown(releases.withdraw(lab.store, run, account), account)
+
+
+@router.post("/runs/{run}/release")
+def decide_release(
+    account: Annotated[AccountDraft, Depends(Allowed(Action.RELEASE_DECIDE))],
+    run: Slug,
+    decision: ReleaseDecision,
+    lab: TheLab,
+) -> RunRecord:
+    """Release what a run left behind, or some of its files; refuse that; or take a release back."""
+    return releases.decide(lab.store, run, decision, account)
+
+
+@router.get("/releases")
+def waiting_releases(
+    account: Annotated[AccountDraft, Depends(Allowed(Action.RELEASE_READ))], lab: TheLab, limit: Limit = 100
+) -> list[RunRecord]:
+    """Return the runs whose release the account has to decide on, those that were asked for first."""
+    return releases.waiting(lab.store, account, limit=limit)
 
 
 @router.patch("/runs/{run}")

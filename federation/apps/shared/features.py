@@ -161,6 +161,11 @@ class Features:
         """What the columns are called in results."""
         return [name + (f"={level}" if level else "") for name, level in zip(self.columns, self.levels, strict=True)]
 
+    @property
+    def logarithmic(self) -> list[bool]:
+        """For each column, whether it enters as ln(1 + x)."""
+        return [name in self.wanted.log1p for name in self.columns]
+
     def record(self) -> ConfigRecord:
         """Return the columns as they are sent to the sites."""
         return ConfigRecord(

@@ -20,6 +20,7 @@ from datalab.permits.keys import PRIVATE_FILE, PUBLIC_FILE, generate_key, write_
 from datalab.supervisor import Supervisor
 from federation.bundle import digest, pack
 from federation.errors import RunFailedError
+from federation.lab import nodes as known_nodes
 from federation.node.ledger import LEDGER_FILE, read_spendings
 from tests.support.federation import DATASET, ECHO, Federation
 
@@ -150,7 +151,9 @@ def test_runs_a_day_and_privacy_are_spent_before_a_run_and_a_kill_gives_nothing_
     once: dict[str, Any] = {"num-server-rounds": 1}
     with pytest.raises(RunFailedError, match="asks every run to declare"):
         lab.run(["frugal"], app=app, config=once)
+    assert known_nodes(lab.lab)["frugal"].privacy_left == {DATASET: 1.0}
     lab.run(["frugal"], app=app, config={**once, "privacy-epsilon": 0.4})
+    assert known_nodes(lab.lab)["frugal"].privacy_left == {DATASET: 0.6}  # and the lab can say so before a launch
     with pytest.raises(RunFailedError, match="more than is left"):
         lab.run(["frugal"], app=app, config={**once, "privacy-epsilon": 0.7})
 

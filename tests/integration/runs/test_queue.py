@@ -13,8 +13,9 @@ from catalog.records import AccountDraft, Role
 from catalog.run_records import LaunchPlace, RunState
 from datalab.canonical import sha256_hex
 from datalab.errors import BadInputError
-from tests.integration.runs.conftest import Lab
+from tests.integration.runs.conftest import PERMIT, Lab
 from tests.support.federation import DATASET
+from tests.support.pages import settle, signed_in, text_of
 from tests.support.waiting import wait_until
 
 
@@ -95,3 +96,21 @@ def test_another_organisations_researcher_sees_nothing_of_it(lab: Lab) -> None:
             rita.submit_run(lab.launch())
     assert run.id in [one.id for one in lab.rosa.runs.all()]
     watch(lab.rosa, run.id)
+
+
+def test_a_wrong_column_and_a_value_out_of_range_are_found_before_anything_starts(lab: Lab) -> None:
+    wrong = lab.rosa.dry_run(lab.launch(app="logistic", parameters={"features": "x1,bmi"}))
+    told = [one.why for one in wrong.sites[0].clauses if one.holds is False]
+    assert any("no column bmi, which features names" in one for one in told)
+    with pytest.raises(BadInputError, match=r"test-share is from 0\.05 to 0\.9"):
+        lab.rosa.dry_run(lab.launch(app="logistic", parameters={"test-share": 1.5}))
+    rufus = settle(lab.home, "rufus", Role.RESEARCHER, "start-up")
+    asked = f"/launch?app=logistic&permit={PERMIT}&dataset={DATASET}"
+    with signed_in(lab.home, rufus, **{"Accept-Language": "de"}) as http:
+        http.timeout = 60
+        form = text_of(http.get(asked))
+        assert "Zielgröße" in form
+        assert "Anteil jeder Klasse, den ein Standort zurückhält. Von 0.05 bis 0.9." in form
+        again = http.get(f"{asked}&step=review&p.test-share=1.5")
+        assert again.status_code == 422
+        assert "Das liegt nicht im Bereich." in text_of(again)

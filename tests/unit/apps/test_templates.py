@@ -27,7 +27,10 @@ def test_a_template_says_what_it_does(name: str) -> None:
     assert "## What leaves a site" in readme
     assert set(app.parameters) == set(app.config)
     for setting, parameter in app.parameters.items():
-        assert parameter.help
+        for words in (parameter, parameter.de, parameter.fr):
+            assert words is not None
+            assert words.label
+            assert words.help
         assert f"| `{setting}` |" in readme
     example = read_toml(FOLDER / name / "run.toml")
     assert example["app"] == name

@@ -11,9 +11,10 @@ from flwr.clientapp import ClientApp
 from logistic.data import Site, Task, read_site
 from logistic.model import descend, log_loss, predict
 from logistic.shared.evaluation import accuracy, auc_interval
+from logistic.shared.privacy import private_updates
 from logistic.shared.scaling import Moments, Scaling
 
-app = ClientApp()
+app = ClientApp(mods=[private_updates])
 
 
 def _site(context: Context) -> Site:

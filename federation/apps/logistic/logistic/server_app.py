@@ -15,6 +15,8 @@ from safetensors.numpy import save_file
 
 from logistic.data import Task
 from logistic.shared.exchange import ask, metrics_of
+from logistic.shared.onnx_model import OnnxModel, onnx_is_there
+from logistic.shared.privacy import write_accounting
 from logistic.shared.scaling import Moments, Scaling
 from logistic.strategies import make_strategy
 
@@ -23,7 +25,7 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run the whole of it; writes ``model.safetensors`` and ``report.json`` into the working directory."""
+    """Run the whole of it; writes ``model.safetensors``, ``model.onnx`` and ``report.json`` where it works."""
     config = context.run_config
     task = Task.of(config)
     nodes = list(grid.get_node_ids())
@@ -38,7 +40,10 @@ def main(grid: Grid, context: Context) -> None:
         evaluate_config=settings,
     )
     arrays = result.arrays
+    write_accounting(config)
     _save(arrays, scaling, task)
+    if config["scaling"] == "common" and onnx_is_there():  # else each site scales as it is itself
+        _write_onnx(arrays, scaling, task)
     report = {
         str(reply.metadata.src_node_id): dict(metrics_of(reply))
         for reply in ask(grid, nodes, "query.report", RecordDict({"arrays": arrays, "config": settings}))
@@ -59,6 +64,17 @@ def _fit_scaling(grid: Grid, nodes: list[int]) -> Scaling:
         for reply in ask(grid, nodes, "query.moments", RecordDict())
     ]
     return Scaling.fit(reduce(Moments.__add__, moments))
+
+
+def _write_onnx(arrays: ArrayRecord, scaling: Scaling, task: Task) -> None:
+    weights, bias = arrays.to_numpy_ndarrays()
+    graph = OnnxModel(task.features)
+    graph.log1p([name in task.log1p for name in task.features])
+    graph.scale(scaling)
+    graph.step("MatMul", weights[:, None])
+    graph.step("Add", bias)
+    graph.step("Sigmoid")
+    graph.save(Path("model.onnx"), {"outcome": task.outcome})
 
 
 def _save(arrays: ArrayRecord, scaling: Scaling, task: Task) -> None:

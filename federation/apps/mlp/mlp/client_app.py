@@ -14,9 +14,10 @@ from mlp.shared.disclosure import minimum_cell, require_at_least
 from mlp.shared.evaluation import evaluate_site
 from mlp.shared.features import Features, Table, Wanted, read_complete
 from mlp.shared.holdout import split
+from mlp.shared.privacy import private_updates
 from mlp.shared.scaling import Floats
 
-app = ClientApp()
+app = ClientApp(mods=[private_updates])
 
 
 def _table(context: Context) -> Table:

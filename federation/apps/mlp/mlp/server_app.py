@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 import numpy as np
-from flwr.app import ConfigRecord, Context, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, RecordDict
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from safetensors.numpy import save_file
@@ -15,14 +15,16 @@ from safetensors.numpy import save_file
 from mlp.network import initial, widths
 from mlp.shared.collect import collect_evaluation
 from mlp.shared.exchange import ask
-from mlp.shared.features import Wanted
+from mlp.shared.features import Features, Wanted
+from mlp.shared.onnx_model import OnnxModel, onnx_is_there
+from mlp.shared.privacy import write_accounting
 
 app = ServerApp()
 
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run the whole of it; writes ``model.safetensors`` and ``report.json`` into the working directory."""
+    """Run the whole of it; writes ``model.safetensors``, ``model.onnx`` and ``report.json`` where it works."""
     config, nodes = context.run_config, list(grid.get_node_ids())
     features = Wanted.of(config).fit(ask(grid, nodes, "query.prepare", RecordDict()))
     settings = features.record()
@@ -45,5 +47,24 @@ def main(grid: Grid, context: Context) -> None:
         "model.safetensors",
         metadata={"task": json.dumps({"outcome": config["outcome"], "columns": features.labels})},
     )
+    write_accounting(config)
+    if onnx_is_there():
+        _write_onnx(arrays, features, {"outcome": config["outcome"]})
     report = {"evaluation": collect_evaluation(replies)}
     Path("report.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
+
+
+def _write_onnx(arrays: ArrayRecord, features: Features, about: dict[str, object]) -> None:
+    graph = OnnxModel(features.labels)
+    graph.log1p(features.logarithmic)
+    graph.scale(features.scaling)
+    graph.cast(np.float32)
+    layers = len(arrays) // 2
+    for number in range(layers):
+        weight, bias = (arrays[f"{2 * number}.{part}"].numpy() for part in ("weight", "bias"))
+        graph.step("Gemm", weight, bias, transB=1)
+        if number < layers - 1:
+            graph.step("Relu")
+    graph.step("Sigmoid")
+    graph.cast(np.float64)
+    graph.save(Path("model.onnx"), about)

@@ -17,6 +17,7 @@ from regression.shared.collect import collect_evaluation
 from regression.shared.exchange import ask, metrics_of
 from regression.shared.features import Features, Wanted
 from regression.shared.inference import coefficient_table
+from regression.shared.onnx_model import OnnxModel, onnx_is_there
 from regression.shared.scaling import Floats
 
 app = ServerApp()
@@ -24,7 +25,7 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run the whole of it; writes ``model.safetensors`` and ``report.json`` into the working directory.
+    """Run the whole of it; writes ``model.safetensors``, ``model.onnx`` and ``report.json`` into the working directory.
 
     Raises:
         ValueError: the configuration names no such family, or the fit does not converge.
@@ -54,7 +55,21 @@ def main(grid: Grid, context: Context) -> None:
         "model.safetensors",
         metadata={"task": json.dumps({"family": family, "outcome": config["outcome"], "columns": labels})},
     )
+    if onnx_is_there():
+        _write_onnx(family, estimate, features, {"family": family, "outcome": config["outcome"]})
     Path("report.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
+
+
+def _write_onnx(family: str, estimate: Floats, features: Features, about: dict[str, object]) -> None:
+    """Write the model; of counts, it predicts the rate for an exposure of 1."""
+    graph = OnnxModel(features.labels)
+    graph.log1p(features.logarithmic)
+    graph.impute(features.scaling.mean)
+    graph.step("MatMul", estimate[1:, None])
+    graph.step("Add", estimate[:1])
+    if family != "gaussian":
+        graph.step("Sigmoid" if family == "binomial" else "Exp")
+    graph.save(Path("model.onnx"), about)
 
 
 def _fit(grid: Grid, nodes: list[int], features: Features, context: Context) -> tuple[Floats, Sums, int]:

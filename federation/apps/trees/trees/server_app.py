@@ -10,16 +10,18 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, RecordDict
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedXgbBagging
 
+from trees.export import write_onnx
 from trees.shared.collect import collect_evaluation
 from trees.shared.exchange import ask
 from trees.shared.features import Wanted
+from trees.shared.onnx_model import onnx_is_there
 
 app = ServerApp()
 
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run the whole of it; writes ``model.json`` and ``report.json`` into the working directory."""
+    """Run the whole of it; writes ``model.json``, ``model.onnx`` and ``report.json`` into the working directory."""
     config, nodes = context.run_config, list(grid.get_node_ids())
     features = Wanted.of(config).fit(ask(grid, nodes, "query.prepare", RecordDict()))
     settings = ConfigRecord({**features.record(), "sites": len(nodes)})
@@ -45,4 +47,6 @@ def main(grid: Grid, context: Context) -> None:
         ),
         encoding="utf-8",
     )
+    if onnx_is_there():
+        write_onnx(Path("model.json").read_bytes(), features, Path("model.onnx"), {"outcome": config["outcome"]})
     Path("report.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
