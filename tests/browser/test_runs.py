@@ -63,6 +63,7 @@ def launched(page: Page) -> str:
     return page.url.rpartition("/")[2].partition("?")[0]
 
 
+@pytest.mark.timeout(900)
 def test_launch_watch_cancel_clone_finish_download_with_the_keyboard_alone(
     context: BrowserContext, lab: Home, rosa: Person, app: str, tmp_path: Path
 ) -> None:
@@ -176,6 +177,7 @@ def test_without_javascript_a_run_is_launched_and_seen_too(
     context.close()
 
 
+@pytest.mark.timeout(900)
 def test_a_held_result_is_asked_for_looked_at_and_released_with_the_keyboard_alone(
     chromium: Browser, lab: Home, rosa: Person, app: str, tmp_path: Path
 ) -> None:
