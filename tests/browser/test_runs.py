@@ -10,15 +10,15 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from catalog.client import lab_client
-from catalog.records import Role
+from catalog.records import DatasetPatch, Role
 from datalab.home import Home
 from datalab.supervisor import Supervisor
 from federation.bundle import pack
 from tests.browser.conftest import shoot
-from tests.browser.test_every_page import check, sign_in
+from tests.browser.test_every_page import check, choose, sign_in
 from tests.integration.runs.conftest import PERMIT, whole_lab
 from tests.support.federation import DATASET, ECHO
-from tests.support.pages import Person, settle
+from tests.support.pages import PASSWORD, Person, give_second_factor, settle, signed_in
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -63,6 +63,7 @@ def launched(page: Page) -> str:
     return page.url.rpartition("/")[2].partition("?")[0]
 
 
+@pytest.mark.timeout(900)
 def test_launch_watch_cancel_clone_finish_download_with_the_keyboard_alone(
     context: BrowserContext, lab: Home, rosa: Person, app: str, tmp_path: Path
 ) -> None:
@@ -110,10 +111,10 @@ def test_launch_watch_cancel_clone_finish_download_with_the_keyboard_alone(
     expect(page.locator(".badges")).to_contain_text("Finished")
     wrong += check(page, "run: finished")
     shoot(page, "run-finished")
-    with page.expect_download() as model:
+    with page.expect_download(timeout=PATIENCE) as model:
         press(page, page.get_by_role("link", name="model.npy"))
     model.value.save_as(tmp_path / "model.npy")
-    with page.expect_download() as card:
+    with page.expect_download(timeout=PATIENCE) as card:
         press(page, page.get_by_role("link", name="run-card.json"))
     card.value.save_as(tmp_path / "card.json")
     said = json.loads((tmp_path / "card.json").read_bytes())
@@ -123,12 +124,17 @@ def test_launch_watch_cancel_clone_finish_download_with_the_keyboard_alone(
     expect(page.get_by_role("heading", level=1)).to_have_text("Model card")
     wrong += check(page, "model card")
     shoot(page, "model-card")
-    with page.expect_download() as markdown:
+    with page.expect_download(timeout=PATIENCE) as markdown:
         press(page, page.get_by_role("link", name="Download as Markdown"))
     markdown.value.save_as(tmp_path / "card.md")
     assert (tmp_path / "card.md").read_text(encoding="utf-8").startswith(f"# Model card: {second}")
+    with page.expect_download(timeout=PATIENCE) as pdf:
+        press(page, page.get_by_role("link", name="Download as PDF"))
+    pdf.value.save_as(tmp_path / "card.pdf")
+    assert (tmp_path / "card.pdf").read_bytes().startswith(b"%PDF-")
     for name, path in {
         "documentation": f"/runs/{second}/documentation",
+        "training-content": f"/runs/{second}/training-content",
         "compare": f"/runs/compare?run={first}&run={second}",
         "compute": "/compute",
         "runs": "/runs",
@@ -137,6 +143,15 @@ def test_launch_watch_cancel_clone_finish_download_with_the_keyboard_alone(
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         wrong += check(page, path)
         shoot(page, f"runs-{name}")
+    for code in ("de", "fr"):
+        choose(page, code)
+        for path in (f"/runs/{second}", f"/runs/{second}/model-card", f"/runs/{second}/training-content"):
+            page.goto(path)
+            wrong += check(page, f"{code} {path}")
+        page.goto(f"/launch?app=logistic&permit={PERMIT}&dataset={DATASET}")
+        wrong += check(page, f"{code} launch: parameters")
+        shoot(page, f"launch-parameters-{code}")
+    choose(page, "en")
     page.emulate_media(color_scheme="dark")
     page.goto(f"/runs/{second}")
     shoot(page, "run-finished-dark")
@@ -160,3 +175,53 @@ def test_without_javascript_a_run_is_launched_and_seen_too(
     expect(page.get_by_role("heading", name="What it left behind")).to_be_visible()
     expect(page.locator(".badges")).to_contain_text("Finished")
     context.close()
+
+
+@pytest.mark.timeout(900)
+def test_a_held_result_is_asked_for_looked_at_and_released_with_the_keyboard_alone(
+    chromium: Browser, lab: Home, rosa: Person, app: str, tmp_path: Path
+) -> None:
+    with lab_client(lab, "operator") as operator:
+        found = operator.dataset(DATASET)
+        operator.update_dataset(DATASET, DatasetPatch(release=True), revision=found.revision)
+    anton = settle(lab, "anton", Role.ACCESS_BODY, "hdab")
+    page = chromium.new_context(base_url=lab.address("lab")["url"]).new_page()
+    sign_in(page, rosa)
+    page.goto(f"/launch?app={app}&permit={PERMIT}&dataset={DATASET}&p.num-server-rounds=1&step=review")
+    press(page, page.get_by_role("button", name="Launch", exact=True))
+    key = launched(page)
+    expect(page.locator("#ask-release")).to_be_visible(timeout=PATIENCE)
+    wrong = check(page, "run: held")
+    expect(page.get_by_text("model.npy")).to_have_count(0)
+    press(page, page.locator("#text"), "a")
+    page.keyboard.type(" paper needs it")
+    press(page, page.locator("#ask-release"))
+    page.wait_for_url("**?notice=release-asked")
+    decider = chromium.new_context(base_url=lab.address("lab")["url"]).new_page()
+    with signed_in(lab, anton) as http:
+        totp = give_second_factor(http)
+    decider.goto("/sign-in")
+    decider.locator("#name").fill(anton.name)
+    decider.locator("#password").fill(PASSWORD)
+    decider.locator("#password").press("Enter")
+    decider.wait_for_url("**/sign-in/code**")
+    decider.locator("#code").fill(totp.now())
+    decider.locator("#code").press("Enter")
+    decider.wait_for_url("**/datasets")
+    decider.goto("/runs")
+    press(decider, decider.get_by_role("link", name="1 run waits for your decision on its release."))
+    wrong += check(decider, "releases")
+    press(decider, decider.get_by_role("link", name=key))
+    expect(decider.get_by_role("heading", name="Checks")).to_be_visible()
+    wrong += check(decider, "release")
+    shoot(decider, "release")
+    press(decider, decider.locator("textarea"), "l")
+    decider.keyboard.type("ooked at it")
+    press(decider, decider.get_by_role("button", name="Release the chosen files"))
+    decider.wait_for_url("**?notice=release-release")
+    page.goto(f"/runs/{key}")
+    with page.expect_download(timeout=PATIENCE) as model:
+        press(page, page.get_by_role("link", name="model.npy"))
+    model.value.save_as(tmp_path / "model.npy")
+    assert (tmp_path / "model.npy").stat().st_size > 0
+    assert wrong == []

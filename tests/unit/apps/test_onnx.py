@@ -90,7 +90,7 @@ def test_trees(tmp_path: Path) -> None:
     wanted = {"features": "a,b,size", "log1p": "size", "num_server_rounds": 8, "depth": 4, "bootstrap": 0}
     run_app("trees", sites(), tmp_path, **wanted)
     columns, x = json.loads((tmp_path / "columns.json").read_text(encoding="utf-8")), unseen(3)
-    coarse = coarsen(logged(x), Scaling(np.array(columns["mean"]), np.array(columns["scale"])))  # type: ignore[arg-type]
+    coarse = coarsen(logged(x), Scaling(np.array(columns["mean"]), np.array(columns["scale"])))
     expected = predict_trees((tmp_path / "model.json").read_bytes(), coarse)
     assert expected.std() > 0.05
     np.testing.assert_allclose(served(tmp_path / "model.onnx", x), expected, atol=CLOSE)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trees.model import REACH, STEPS_PER_SD
+from trees.grid import REACH, STEPS_PER_SD
 from trees.shared.features import Features
 from trees.shared.onnx_model import OnnxModel
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xgboost
 
+from trees.grid import REACH, STEPS_PER_SD
 from trees.shared.scaling import Floats, Scaling
-
-STEPS_PER_SD = 8
-REACH = 4.0
 
 
 def coarsen(x: Floats, scaling: Scaling) -> Floats:
