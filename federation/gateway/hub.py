@@ -108,8 +108,9 @@ class Hub:
 
     def pass_time(self, seconds: float) -> None:
         """Say to everybody that the gateway is there; end the streams of which nothing is heard any more."""
+        gone = {run.runner for run in self.runs.values() if run.giving_up is not None}
         for session in self.sessions():
-            if session.pass_time(seconds):
+            if session not in gone and session.pass_time(seconds):
                 log.warning("a line is silent", peer=str(session.identity))
                 if self.nodes.get(name := session.identity.name) is session:  # its stream may not end for long
                     self._forget(name)

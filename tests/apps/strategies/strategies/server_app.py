@@ -82,7 +82,7 @@ def main(grid: Grid, context: Context) -> None:
             grid=aligned,
             initial_arrays=initial(name),
             num_rounds=int(config["rounds"]),
-            train_config=ConfigRecord({MOD: AT_CLIENTS.get(name, "")}),
+            train_config=ConfigRecord({MOD: AT_CLIENTS.get(name, "none")}),
         )
         arrays = {key: array.numpy() for key, array in result.arrays.items()}
         np.savez(Path(str(config["out"])) / f"{name}-{fraction}.npz", **arrays)
