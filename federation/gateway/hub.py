@@ -159,7 +159,7 @@ class Hub:
             raise WireError(f"A node announces at most {MAX_DATASETS} datasets.")
         name = holder.identity.name
         session = NodeSession(holder, self._patience[name])
-        session.beat = pb.ConnectResponse(beat=pb.Beat()) if hello.beats else None
+        session.beat = (lambda: pb.ConnectResponse(beat=pb.Beat())) if hello.beats else None
         self._patience[name].back()
         session.software = hello.software[:64]
         (session.certificate,) = context.auth_context()["x509_pem_cert"]
@@ -244,7 +244,7 @@ class Hub:
         session = RunnerSession(holder)
         first = await first_of(requests)
         opening, session.takes_more = first.open, first.takes_more
-        session.beat = pb.ConductResponse(beat=pb.Beat()) if opening.beats else None
+        session.beat = (lambda: pb.ConductResponse(beat=pb.Beat())) if opening.beats else None
         run = self._continue(opening, session) if opening.continues else self._open(opening, session)
         away = False
         try:
