@@ -7,6 +7,7 @@ its home when it is ready (see ``datalab.home``), ends on SIGTERM, and ends when
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import gc
 import logging
@@ -123,6 +124,20 @@ def give_memory_back() -> None:
             libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_DONTNEED)
 
 
+class _Stderr:
+    """The standard error; what it does not take, as on a full disk, is lost, and whoever logs goes on."""
+
+    def write(self, text: str) -> None:
+        """Write what can be written."""
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush what can be flushed."""
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+
 def log_json_lines() -> None:
     """Log structured JSON lines to stderr."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
@@ -135,7 +150,7 @@ def log_json_lines() -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_Stderr()),  # type: ignore[arg-type]  # it writes and flushes
         cache_logger_on_first_use=True,
     )
 

@@ -91,10 +91,16 @@ class AuditLog:
         return self._head
 
     def _put(self, file: int, data: bytes) -> None:
-        written = 0
-        while written < len(data):
-            written += os.write(file, data[written:])
-        os.fsync(file)
+        before, written = os.fstat(file).st_size, 0
+        try:
+            while written < len(data):
+                written += os.write(file, data[written:])
+            os.fsync(file)
+        except OSError as error:  # a full disk: half a line would have to be repaired
+            os.ftruncate(file, before)
+            raise NotWritableError(
+                f"Cannot write to the audit log {self.path}: {error.strerror}.", next_step="Make room on its disk."
+            ) from error
         self._size = os.fstat(file).st_size
 
     def _catch_up(self, file: int) -> None:

@@ -108,8 +108,9 @@ class Hub:
 
     def pass_time(self, seconds: float) -> None:
         """Say to everybody that the gateway is there; end the streams of which nothing is heard any more."""
+        gone = {run.runner for run in self.runs.values() if run.giving_up is not None}
         for session in self.sessions():
-            if session.pass_time(seconds):
+            if session not in gone and session.pass_time(seconds):
                 log.warning("a line is silent", peer=str(session.identity))
                 if self.nodes.get(name := session.identity.name) is session:  # its stream may not end for long
                     self._forget(name)
@@ -159,7 +160,7 @@ class Hub:
             raise WireError(f"A node announces at most {MAX_DATASETS} datasets.")
         name = holder.identity.name
         session = NodeSession(holder, self._patience[name])
-        session.beat = pb.ConnectResponse(beat=pb.Beat()) if hello.beats else None
+        session.beat = (lambda: pb.ConnectResponse(beat=pb.Beat())) if hello.beats else None
         self._patience[name].back()
         session.software = hello.software[:64]
         for one in hello.datasets:
@@ -246,7 +247,7 @@ class Hub:
         session = RunnerSession(holder)
         first = await first_of(requests)
         opening, session.takes_more = first.open, first.takes_more
-        session.beat = pb.ConductResponse(beat=pb.Beat()) if opening.beats else None
+        session.beat = (lambda: pb.ConductResponse(beat=pb.Beat())) if opening.beats else None
         run = self._continue(opening, session) if opening.continues else self._open(opening, session)
         away = False
         try:

@@ -47,12 +47,13 @@ class Session(Generic[Incoming, Outgoing]):
         patience: with its line, where one has had streams of the same peer before.
 
     Attributes:
-        beat: what is sent to a peer that takes it when there is nothing else; None for one that does not.
+        beat: makes what is sent to a peer that takes it when there is nothing else, anew each time, for what is sent
+            next may be packed into it; None for one that does not.
     """
 
     def __init__(self, holder: Holder, patience: Patience | None = None) -> None:
         self.holder = holder
-        self.beat: Outgoing | None = None
+        self.beat: Callable[[], Outgoing] | None = None
         self._pulse = Pulse(patience or Patience())
         self.identity = holder.identity
         self.software = ""
@@ -99,7 +100,7 @@ class Session(Generic[Incoming, Outgoing]):
         """Say that this end is there, if it is time to; return whether the other end has fallen silent now."""
         self._pulse.pass_time(seconds)
         if self.beat is not None and self._pulse.due and self._queue.empty() and not self._writing.locked():
-            self.send(self.beat)
+            self.send(self.beat())
         if self._pulse.silent and not self.is_cut:
             self.cut(self._pulse.lost())
             return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from datalab.errors import RefusedError
@@ -24,6 +25,7 @@ class Recorded:
     def __init__(self, path: Path) -> None:
         self._journal = Journal(path)
         self._known: dict[str, tuple[bytes, int]] = {}
+        self._syncing: asyncio.Future[None] | None = None
         self.state = records_pb2.RecordDict()
         for at, record in self._journal.records():
             said = RecordedReply.FromString(record)
@@ -46,13 +48,21 @@ class Recorded:
         return RecordedReply.FromString(self._journal.read(at)).reply
 
     def add(self, task: pb.Task, reply: pb.Reply, state: records_pb2.RecordDict | None) -> None:
-        """Have a reply on the disk, and with it the app's state where the task has changed it."""
+        """Write a reply down, and with it the app's state where the task has changed it."""
         sha256 = task_digest(task, content_digest(task))
         at = self._journal.append(RecordedReply(reply=reply, task_sha256=sha256, state=state).SerializeToString())
-        self._journal.sync()
         self._known[task.task_id] = sha256, at
         if state is not None:
             self.state = state
+
+    def settle(self) -> None:
+        """Begin to have on the disk what was written down; the audit log's entry is written there meanwhile."""
+        self._syncing = asyncio.get_running_loop().run_in_executor(None, self._journal.sync)
+
+    async def settled(self) -> None:
+        """Return once what ``settle`` has begun is done; raises OSError if it cannot be."""
+        if self._syncing is not None:
+            await self._syncing
 
     def close(self) -> None:
         """Close the file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from federation.bundle import unpack
 from federation.node.config import NodeConfig
 from federation.node.policy import Approval
 from federation.node.recorded import Recorded
+from federation.node.room import Room
 from federation.node.worker import Worker, WorkerEndedError, WorkerLostError
 from federation.pb import federation_pb2 as pb
 from federation.pb import worker_pb2
@@ -62,6 +64,7 @@ class NodeRun:
         self._node = node
         self._config = config
         self._log = home.log_file(f"run-{offer.run_id}")
+        self._room = Room(home.path)
         self._folder = home.path / "runs" / offer.run_id
         if not left_behind(home, offer):
             remove_folder(self._folder)
@@ -115,6 +118,7 @@ class NodeRun:
         Raises:
             WorkerLostError: the worker ended or took longer than ``seconds``.
             WireError: a buffer of the task is not to be had, or one of the reply is not what it is named.
+            FullError: the app has failed on a full disk, which is not its fault.
         """
         limit = self._config.resources.disk_bytes
         named = referenced(task.content, limit)
@@ -126,6 +130,8 @@ class NodeRun:
         except WorkerEndedError:
             log.warning("the worker ended by itself and is started again", run=task.run_id, task=task.task_id)
             reply, state = await (await self._worker(send, instead_of=worker)).run(task, seconds)
+        if reply.WhichOneof("result") == "error":
+            self._room.check()
         produced = referenced(reply.content, limit)
         await self._adopt(produced, self._produced)
         self._produced.trim(keep=produced)
@@ -133,6 +139,7 @@ class NodeRun:
             await self._adopt(referenced(state, limit), self._received)  # from where a worker reads it
         if reply.WhichOneof("result") == "content" or reply.error.code == pb.TASK_ERROR_CODE_APP_FAILED:
             self.recorded.add(task, reply, state)
+            self.recorded.settle()
         return reply
 
     def serve(self, fetch: pb.Fetch) -> bytes:
@@ -153,6 +160,8 @@ class NodeRun:
     async def close(self) -> None:
         """End the worker, or its start, and forget the run's files."""
         await self.rest()
+        with contextlib.suppress(OSError):  # it is about to be forgotten
+            await self.recorded.settled()
         self.recorded.close()
         await asyncio.to_thread(remove_folder, self._folder)
 

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from datalab.audit.log import AuditLog
-from datalab.errors import IdentityError, RefusedError
+from datalab.errors import IdentityError, NotWritableError, RefusedError
 from datalab.home import Home
 from federation.errors import BundleError, FederationError, WireError
 from federation.node.config import NodeConfig
@@ -28,6 +28,7 @@ from federation.node.policy import (
     check_still_permitted,
     decide,
 )
+from federation.node.room import FullError, Room
 from federation.node.run import NodeRun, left_behind
 from federation.node.trust import SKEW_TOLERATED, GatewayTrust
 from federation.node.witness import Witness
@@ -37,6 +38,7 @@ from federation.pki.identity import Holder, Role
 from federation.pki.keys import Credentials
 from federation.pki.seal import OFFER, check_seal
 from federation.sandbox.removal import remove_folder
+from federation.wire.exchange import SendFetch
 from federation.wire.protocol import INTERRUPTED, MAX_NAME, MAX_REASON, MAX_TASKS_AT_NODE, check_run_id
 from federation.wire.sealed import offer_document, same_offer
 
@@ -46,6 +48,8 @@ Send = Callable[[pb.ConnectRequest], Awaitable[None]]
 KEPT_SECONDS = 86_400.0
 """How long what a run has recorded is kept while it is not open."""
 NODE_FAILED = "The node could not do this; its own log says why."
+OFFER_SECONDS = 10.0
+"""How long an offer waits for room on a full disk."""
 
 
 class Runs:
@@ -85,6 +89,7 @@ class Runs:
         self._trust = trust
         self._credentials = credentials
         self._witness = Witness(audit, trust, credentials)
+        self._room = Room(home.path)
         self._runs: dict[str, NodeRun] = {}
         # The certificates with which the runners of these runs have signed.
         self._runners: dict[str, Holder] = {}
@@ -140,6 +145,7 @@ class Runs:
         try:
             if known is None:
                 await leave_out()
+                await self._room.wait(OFFER_SECONDS)
                 known = self._runs.get(offer.run_id)
             if known is None:
                 self._runs[offer.run_id] = known = self._approve(offer)
@@ -157,7 +163,10 @@ class Runs:
             log.error("run could not be prepared", run=offer.run_id, exc_info=error)
             said = error.what if isinstance(error, FederationError | BundleError) else NODE_FAILED
             decision.code, decision.reason = pb.DECISION_CODE_FAILED, said[:MAX_REASON]
-            self._record_decision(decision, offer, lab_head)
+            try:
+                self._record_decision(decision, offer, lab_head)
+            except NotWritableError as problem:  # a full disk: nothing is begun, and the lab is told so
+                log.error("a decision could not be written down", run=offer.run_id, error=str(problem))
             await self._drop(offer.run_id)
         if (left := self._privacy_left(offer.dataset)) is not None:
             decision.privacy_left = left
@@ -211,7 +220,7 @@ class Runs:
             reply, again = await self._reply(task, send)
         except RefusedError as error:
             reply = _error(task, pb.TASK_ERROR_CODE_REFUSED, error.what)
-        except (WorkerLostError, WireError) as error:
+        except (WorkerLostError, WireError, FullError) as error:
             reply = _error(task, pb.TASK_ERROR_CODE_WORKER_LOST, error.what)
         except Exception as error:
             log.error("task failed", run=task.run_id, task=task.task_id, exc_info=error)
@@ -219,15 +228,39 @@ class Runs:
         finally:
             self._waiting[task.run_id] -= 1
             self._waiting += Counter()  # forgets what is at zero
-        self._audit.append(
-            "reply sent again" if again else "task done",
-            run=task.run_id,
-            task=task.task_id,
-            type=task.message_type,
-            group=task.group_id,
-            result=pb.TaskErrorCode.Name(reply.error.code) if reply.WhichOneof("result") == "error" else "replied",
-        )
+        try:
+            await self._put_on_record(task, reply, again=again)
+        except (NotWritableError, FullError, OSError) as error:
+            log.error("a reply could not be put on record", run=task.run_id, task=task.task_id, error=str(error))
+            reply = _error(task, pb.TASK_ERROR_CODE_WORKER_LOST, FullError().what)
         await send(pb.ConnectRequest(reply=reply))
+
+    async def _put_on_record(self, task: pb.Task, reply: pb.Reply, *, again: bool) -> None:
+        """Have in the audit log that a task is done, and all that was recorded of it on the disk; wait for room.
+
+        Raises:
+            FullError: there was none for as long as the task counts.
+        """
+        deadline = time.monotonic() + task.ttl
+        while True:
+            try:
+                self._audit.append(
+                    "reply sent again" if again else "task done",
+                    run=task.run_id,
+                    task=task.task_id,
+                    type=task.message_type,
+                    group=task.group_id,
+                    result=pb.TaskErrorCode.Name(reply.error.code)
+                    if reply.WhichOneof("result") == "error"
+                    else "replied",
+                )
+                break
+            except NotWritableError:
+                if self._room.left:
+                    raise
+                await self._room.wait(deadline - time.monotonic())
+        if (run := self._runs.get(task.run_id)) is not None:
+            await run.recorded.settled()
 
     async def end(self, end: pb.RunEnd, send: Send) -> None:
         """End a run's worker, forget its buffers, and exchange last audit heads with the lab.
@@ -385,8 +418,25 @@ class Runs:
         check_still_permitted(run.approval, self._config.policy, datetime.now(UTC))
         if (recorded := run.recorded.reply(task)) is not None:
             return recorded, True
+        return await self._carried_out(run, task, lambda fetch: send(pb.ConnectRequest(fetch=fetch))), False
+
+    async def _carried_out(self, run: NodeRun, task: pb.Task, send: SendFetch) -> pb.Reply:
+        """Carry a task out; on a full disk wait for room, for as long as it counts, and begin it anew.
+
+        Raises:
+            FullError: there was none in that time.
+        """
         seconds = min(task.ttl, self._config.resources.task_seconds)
-        return await run.carry_out(task, seconds, lambda fetch: send(pb.ConnectRequest(fetch=fetch))), False
+        deadline = time.monotonic() + task.ttl
+        while True:
+            await self._room.wait(deadline - time.monotonic())
+            try:
+                return await run.carry_out(task, seconds, send)
+            except Exception as error:
+                if not self._room.ran_out(error):
+                    raise
+                log.warning("the disk is full: a task is begun anew", run=task.run_id, task=task.task_id)
+                await run.rest()  # its worker may be further than what is recorded
 
     async def _drop(self, run_id: str) -> bool:
         self._runners.pop(run_id, None)

@@ -1,8 +1,11 @@
 """What a run survives: ``python -m tests.chaos --faults 30 --seed 1 --json``.
 
-Real processes: object store, lab server, gateway, three nodes behind proxies, a runner for each run. Each run has one
-fault, and must end with the parameters of the run that was left alone. The app keeps a state at each node, so that a
-task that is carried out twice, or a state that is lost, changes them.
+Real processes: object store, lab server, gateway, three nodes behind proxies and with disks of their own, a runner for
+each run. Each run has one fault, and must end with the parameters of the run that was left alone. The app keeps a state
+at each node, so that a task that is carried out twice, or a state that is lost, changes them. Disks are mounted, so
+that this is for root on Linux.
+
+At the end a run of 20 rounds is made twice, the second time with its runner killed half-way.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import Any
 from datalab.errors import DatalabError
 from federation import client
 from federation.run import ConfigValue, RunFolder
-from tests.chaos.faults import Fault, inject, phase, plan
+from tests.chaos.faults import NOTICED, Fault, inject, phase, plan
 from tests.chaos.system import NODES, System
 
 
@@ -76,7 +79,14 @@ def run_once(system: System, run_id: str, config: dict[str, ConfigValue], fault:
         "executed_again": system.executed_again(run_id),
         "audit_verified": system.audit_verifies(),
         "resume_seconds": _resume_seconds(run, seen) if fault is not None and fault.component == "runner" else None,
+        "noticed_seconds": _noticed_seconds(seen, fault, hits[0]["time"]) if fault is not None and hits else None,
     }
+
+
+def _noticed_seconds(seen: list[dict[str, Any]], fault: Fault, hit: float) -> float | None:
+    """Return after how many seconds it was said that a node is away; None where it was not, as it was back before."""
+    away = [one for one in seen if one["event"] == "node" and one["state"] == "away" and one["node"] == fault.node]
+    return float(away[0]["time"] - hit) if fault.component in NOTICED and away else None
 
 
 def _reached(seen: list[dict[str, Any]], fault: Fault) -> bool:
@@ -99,8 +109,35 @@ def imports_seconds() -> float:
     return time.perf_counter() - began
 
 
-def measure(faults: int, seed: int, rounds: int, folder: Path, say: Any = print) -> dict[str, Any]:
-    """Run the system with ``faults`` faults and return the report."""
+def _line(one: dict[str, Any]) -> str:
+    return (
+        f"{one['component']:<13} {one['phase'] or '-':<20} at {one['at'] or 0:5.2f} s for {one['away']:4.1f} s: "
+        f"{one['outcome']} in {one['seconds']:5.1f} s, equal {one['equal']}, again {one['executed_again']} "
+        f"{one['error']}"
+    )
+
+
+def killed_half_way(system: System, config: dict[str, ConfigValue], rounds: int) -> dict[str, Any]:
+    """Make the same run twice, with its runner killed in the middle of the second one's rounds, and compare them."""
+    config = {**config, "num-server-rounds": rounds}
+    undisturbed = run_once(system, "long-undisturbed", config, None)
+    killed = run_once(system, "long-killed", config, Fault("runner", after=rounds, delay=0.0, away=0.0, node=NODES[0]))
+    return {
+        "rounds": rounds,
+        "completed": killed["outcome"] == undisturbed["outcome"] == "completed",
+        "equal": killed["model"] == undisturbed["model"] != "",
+        "executed_again": killed["executed_again"],
+        "phase": killed["phase"],
+        "resume_seconds": killed["resume_seconds"],
+        "seconds": killed["seconds"],
+        "undisturbed_seconds": undisturbed["seconds"],
+    }
+
+
+def measure(
+    faults: int, seed: int, rounds: int, folder: Path, say: Any = print, *, long_rounds: int = 0
+) -> dict[str, Any]:
+    """Run the system with ``faults`` faults, and at the end a run of ``long_rounds``, if any; return the report."""
     config: dict[str, ConfigValue] = {
         "num-server-rounds": rounds,
         "pause": 0.1,
@@ -112,16 +149,15 @@ def measure(faults: int, seed: int, rounds: int, folder: Path, say: Any = print)
         undisturbed = run_once(system, "undisturbed", config, None)
         if undisturbed["outcome"] != "completed":
             raise RuntimeError(f"The run without a fault did not complete: {undisturbed['error']}")
-        results = []
+        results: list[dict[str, Any]] = []
         for number, fault in enumerate(plan(faults, seed, rounds)):
             one = run_once(system, f"fault-{number}", config, fault)
             one["equal"] = one.pop("model") == undisturbed["model"]
             results.append(one)
-            say(
-                f"{one['component']:<13} {one['phase'] or '-':<20} at {one['at'] or 0:5.2f} s: {one['outcome']} in "
-                f"{one['seconds']:5.1f} s, equal {one['equal']}, again {one['executed_again']} {one['error']}"
-            )
+            say(_line(one))
+        long = killed_half_way(system, config, long_rounds) if long_rounds else {}
     resumed = [one["resume_seconds"] for one in results if one["resume_seconds"] is not None]
+    noticed = [one["noticed_seconds"] for one in results if one["noticed_seconds"] is not None]
     return {
         "faults": faults,
         "seed": seed,
@@ -132,7 +168,10 @@ def measure(faults: int, seed: int, rounds: int, folder: Path, say: Any = print)
         "inside_training": sum("train" in (one["phase"] or "") for one in results),
         "resume_seconds": max(resumed) if resumed else None,
         "resume_seconds_median": statistics.median(resumed) if resumed else None,
+        "noticed_seconds": max(noticed) if noticed else None,
+        "cut_seconds": sorted(one["away"] for one in results if one["component"] == "network"),
         "imports_seconds": imports_seconds(),
+        "half_way": long,
         "each": results,
     }
 
@@ -153,6 +192,7 @@ def main() -> None:
             arguments.rounds,
             arguments.keep or Path(folder),
             say=lambda line: print(line, file=sys.stderr, flush=True),
+            long_rounds=20,
         )
     print(json.dumps(report, indent=2) if arguments.json else report)
     sys.exit(report["completed"] < report["faults"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,9 +18,14 @@ import psutil
 from federation.run import RunFolder
 from tests.chaos.system import NODES, System
 
-COMPONENTS = ("runner", "gateway", "node", "worker", "network", "lab", "object-store")
+COMPONENTS = ("runner", "gateway", "node", "worker", "network", "disk", "lab", "object-store")
 LONGEST_AWAY = 3.0
 """Seconds after which what was killed is started again, at most."""
+LONG_CUTS = (12.0, 75.0)
+"""Seconds of the second and the third cut of a line: longer than it takes to notice it, and longer than a minute."""
+FILLER = "filler"
+NOTICED = ("node", "network")
+"""Components without which a node is away."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ def plan(count: int, seed: int, rounds: int) -> list[Fault]:
     """Return ``count`` faults, all components in turn; most of them lie inside training."""
     chance = random.Random(seed)
     # A lab server or an object store is needed when a run begins and when it ends.
-    return [
+    faults = [
         Fault(
             component=(component := COMPONENTS[number % len(COMPONENTS)]),
             after=chance.choice([0, 2 * rounds - 1])
@@ -56,6 +63,10 @@ def plan(count: int, seed: int, rounds: int) -> list[Fault]:
         )
         for number in range(count)
     ]
+    cuts = [number for number, one in enumerate(faults) if one.component == "network"]
+    for number, seconds in zip(cuts[1:], LONG_CUTS, strict=False):
+        faults[number] = replace(faults[number], away=seconds, after=min(faults[number].after, 2 * rounds - 2))
+    return faults
 
 
 def inject(fault: Fault, system: System, run: RunFolder) -> Callable[[], None]:
@@ -73,12 +84,22 @@ def inject(fault: Fault, system: System, run: RunFolder) -> Callable[[], None]:
             proxy = system.proxies[fault.node]
             proxy.sever()
             return _later(fault.away, proxy.mend)
+        case "disk":
+            fill(system.federation.node_home(fault.node).path / FILLER)
+            return _later(fault.away, (system.federation.node_home(fault.node).path / FILLER).unlink)
         case "node":
             system.kill(fault.node)
             return _later(fault.away, lambda: system.federation.start_node(fault.node))
         case service:
             system.kill(service)
             return _later(fault.away, lambda: system.start(service))
+
+
+def fill(path: Path) -> None:
+    """Write a file until there is no room for another byte."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(1 << 20)):
+            pass
 
 
 def _runner(run: RunFolder) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import threading
 from collections import Counter
 from contextlib import ExitStack
@@ -25,6 +26,8 @@ from tests.support.waiting import events, wait_until
 
 SERVICES = ("object-store", "lab", "gateway")
 NODES = ("arnhem", "breda", "chaam")
+DISK_MB = 192
+"""Of each node; a real file system of its own, so that it can be filled."""
 
 
 class System:
@@ -35,7 +38,9 @@ class System:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._below = ExitStack()  # what has to be there until all processes have ended
         self._stack = ExitStack()
+        self._stack.enter_context(self._below)
         self.closing = threading.Event()
         self._stack.callback(self.closing.set)
         self.supervisor = self._stack.enter_context(Supervisor())
@@ -99,6 +104,11 @@ class System:
                     done[str(log), said["task"]] += 1
         return sum(times - 1 for times in done.values())
 
+    def _make_disk(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=0700", "none", folder], check=True)
+        self._below.callback(lambda: subprocess.run(["umount", "--lazy", folder], check=True))
+
     def _start_all(self) -> None:
         names = ("object_store", "lab", "gateway", "enrolment")
         ports = dict(zip(names, free_ports("127.0.0.1", len(names)), strict=True))
@@ -113,6 +123,7 @@ class System:
                 operator.register_dataset(_draft(name))
             operator.record_permit(self.permit)
             for name in NODES:
+                self._make_disk(self.federation.node_home(name).path)
                 proxy = self.proxies[name] = self._stack.enter_context(Proxy("127.0.0.1", ports["gateway"]))
                 self.federation.add_node(name, dataset_id=name, through=proxy)
             self.federation.wait_for(*NODES)

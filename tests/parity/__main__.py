@@ -1,9 +1,9 @@
 """Whether apps end with the same parameters here and on Flower's own engine: ``python -m tests.parity --json``.
 
 One app (``tests/apps/strategies``) trains with each of Flower's strategies on three unequal sites, with all of them and
-with two of them a round: on a SuperLink with SuperNodes, started by Flower's own commands, and on Datalab. What differs
-between the engines, node ids and the order of replies, is aligned by ``AlignedGrid``. Strategies whose noise is secret,
-the ``DifferentialPrivacy…`` wrappers, are left out.
+with two of them a round: on a SuperLink with SuperNodes, started by Flower's own commands, and here. What differs
+between the engines, node ids and the order of replies, is aligned by ``AlignedGrid``. The ``DifferentialPrivacy…``
+wrappers, with the mods that they need at their clients, clip and add no noise: it is secret, and another each time.
 """
 
 from __future__ import annotations

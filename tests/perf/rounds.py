@@ -3,6 +3,7 @@
 ``python -m tests.perf.rounds --nodes 4 --bytes 1000 --rounds 50 --json``
 ``python -m tests.perf.rounds --bytes 100000000 --rounds 3 --compare raw``
 ``python -m tests.perf.rounds --bytes 1000 --rounds 5 --compare flower``
+``python -m tests.perf.rounds --nodes 4 --bytes 1000 --rounds 50 --compare journal``
 
 Real processes (gateway, runner, agents, sandboxed workers), real mutual TLS. A round is train and evaluate on every
 node. Its seconds are from the first byte of a model that is encoded to the last reply decoded; from the time of each
@@ -12,6 +13,7 @@ batch the longest time that one of the apps took is subtracted. The strategy's s
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import subprocess
@@ -58,7 +60,7 @@ class Measured:
         return [one["seconds"] - max(node["app_seconds"] for node in one["nodes"].values()) for one in self.batches]
 
 
-def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Path) -> Measured:
+def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Path, journal: bool = True) -> Measured:
     """Run the echo app.
 
     Args:
@@ -67,11 +69,12 @@ def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Pa
         rounds: number of rounds.
         compare_raw: whether to measure raw streams as well.
         folder: for the homes of all processes.
+        journal: whether runner and nodes keep what they have done on the disk.
     """
     names = [f"node-{number}" for number in range(nodes)]
     seen = Measured()
     folder.mkdir()
-    with Supervisor() as supervisor, traced.processes(folder):
+    with Supervisor() as supervisor, traced.processes(folder, journal=journal):
         federation = Federation(folder, supervisor)
         for name in names:
             federation.add_node(name)
@@ -86,7 +89,8 @@ def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Pa
                 processes = {"gateway": gateway, "agent": agent, "worker": worker, "runner": runner.pid}
                 if (server_app := worker_pid(runner.pid)) is not None:
                     processes["server_app"] = server_app
-                seen.rss_mb |= {name: peak_mb(pid) for name, pid in processes.items()}
+                with contextlib.suppress(ValueError, FileNotFoundError):  # one has ended before its event was read
+                    seen.rss_mb |= {name: peak_mb(pid) for name, pid in processes.items()}
 
         config: dict[str, ConfigValue] = {
             "bytes": size,
@@ -105,15 +109,17 @@ def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Pa
     return seen
 
 
+def seconds_per_round(seen: Measured) -> float:
+    """Return the median seconds of a round beyond the apps' own work: train and evaluate."""
+    return statistics.median(map(sum, zip(seen.beyond[::2], seen.beyond[1::2], strict=True)))
+
+
 def summary(seen: Measured, size: int) -> dict[str, Any]:
     """Return what every call reports; ``rss_bound_mb`` is for gateway, runner and the ServerApp's process."""
-    pairs = [train + evaluate for train, evaluate in zip(seen.beyond[::2], seen.beyond[1::2], strict=True)]
     return {
-        "seconds_per_round": statistics.median(pairs),
+        "seconds_per_round": seconds_per_round(seen),
         "seconds_per_round_with_apps": statistics.median(one["seconds"] for one in seen.rounds),
         "breakdown": seen.breakdown,
-        # Of the runner, and of one node, as all write at once; a round is two batches.
-        "journal_seconds_per_round": 2 * (seen.breakdown[traced.JOURNAL] + seen.breakdown[traced.RECORDED]),
         "bytes_up": sum(one["bytes_up"] for one in seen.rounds),
         "bytes_down": sum(one["bytes_down"] for one in seen.rounds),
         "rss_mb": seen.rss_mb,
@@ -158,7 +164,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--bytes", type=int, default=1000, dest="size")
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--compare", choices=["raw", "flower"])
+    parser.add_argument("--compare", choices=["raw", "flower", "journal"])
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     arguments = parser.parse_args()
     asked = {"nodes": arguments.nodes, "size": arguments.size, "rounds": arguments.rounds}
@@ -170,6 +176,10 @@ def main() -> None:
             "rounds": arguments.rounds,
             **summary(seen, arguments.size),
         }
+        if arguments.compare == "journal":
+            without = measure(**asked, compare_raw=False, folder=Path(folder, "without"), journal=False)
+            result["seconds_per_round_without_journal"] = seconds_per_round(without)
+            result["journal_seconds_per_round"] = result["seconds_per_round"] - seconds_per_round(without)
         if arguments.compare == "raw":
             result |= compared_with_raw(seen)
         if arguments.compare == "flower":

@@ -22,6 +22,7 @@ from typing import Any
 from datalab import service, supervisor
 
 FOLDER = "DATALAB_TRACE"
+NO_JOURNAL = "DATALAB_TRACE_WITHOUT_JOURNAL"
 SEEN: dict[str, dict[str, float]] = defaultdict(dict)
 """Times by task id, and by the name of what has happened."""
 
@@ -186,6 +187,21 @@ def trace_runner() -> None:  # noqa: C901 - five wrappers, one after the other
     around(Stage, "_batch_seconds", batch_seconds)
 
 
+def without_journal() -> None:
+    """Have journals keep nothing on the disk, to see what they cost."""
+    from federation.journal import Journal
+
+    kept: dict[tuple[int, int], bytes] = {}
+
+    def append(self: Journal, record: bytes) -> int:
+        kept[id(self), len(kept)] = record
+        return len(kept) - 1
+
+    Journal.append = append  # type: ignore[method-assign]
+    Journal.read = lambda self, at: kept[id(self), at]  # type: ignore[method-assign]
+    Journal.sync = lambda self: None  # type: ignore[method-assign]  # noqa: ARG005
+
+
 APP_PROCESS = "ServerApp's process, encoding and decoding, and its pipe"
 JOURNAL, RECORDED = "runner's journal, a batch", "node's record of a reply"
 STAGES = (
@@ -203,16 +219,23 @@ STAGES = (
 
 
 @contextmanager
-def processes(folder: Path) -> Iterator[None]:
-    """Have the supervisor start gateway, nodes and runners traced; the traces go to ``folder``."""
+def processes(folder: Path, *, journal: bool = True) -> Iterator[None]:
+    """Have the supervisor start gateway, nodes and runners traced; the traces go to ``folder``.
+
+    Args:
+        folder: for the traces.
+        journal: whether runners and nodes keep what they have done on the disk, as they do.
+    """
     plain = service.python_module
 
     def traced(module: str) -> list[str]:
         command = plain(module)
         return [*command[:-1], "tests.support.traced", module] if module in TRACES else command
 
-    before = {name: os.environ.get(name) for name in (FOLDER, "PYTHONPATH")}
+    before = {name: os.environ.get(name) for name in (FOLDER, NO_JOURNAL, "PYTHONPATH")}
     os.environ[FOLDER] = str(folder)
+    if not journal:
+        os.environ[NO_JOURNAL] = "1"
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
     supervisor.python_module = traced  # type: ignore[attr-defined]  # it has imported it from there
     try:
@@ -221,7 +244,7 @@ def processes(folder: Path) -> Iterator[None]:
         supervisor.python_module = plain  # type: ignore[attr-defined]
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 
@@ -254,6 +277,8 @@ def main() -> None:
     """Run the module that is named."""
     module = sys.argv[1]
     TRACES[module]()
+    if NO_JOURNAL in os.environ:
+        without_journal()
     sys.argv = sys.argv[1:]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)

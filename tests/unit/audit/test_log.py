@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -105,3 +107,20 @@ def test_what_json_cannot_carry_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         log.append("loss", value=float("nan"))
     assert log.head().n == 0
+
+
+def test_a_full_disk_leaves_no_half_entry(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path / "audit.jsonl")
+    log.append("before")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log.path.stat().st_size + 50, hard))
+    try:
+        with pytest.raises(NotWritableError, match="too large"):
+            log.append("lost", why="x" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    log.append("after")
+    assert verify(log.path).intact
+    assert [json.loads(line)["event"] for line in log.path.read_text().splitlines()] == ["before", "after"]

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid
 
-SITE = "site"
+CONFIG, SITE = "config", "site"
 
 
 class AlignedGrid(Grid):
@@ -73,7 +73,9 @@ class AlignedGrid(Grid):
 
     def _to_own(self, message: Message) -> Message:
         target = message.metadata.dst_node_id
-        content = RecordDict({**message.content, SITE: ConfigRecord({"name": self._names[target]})})
+        # In the strategy's own record: Flower's mods for privacy take no message with two.
+        config = ConfigRecord({**message.content.config_records.get(CONFIG, {}), SITE: self._names[target]})
+        content = RecordDict({**message.content, CONFIG: config})
         return Message(content, self._own[target], message.metadata.message_type)
 
 

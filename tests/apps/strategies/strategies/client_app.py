@@ -7,12 +7,23 @@ import json
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.clientapp.mod import adaptiveclipping_mod, fixedclipping_mod, message_size_mod
+from flwr.clientapp.typing import ClientAppCallable
 
-from strategies.aligned import SITE, site_id
-from strategies.server_app import FEATURES, forest
+from strategies.aligned import CONFIG, SITE, site_id
+from strategies.server_app import FEATURES, MOD, forest
 
-app = ClientApp()
 ROWS = 40
+MODS = {"fixed": fixedclipping_mod, "adaptive": adaptiveclipping_mod}
+
+
+def clip(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """Clip the update by the mod that the strategy needs at its clients, if it needs one."""
+    mod = MODS.get(str(message.content.config_records.get(CONFIG, {}).get(MOD)))
+    return call_next(message, context) if mod is None else mod(message, context, call_next)
+
+
+app = ClientApp(mods=[message_size_mod, clip])
 
 
 @app.query()
@@ -24,7 +35,7 @@ def query(message: Message, context: Context) -> Message:
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Return the model after one step."""
-    site = site_id(str(message.content.config_records[SITE]["name"]))
+    site = site_id(str(message.content.config_records[CONFIG][SITE]))
     arrays = message.content.array_records["arrays"]
     own = np.random.default_rng(site)
     rows = ROWS + site % ROWS

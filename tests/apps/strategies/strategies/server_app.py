@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flwr.app import ArrayRecord, Context
+from flwr.app import ArrayRecord, ConfigRecord, Context
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp import strategy as flower
 
@@ -16,6 +16,26 @@ from strategies.aligned import AlignedGrid, sites_of
 
 app = ServerApp()
 FEATURES = 7
+MOD = "mod"
+"""Says in a message which mod its client has to apply."""
+
+
+def private(wrapper: Callable[..., Any], **own: Any) -> Callable[..., Any]:
+    """Return a maker of FedAvg in one of the wrappers for differential privacy, without noise: that is secret."""
+
+    def make(**shared: Any) -> Any:
+        sampled = 3 if shared["fraction_train"] == 1 else 2
+        return wrapper(flower.FedAvg(**shared), noise_multiplier=0.0, num_sampled_clients=sampled, **own)
+
+    return make
+
+
+FIXED = {"clipping_norm": 0.05}
+ADAPTIVE = {"initial_clipping_norm": 0.05, "clipped_count_stddev": 0.0}
+AT_CLIENTS = {
+    "DifferentialPrivacyClientSideFixedClipping": "fixed",
+    "DifferentialPrivacyClientSideAdaptiveClipping": "adaptive",
+}
 BOOSTED = {"FedXgbBagging", "FedXgbCyclic"}
 STRATEGIES: dict[str, Callable[..., Any]] = {
     "FedAvg": flower.FedAvg,
@@ -32,11 +52,19 @@ STRATEGIES: dict[str, Callable[..., Any]] = {
     "Bulyan": flower.Bulyan,
     "FedXgbBagging": flower.FedXgbBagging,
     "FedXgbCyclic": flower.FedXgbCyclic,
+    "DifferentialPrivacyServerSideFixedClipping": private(flower.DifferentialPrivacyServerSideFixedClipping, **FIXED),
+    "DifferentialPrivacyServerSideAdaptiveClipping": private(
+        flower.DifferentialPrivacyServerSideAdaptiveClipping, **ADAPTIVE
+    ),
+    "DifferentialPrivacyClientSideFixedClipping": private(flower.DifferentialPrivacyClientSideFixedClipping, **FIXED),
+    "DifferentialPrivacyClientSideAdaptiveClipping": private(
+        flower.DifferentialPrivacyClientSideAdaptiveClipping, **ADAPTIVE
+    ),
 }
 CASES = [
     (name, fraction) for name in STRATEGIES for fraction in (1.0, 0.5) if (name, fraction) != ("FedXgbCyclic", 0.5)
 ]
-"""FedXgbCyclic asks one node a round, and takes no other fraction than 1."""
+"""FedXgbCyclic asks one node a round; Flower's own raises ValueError for any fraction but 0 and 1."""
 
 
 @app.main()
@@ -50,7 +78,12 @@ def main(grid: Grid, context: Context) -> None:
             continue
         # Two of three sites are sampled where the fraction is a half.
         strategy = STRATEGIES[name](fraction_train=fraction, fraction_evaluate=0.0, min_available_nodes=3)
-        result = strategy.start(grid=aligned, initial_arrays=initial(name), num_rounds=int(config["rounds"]))
+        result = strategy.start(
+            grid=aligned,
+            initial_arrays=initial(name),
+            num_rounds=int(config["rounds"]),
+            train_config=ConfigRecord({MOD: AT_CLIENTS.get(name, "none")}),
+        )
         arrays = {key: array.numpy() for key, array in result.arrays.items()}
         np.savez(Path(str(config["out"])) / f"{name}-{fraction}.npz", **arrays)
 
