@@ -118,7 +118,7 @@ def test_a_silent_connection_is_kept_open_through_a_nat(gateway: Federation) -> 
     address = gateway.lab.address("gateway")
     with Proxy(address["host"], address["port"], forget_after=14) as proxy:
         reconnect_through(gateway, "quick", proxy)
-        time.sleep(35)  # the silence is what is tested
+        time.sleep(29)  # the silence is what is tested
         run = gateway.run(["quick"], timeout=5)
         assert proxy.forgotten == 0
         log = gateway.node_home("quick").log_file("node").read_text(encoding="utf-8")
