@@ -119,7 +119,7 @@ def test_a_silent_connection_is_kept_open_through_a_nat(gateway: Federation) -> 
     with Proxy(address["host"], address["port"], forget_after=14) as proxy:
         reconnect_through(gateway, "quick", proxy)
         time.sleep(29)  # the silence is what is tested
-        run = gateway.run(["quick"], timeout=5)
+        run = gateway.run(["quick"], timeout=60)
         assert proxy.forgotten == 0
         log = gateway.node_home("quick").log_file("node").read_text(encoding="utf-8")
     assert run.read_card()["outcome"] == "completed"
