@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 from pydantic import ValidationError
 
@@ -47,27 +47,10 @@ _FIRST_WAIT = 0.5
 _POLL = 0.02
 
 
-def submit(
-    home: Home,
-    app: Path,
-    *,
-    run_id: str | None = None,
-    places: Sequence[RunPlace],
-    permit: str,
-    purpose: str,
-    app_signature: str = "",
-    config: Mapping[str, ConfigValue] | None = None,
-    seed: int = 0,
-    timeout: float = 60.0,
-    grace: float = 120.0,
-    limits: Limits | None = None,
-    record: bool = True,
-) -> RunFolder:
-    """Lay out a run's folder in the lab's ``home``: the app's bundle, what is asked for, and the runner's token.
+class Asked(TypedDict, total=False):
+    """What is asked of a run, but for its app.
 
-    Args:
-        home: the lab's home.
-        app: folder of the Flower app.
+    Attributes:
         run_id: name of the run; made from the time if it is not given.
         places: nodes and the dataset versions that they train on.
         permit: signed data permit.
@@ -78,63 +61,47 @@ def submit(
         timeout: seconds to wait for the nodes.
         grace: see ``RunSpec``.
         limits: see ``RunSpec``.
-        record: whether the run is recorded in the lab's catalog.
+        record: whether the run is recorded in the lab's catalog; it is unless this says otherwise.
+    """
+
+    run_id: str | None
+    places: Required[Sequence[RunPlace]]
+    permit: Required[str]
+    purpose: Required[str]
+    app_signature: str
+    config: Mapping[str, ConfigValue] | None
+    seed: int
+    timeout: float
+    grace: float
+    limits: Limits | None
+    record: bool
+
+
+def submit(home: Home, app: Path, **asked: Unpack[Asked]) -> RunFolder:
+    """Lay out a run's folder in the lab's ``home``: the app's bundle, what is asked for, and the runner's token.
+
+    Args:
+        home: the lab's home.
+        app: folder of the Flower app.
+        asked: see ``Asked``.
 
     Raises:
         DatalabError: the app is not a Flower app, has no such setting, or a node is not a member; or the federation is
             not set up.
     """
-    check_config(read_app(app), config or {})
-    return lay_out(
-        home,
-        pack(app),
-        run_id=run_id,
-        places=places,
-        permit=permit,
-        purpose=purpose,
-        app_signature=app_signature,
-        config=config,
-        seed=seed,
-        timeout=timeout,
-        grace=grace,
-        limits=limits,
-        record=record,
-    )
+    check_config(read_app(app), asked.get("config") or {})
+    return lay_out(home, pack(app), **asked)
 
 
-def lay_out(
-    home: Home,
-    bundle: bytes,
-    *,
-    run_id: str | None = None,
-    places: Sequence[RunPlace],
-    permit: str,
-    purpose: str,
-    app_signature: str = "",
-    config: Mapping[str, ConfigValue] | None = None,
-    seed: int = 0,
-    timeout: float = 60.0,
-    grace: float = 120.0,
-    limits: Limits | None = None,
-    record: bool = True,
-) -> RunFolder:
-    """Lay out the folder of a run of a bundle; arguments and errors are those of ``submit``."""
-    _check_members(home, places)
-    name = run_id or f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.urandom(3).hex()}"
+def lay_out(home: Home, bundle: bytes, **asked: Unpack[Asked]) -> RunFolder:
+    """Lay out the folder of a run of a bundle; errors are those of ``submit``."""
+    _check_members(home, asked["places"])
+    name = asked.pop("run_id", None) or f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.urandom(3).hex()}"
+    lab_home = str(home.path.resolve()) if asked.pop("record", True) else None
+    config = dict(asked.pop("config", None) or {})
     try:
-        spec = RunSpec(
-            id=name,
-            app_sha256=digest(bundle),
-            app_signature=app_signature,
-            places=tuple(places),
-            permit=permit,
-            purpose=purpose,
-            config=dict(config or {}),
-            seed=seed,
-            timeout=timeout,
-            grace=grace,
-            limits=limits,
-            lab_home=str(home.path.resolve()) if record else None,
+        spec = RunSpec.model_validate(
+            {**asked, "id": name, "app_sha256": digest(bundle), "config": config, "lab_home": lab_home}
         )
     except ValidationError as error:
         raise bad_field("The run", error) from error
@@ -190,30 +157,61 @@ def conduct(folder: RunFolder, supervisor: Supervisor) -> Iterator[dict[str, Any
 
 def _keep(folder: RunFolder, supervisor: Supervisor) -> Generator[dict[str, Any], None, int]:
     """As ``conduct``; return the exit code of the last runner."""
-    tail, vain = _Tail(folder.events), 0
+    tail, restarts = _Tail(folder.events), Restarts(folder)
     while True:
-        reached = folder.progress
+        restarts.starting()
         runner = start(folder, supervisor)
         yield from _follow(tail, runner)
         supervisor.forget(runner)
-        if not folder.unfinished:
+        wait = restarts.ended(failure(folder, runner.returncode).what)
+        if wait is None:
             return runner.returncode
-        vain = 0 if folder.progress > reached else vain + 1
-        if vain > MAX_RESTARTS:
-            why = failure(folder, runner.returncode).what
-            give_up(folder, f"The run's runner ended {vain} times without getting any further. {why}")
-            return runner.returncode
-        time.sleep(pause_after(vain))
+        time.sleep(wait)
 
 
-def pause_after(vain: int) -> float:
-    """Return the seconds to wait before a runner is started again that has died so often without getting further."""
-    return _FIRST_WAIT * 2**vain if vain else 0.0
+class Restarts:
+    """Decides whether the runner of a run is started again.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._reached = 0
+        self._vain = 0
+
+    def starting(self) -> None:
+        """Take note of how far the run is, as a runner starts."""
+        self._reached = self._folder.progress
+
+    def ended(self, why: str) -> float | None:
+        """Return the seconds until the next runner is started, or None where the run has ended.
+
+        A run whose runner has died ``MAX_RESTARTS`` times without getting any further is given up.
+
+        Args:
+            why: what the runner has said of its end.
+        """
+        if not self._folder.unfinished:
+            return None
+        self._vain = 0 if self._folder.progress > self._reached else self._vain + 1
+        if self._vain > MAX_RESTARTS:
+            give_up(self._folder, f"The run's runner ended {self._vain} times without getting any further. {why}")
+            return None
+        return _FIRST_WAIT * 2**self._vain if self._vain else 0.0
 
 
-def interrupted(home: Home) -> list[RunFolder]:
-    """Return the runs that have begun and not ended, and that no process conducts."""
-    folders = (RunFolder(path) for path in sorted(home.folder("runs").iterdir()))
+def interrupted(home: Home, ended: set[str] | None = None) -> list[RunFolder]:
+    """Return the runs that have begun and not ended, and that no process conducts.
+
+    Args:
+        home: the lab's home.
+        ended: names of runs that have ended, which are not looked at again; those that are found to have are added.
+    """
+    ended = set() if ended is None else ended
+    folders = [RunFolder(path) for path in sorted(home.folder("runs").iterdir()) if path.name not in ended]
+    ended.update(one.path.name for one in folders if one.card.exists() and not one.unfinished)
     return [one for one in folders if one.unfinished and one.events.exists() and not one.conducted]
 
 

@@ -23,6 +23,7 @@ from federation.gateway.witness import Witness
 from federation.pb import federation_pb2 as pb
 from federation.pki.identity import Holder, Role
 from federation.pki.registry import expired_error, revoked_error
+from federation.wire.frames import frame_of
 from federation.wire.protocol import (
     INTERRUPTED,
     MAX_DATASETS,
@@ -89,8 +90,9 @@ class Hub:
         return [*self.nodes.values(), *self._former.values(), *runners]
 
     def cut_ended(self, now: datetime) -> None:
-        """End the streams of whoever has been revoked, or whose certificate has expired."""
+        """End the streams of whoever has been revoked, whose certificate has expired, or who takes nothing."""
         for session in self.sessions():
+            session.check_taking()
             holder = session.holder
             if holder.serial in self._gateway.revoked:
                 revoked = {one.serial: one.revoked for one in self._gateway.revocations.certificates}
@@ -429,8 +431,8 @@ class Hub:
         elif session.waiting_bytes > MAX_WAITING_BYTES:
             run.answer_for(task.task_id, task.node, STALLED)
         else:
-            frame = pb.ConnectResponse(task=task)
-            run.places[task.node].traffic.to_node += frame.ByteSize()
+            frame = frame_of(pb.ConnectResponse, "task", task)
+            run.places[task.node].traffic.to_node += len(frame)
             session.send(frame)
 
     def _accept_reply(self, run: Run, reply: pb.Reply, node: str) -> None:
@@ -443,7 +445,7 @@ class Hub:
             self._refused(run, refused)
             run.answer_for(reply.task_id, node, pb.TaskError(code=pb.TASK_ERROR_CODE_BAD_REPLY, message=error.what))
             return
-        run.runner.send(pb.ConductResponse(reply=reply))
+        run.runner.send(frame_of(pb.ConductResponse, "reply", reply))
 
     def _refused(self, run: Run, refused: pb.ReplyRefused) -> None:
         """Write down that a reply was refused, here or by the runner, and let its node know."""

@@ -18,7 +18,7 @@ from datalab.errors import DatalabError
 from federation.errors import WireError
 from federation.pb import federation_pb2 as pb
 from federation.pki.identity import Holder
-from federation.wire.frames import packed
+from federation.wire.frames import packed, serialize
 from federation.wire.protocol import MAX_FETCHES
 from federation.wire.pulse import Patience, Pulse, SilentError
 
@@ -63,12 +63,17 @@ class Session(Generic[Incoming, Outgoing]):
         self.connected = self.last_seen = time.time()
         # Frames, and pieces of buffers that are read only when their turn comes: a peer that is slow to take them, or
         # does not take them at all, costs no memory for them.
-        self._queue: asyncio.Queue[Outgoing | Callable[[], bytes]] = asyncio.Queue()
+        self._queue: asyncio.Queue[bytes | Callable[[], bytes]] = asyncio.Queue()
         self.waiting_bytes = 0
         self.strays = 0
-        self._writing = asyncio.Lock()
+        # Since when the peer has been taking the frame that is being written; set where none is.
+        self._writing_since = 0.0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._stopping = False
         self.takes_more = False
         self._cut: asyncio.Future[DatalabError] = asyncio.get_running_loop().create_future()
+        self._stalled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._answers: set[asyncio.Task[None]] = set()
 
     def note_privacy(self, dataset: str, said: Announced) -> None:
@@ -76,10 +81,20 @@ class Session(Generic[Incoming, Outgoing]):
         if said.HasField("privacy_left") and 0 <= said.privacy_left < math.inf:
             self.privacy_left[dataset[:MAX_DATASET_NAME]] = said.privacy_left
 
-    def send(self, frame: Outgoing) -> None:
-        """Queue a frame; ``waiting_bytes`` says how much waits here for the peer to take it."""
-        self.waiting_bytes += frame.ByteSize()
-        self._queue.put_nowait(frame)
+    def send(self, frame: Outgoing | bytes) -> None:
+        """Queue a frame, serialized or not; ``waiting_bytes`` says how much waits here for the peer to take it."""
+        data = serialize(frame)
+        self.waiting_bytes += len(data)
+        self._queue.put_nowait(data)
+
+    def check_taking(self) -> None:
+        """Have the stream of a peer end that does not take a frame; to be called now and then.
+
+        A timer for each frame would cost more than what is done with most of them.
+        """
+        late = not self._idle.is_set() and time.monotonic() - self._writing_since > STALLED_SECONDS
+        if late and not self._stalled.done():
+            self._stalled.set_exception(WireError(f"The peer has taken nothing for {STALLED_SECONDS:.0f} seconds."))
 
     @property
     def is_cut(self) -> bool:
@@ -99,7 +114,7 @@ class Session(Generic[Incoming, Outgoing]):
     def pass_time(self, seconds: float) -> bool:
         """Say that this end is there, if it is time to; return whether the other end has fallen silent now."""
         self._pulse.pass_time(seconds)
-        if self.beat is not None and self._pulse.due and self._queue.empty() and not self._writing.locked():
+        if self.beat is not None and self._pulse.due and self._queue.empty() and self._idle.is_set():
             self.send(self.beat())
         if self._pulse.silent and not self.is_cut:
             self.cut(self._pulse.lost())
@@ -140,13 +155,13 @@ class Session(Generic[Incoming, Outgoing]):
         reader = asyncio.create_task(self._read(requests, handle))
         writer = asyncio.create_task(self._write(context))
         try:
-            waiting: set[asyncio.Future[Any]] = {reader, writer, self._cut}
+            waiting: set[asyncio.Future[Any]] = {reader, writer, self._cut, self._stalled}
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if self._cut.done():
                 await self._written()
                 code = grpc.StatusCode.UNAVAILABLE if self.fell_silent else grpc.StatusCode.PERMISSION_DENIED
                 await context.abort(code, str(self._cut.result()))
-            for task in (reader, writer):
+            for task in (reader, writer, self._stalled):
                 if task.done() and (error := task.exception()) is not None:
                     await self._written()
                     raise error
@@ -158,8 +173,9 @@ class Session(Generic[Incoming, Outgoing]):
 
     async def _written(self) -> None:
         """Wait a moment for the frame that is being written: a stream cannot be ended with a reason before."""
+        self._stopping = True
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._writing.acquire(), WRITTEN_SECONDS)
+            await asyncio.wait_for(self._idle.wait(), WRITTEN_SECONDS)
 
     async def _drain(self) -> None:
         """Send what still waits for a peer that has closed its own side."""
@@ -173,16 +189,18 @@ class Session(Generic[Incoming, Outgoing]):
             waiting = [await self._queue.get()]
             while self.takes_more and not self._queue.empty():
                 waiting.append(self._queue.get_nowait())
-            size = sum(one.ByteSize() for one in waiting if not callable(one))  # packing makes one of several
-            for frame in packed(waiting):
+            for frame in packed(waiting) if self.takes_more else waiting:
+                if self._stopping:
+                    return
+                self._writing_since = time.monotonic()
+                self._idle.clear()
                 try:
-                    async with asyncio.timeout(STALLED_SECONDS), self._writing:
-                        await context.write(frame() if callable(frame) else frame)
-                except TimeoutError:
-                    raise WireError(f"The peer has taken nothing for {STALLED_SECONDS:.0f} seconds.") from None
+                    await context.write(frame() if callable(frame) else frame)
+                finally:
+                    self._idle.set()
                 self._pulse.said()
-            self.waiting_bytes -= size
-            for _ in waiting:
+            for one in waiting:
+                self.waiting_bytes -= 0 if callable(one) else len(one)
                 self._queue.task_done()
 
     async def _read(self, requests: AsyncIterator[Incoming], handle: Callable[[Incoming], Awaitable[None]]) -> None:

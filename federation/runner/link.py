@@ -24,13 +24,13 @@ from federation.runner.roll import Roll
 from federation.runner.stream import Endpoint, RunnerStream
 from federation.wire.buffers import BufferStore
 from federation.wire.exchange import Inbox
-from federation.wire.frames import packed
+from federation.wire.frames import frame_of, packed
 from federation.wire.pieces import PieceSender
 from federation.wire.protocol import known_code, referenced
 from federation.wire.pulse import Patience, SilentError
 
-Outgoing = asyncio.Queue[pb.ConductRequest | Callable[[], bytes] | None]
-"""Frames, pieces that are read only when their turn comes, and None at the end."""
+Outgoing = asyncio.Queue[pb.ConductRequest | str | Callable[[], bytes] | None]
+"""Frames, tasks by their id and pieces, which are made only when their turn comes, and None at the end."""
 
 log = structlog.get_logger()
 
@@ -306,7 +306,7 @@ class Link:
             for task in work:
                 task.cancel()
 
-    def _put(self, frame: pb.ConductRequest | None) -> None:
+    def _put(self, frame: pb.ConductRequest | str | None) -> None:
         if self._outgoing is not None:
             self._outgoing.put_nowait(frame)
 
@@ -316,13 +316,13 @@ class Link:
             if (lost := self._roll.lost(task.node)) is not None:
                 self._settle(_lost_reply(task, lost))
             elif self._roll.is_here(task.node):
-                self._put(pb.ConductRequest(task=task))
+                self._put(task.task_id)
 
     def _resend(self, node: str) -> None:
         """Send a node that is back what it has not answered yet."""
         for task in self._unanswered.values():
             if task.node == node:
-                self._put(pb.ConductRequest(task=task))
+                self._put(task.task_id)
 
     def _give_up(self, node: str, why: str) -> None:
         """Answer the tasks of a node that is lost with an error."""
@@ -411,9 +411,15 @@ class Link:
             while self._packs and not outgoing.empty():
                 waiting.append(outgoing.get_nowait())
             ended = None in waiting
-            for frame in packed(one for one in waiting if one is not None):
+            due = [self._task(one) if isinstance(one, str) else one for one in waiting]
+            for frame in packed(one for one in due if one is not None):
                 await stream.write(frame() if callable(frame) else frame)
         await stream.finish()
+
+    def _task(self, task_id: str) -> bytes | None:
+        """Return the frame of a task, or None where it waits for its reply no more: nobody would take that."""
+        task = self._unanswered.get(task_id)
+        return None if task is None else frame_of(pb.ConductRequest, "task", task)
 
 
 def _lost_reply(task: pb.Task, why: str) -> pb.Reply:

@@ -29,7 +29,7 @@ from federation.sandbox.bubblewrap import Sandbox, check_sandbox
 from federation.sandbox.guard import Guard
 from federation.sandbox.limits import Limits
 from federation.sandbox.removal import remove_folder
-from federation.wire.pipe import read_frame, write_frame
+from federation.wire.pipe import encode_frame, read_frame, write_frame
 
 MODULE = "federation.serverapp"
 MAX_ARTIFACTS = 999
@@ -45,6 +45,8 @@ MAX_ASKED = 10
 """Times that an app may ask for the nodes, and then send nothing, before it counts as waiting for more of them."""
 COMPARED = ("train", "evaluate")
 """Kinds of messages whose replies a strategy adds up, so that they must have the same arrays and metrics."""
+PUSHED_TOGETHER = 100
+"""Tasks that are on their way before the next ones are made."""
 MAX_WAIT = 86_400 * 365.0
 LIMITS = Limits(
     memory_bytes=max(2 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2),
@@ -191,8 +193,10 @@ class Stage:
             case "push":
                 content = frame.push.content
                 shapes, size = shapes_of(content), content.ByteSize()
-                tasks = [self._task(task, content, shapes, size, nodes) for task in frame.push.tasks]
-                link.push(self._journal.push(tasks))
+                for first in range(0, len(frame.push.tasks), PUSHED_TOGETHER):
+                    some = frame.push.tasks[first : first + PUSHED_TOGETHER]
+                    tasks = [self._task(task, content, shapes, size, nodes) for task in some]
+                    link.push(self._journal.push(tasks))
                 self._asked = 0
             case "wait":
                 self._hand_over(frame.wait, link, watch)
@@ -315,8 +319,9 @@ class Stage:
         return sent
 
     def _send_replies(self, replies: Sequence[federation_pb2.Reply]) -> None:
-        for reply in replies:
-            self._write(pb.ServerAppRequest(reply=reply))
+        assert self._process.stdin is not None
+        for reply in replies:  # the process is woken when its pipe is full, not by each of them
+            self._process.stdin.write(encode_frame(pb.ServerAppRequest(reply=reply)))
         self._write(pb.ServerAppRequest(replies_end=pb.RepliesEnd()))
 
     def _batch_seconds(self, started: float) -> float:

@@ -15,6 +15,8 @@ from federation.scheduler.places import Place, Runner, announced_no_more
 GRACE = 20.0
 """Seconds that a runner has to end by itself once it is told to stop; its nodes are told at once."""
 
+STOPPED = "The run was stopped before its end."
+
 
 class Executor(Protocol):
     """Starts, watches and stops runners."""
@@ -46,17 +48,15 @@ class _InHand:
 
     Attributes:
         holding: what says to others that the run is in hand.
-        reached: how far the run was when the runner was started.
-        vain: times in a row that a runner died without getting any further.
+        restarts: says whether and when one is started again.
         again: when the next one is started.
         told: when it was told to stop.
     """
 
     folder: RunFolder
     holding: ExitStack
+    restarts: client.Restarts
     runner: Runner | None = None
-    reached: int = 0
-    vain: int = 0
     again: float = field(default_factory=time.monotonic)
     told: float | None = None
 
@@ -72,7 +72,7 @@ class PlacedExecutor:
         """Start the runner of a run that has been laid out, or take up one that was interrupted."""
         holding = ExitStack()
         holding.enter_context(folder.keeping())
-        self._runs[folder.path.name] = one = _InHand(folder, holding)
+        self._runs[folder.path.name] = one = _InHand(folder, holding, client.Restarts(folder))
         self._start(one)
 
     def known(self) -> list[str]:
@@ -93,22 +93,16 @@ class PlacedExecutor:
         """Return the runs that have ended since the last time, with what they ended with."""
         ended: dict[str, DatalabError | None] = {}
         for run, one in list(self._runs.items()):
-            if one.runner is not None and one.runner.poll() is None:
-                continue
-            error = self._reaped(one)
-            if not one.folder.unfinished:
-                ended[run] = error
-            elif one.told is not None:
-                client.give_up(one.folder, "The run was stopped before its end.")
-                ended[run] = error
-            elif one.vain > client.MAX_RESTARTS:
-                why = error.what if error else "its log says no more"
-                client.give_up(
-                    one.folder, f"The run's runner ended {one.vain} times without getting any further: {why}"
-                )
-                ended[run] = error
-            elif time.monotonic() >= one.again:
-                self._start(one)
+            if one.runner is None:
+                if one.told is not None:
+                    client.give_up(one.folder, STOPPED)
+                    ended[run] = None
+                elif time.monotonic() >= one.again:
+                    self._start(one)
+            elif one.runner.poll() is not None:
+                error = self._reaped(one, one.runner)
+                if not one.folder.unfinished:
+                    ended[run] = error
             if run in ended:
                 one.holding.close()
                 del self._runs[run]
@@ -123,17 +117,18 @@ class PlacedExecutor:
         self._runs.clear()
 
     def _start(self, one: _InHand) -> None:
-        one.reached = one.folder.progress
+        one.restarts.starting()
         one.runner = self._place.start(one.folder)
 
-    def _reaped(self, one: _InHand) -> DatalabError | None:
-        """Note the end of a runner, if there is one; return what it ended with."""
-        if (runner := one.runner) is None:
-            return None
-        one.runner = None
+    def _reaped(self, one: _InHand, runner: Runner) -> DatalabError | None:
+        """Take note of the end of a runner, and decide what becomes of its run; return what the runner ended with."""
         self._place.forget(runner)
         announced_no_more(one.folder)
-        one.vain = 0 if one.folder.progress > one.reached else one.vain + 1
-        one.again = time.monotonic() + client.pause_after(one.vain)
         code = runner.returncode or 0
-        return None if code == 0 else client.failure(one.folder, code)
+        error = None if code == 0 else client.failure(one.folder, code)
+        if one.told is not None and one.folder.unfinished:
+            client.give_up(one.folder, STOPPED)
+        elif (wait := one.restarts.ended(error.what if error else "Its log says no more.")) is not None:
+            one.again = time.monotonic() + wait
+        one.runner = None  # not before: where the end could not be put on record, that is tried again
+        return error

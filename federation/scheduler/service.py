@@ -72,6 +72,8 @@ class Scheduler:
         self._server: LabClient | None = None
         self._left: set[str] = set()
         self._taken: set[str] = set()
+        # Runs that have ended: a lab has thousands, and looks for interrupted ones each second.
+        self._ended: set[str] = set()
 
     def leave(self) -> None:
         """Let go of all runs; they are taken up when a scheduler is there again."""
@@ -135,7 +137,9 @@ class Scheduler:
 
     def _take_up(self) -> None:
         """Take up runs that were conducted by nobody the last time either; each once, as more needs a person."""
-        found = {one.path.name: one for one in client.interrupted(self._home) if one.path.name not in self._taken}
+        known = self._taken | self._ended
+        unconducted = client.interrupted(self._home, self._ended)
+        found = {one.path.name: one for one in unconducted if one.path.name not in known}
         for run in found.keys() & self._left:
             self._take(found[run])
         self._left = set(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from google.protobuf.message import Message
 
@@ -14,6 +13,9 @@ PACKED_BYTES = 64 << 10
 Later = Callable[[], bytes]
 """Makes a serialized frame when its turn has come."""
 _DATA = pb.Chunk.DESCRIPTOR.fields_by_name["data"].number
+_MORE = pb.ConductRequest.DESCRIPTOR.fields_by_name["more"].number
+_numbers: dict[tuple[type[Message], str], int] = {}
+assert pb.ConductResponse.DESCRIPTOR.fields_by_name["more"].number == _MORE
 
 
 def serialize(frame: Message | bytes) -> bytes:
@@ -21,30 +23,56 @@ def serialize(frame: Message | bytes) -> bytes:
     return frame if isinstance(frame, bytes) else frame.SerializeToString()
 
 
+def frame_of(kind: type[Message], field: str, message: Message) -> bytes:
+    """Return a serialized frame of ``kind`` whose ``field`` is ``message``, which is not copied into it first."""
+    data = message.SerializeToString()
+    return b"".join((_prefix(_number(kind, field), len(data)), data))
+
+
 def chunk_frame(kind: type[Message], head: pb.Chunk, data: bytes | memoryview) -> bytes:
     """Return a serialized frame of ``kind`` with a chunk of ``data``; ``head`` is that chunk without its data."""
     fields = head.SerializeToString()
     prefix = _prefix(_DATA, len(data))
-    number = kind.DESCRIPTOR.fields_by_name["chunk"].number
-    return b"".join((_prefix(number, len(fields) + len(prefix) + len(data)), fields, prefix, data))
+    length = len(fields) + len(prefix) + len(data)
+    return b"".join((_prefix(_number(kind, "chunk"), length), fields, prefix, data))
 
 
-def packed(frames: Iterable[Message | Later]) -> list[Any]:
-    """Return ``frames`` in their order, with small ones joined to the one before them (its ``more``).
+def packed(frames: Iterable[Message | bytes | Later]) -> list[bytes | Later]:
+    """Return ``frames`` in their order, serialized, with small ones joined to the one before them (its ``more``).
 
     A message of gRPC costs about as much as two kilobytes in it; where hundreds of nodes answer at once, it adds up.
     """
-    out: list[Message | Later] = []
+    out: list[bytes | Later] = []
+    together: list[bytes] = []
     room = 0
+
+    def close() -> None:
+        if together:
+            out.append(b"".join(together))
+            together.clear()
+
     for frame in frames:
-        size = frame.ByteSize() if isinstance(frame, Message) else 0
-        if 0 < size <= room:  # there was a message before it
-            out[-1].more.append(frame)  # type: ignore[union-attr]  # there is room in messages only
-            room -= size
+        data = None if callable(frame) else serialize(frame)
+        if data is not None and together and len(data) <= room:
+            together += (_prefix(_MORE, len(data)), data)
+            room -= len(data)
+            continue
+        close()
+        if data is None:
+            out.append(frame)  # type: ignore[arg-type]  # it is callable
         else:
-            out.append(frame)
-            room = PACKED_BYTES - size if size else 0
+            together.append(data)
+            room = PACKED_BYTES - len(data)
+    close()
     return out
+
+
+def _number(kind: type[Message], field: str) -> int:
+    """Return the number of a field; remembered, as looking it up takes longer than all else that is done here."""
+    known = _numbers.get((kind, field))
+    if known is None:
+        known = _numbers[kind, field] = kind.DESCRIPTOR.fields_by_name[field].number
+    return known
 
 
 def _prefix(number: int, length: int) -> bytes:

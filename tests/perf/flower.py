@@ -83,7 +83,7 @@ def run(app: Path, config: Mapping[str, Any], nodes: Sequence[str], folder: Path
     try:
         with (folder / "flower.log").open("wb") as log:
             processes.extend(
-                subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+                subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
                 for command in commands
             )
         _wait_for_nodes(len(nodes), environment)

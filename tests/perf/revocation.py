@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from datalab.supervisor import Supervisor
 from tests.support.federation import Federation
 
 POLL = 0.002
-DEADLINE = 30.0
+DEADLINE, LONGEST_START = 30.0, 300.0
 ROUNDS = 1000
 """More than there is time for: a transfer is under way whenever the node is cut off."""
 
@@ -58,7 +59,7 @@ def _revoke_one(federation: Federation, name: str, size: int) -> tuple[float, fl
     times: dict[str, float] = {}
 
     def revoke() -> None:
-        _await(lambda: any((federation.lab.path / "runs" / name / "buffers").glob("*.part")))
+        _await(lambda: any((federation.lab.path / "runs" / name / "buffers").glob("*.part")), LONGEST_START)
         subprocess.run(
             [*python_module("datalab"), "node", "revoke", name, "--home", str(federation.lab.path)],
             check=True,
@@ -69,19 +70,24 @@ def _revoke_one(federation: Federation, name: str, size: int) -> tuple[float, fl
         times["closed"] = time.time()
 
     def look(runner: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
+        if revoking.done():
+            revoking.result()  # where it has failed, the run would never end
         if event["event"] == "batch" and "error" in event["nodes"][name]:
             times["refused"], times["batch"] = event["time"], event["seconds"]
+        elif event["event"] == "node" and event["state"] == "lost":
+            times["lost"] = event["time"]
 
-    revoking = threading.Thread(target=revoke)
-    revoking.start()
-    try:
-        federation.run([name], run_id=name, config={"bytes": size, "num-server-rounds": ROUNDS}, while_running=look)
-    except DatalabError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-    revoking.join()
+    with ThreadPoolExecutor(1) as pool:
+        revoking = pool.submit(revoke)
+        try:
+            federation.run([name], run_id=name, config={"bytes": size, "num-server-rounds": ROUNDS}, while_running=look)
+        except DatalabError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+        revoking.result()
     federation.supervisor.forget(federation.processes[name])
-    # Where the strategy was at work when the node was cut off, its next task is refused as soon as it is sent.
-    refused = min(times["refused"] - times["returned"], times["batch"])
+    # Where the strategy was at work when the node was cut off, its next task is refused as soon as it is sent, or it is
+    # told that the node is gone and sends none.
+    refused = min(times.get("refused", times["lost"]) - times["returned"], times.get("batch", math.inf))
     return max(0.0, times["closed"] - times["returned"]), max(0.0, refused)
 
 
@@ -98,11 +104,11 @@ def _connected(gateway: psutil.Process, port: int) -> bool:
     )
 
 
-def _await(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE
+def _await(condition: Callable[[], bool], seconds: float = DEADLINE) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"Not within {DEADLINE} seconds.")
+            raise TimeoutError(f"Not within {seconds} seconds.")
         time.sleep(POLL)
 
 

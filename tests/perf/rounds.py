@@ -24,7 +24,7 @@ from typing import Any
 
 from datalab.supervisor import Supervisor
 from federation.run import ConfigValue
-from tests.perf import flower, raw, relay
+from tests.perf import flower, raw, relay, strategy
 from tests.support import traced
 from tests.support.federation import Federation
 from tests.support.memory import peak_mb, rss_mb, worker_pid
@@ -45,6 +45,7 @@ class Measured:
         rss_mb: the most memory that each process has had.
         raw_bytes_per_second: of as many raw streams, where they were to be compared with.
         relayed_bytes_per_second: of the barest relay that there can be, likewise.
+        strategy_mb: the most memory that the strategy takes by itself, likewise.
     """
 
     batches: list[dict[str, Any]] = field(default_factory=list)
@@ -53,6 +54,7 @@ class Measured:
     breakdown: dict[str, float] = field(default_factory=dict)
     raw_bytes_per_second: float = 0.0
     relayed_bytes_per_second: float = 0.0
+    strategy_mb: float = 0.0
 
     @property
     def beyond(self) -> list[float]:
@@ -105,6 +107,7 @@ def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Pa
             identities = [federation.node_home(name).path / "identity" for name in names]
             seen.raw_bytes_per_second = raw.measure(federation.lab, identities, size, rounds)
             seen.relayed_bytes_per_second = relay.measure(federation.lab, identities, size, rounds)
+            seen.strategy_mb = strategy.measure(size, max(1, size // LAYER), nodes)
     seen.breakdown = traced.breakdown(folder)
     return seen
 
@@ -115,7 +118,7 @@ def seconds_per_round(seen: Measured) -> float:
 
 
 def summary(seen: Measured, size: int) -> dict[str, Any]:
-    """Return what every call reports; ``rss_bound_mb`` is for gateway, runner and the ServerApp's process."""
+    """Return what every call reports; ``rss_bound_mb`` is for gateway and runner."""
     return {
         "seconds_per_round": seconds_per_round(seen),
         "seconds_per_round_with_apps": statistics.median(one["seconds"] for one in seen.rounds),
@@ -136,18 +139,20 @@ def compared_with_raw(seen: Measured) -> dict[str, Any]:
     """
     moved = sum(one["bytes_up"] + one["bytes_down"] for one in seen.rounds)
     rate, with_apps = moved / sum(seen.beyond), moved / sum(one["seconds"] for one in seen.batches)
-    strategy = [
+    between = [
         after["time"] - after["seconds"] - before["time"]
         for before, after in zip(seen.batches, seen.batches[1:], strict=False)
     ]
     return {
         "share_of_raw_streams": rate / seen.raw_bytes_per_second,
         "share_of_raw_streams_with_apps": with_apps / seen.raw_bytes_per_second,
+        "share_of_bare_relay": rate / seen.relayed_bytes_per_second,
         "share_of_raw_streams_of_a_bare_relay": seen.relayed_bytes_per_second / seen.raw_bytes_per_second,
         "mb_per_second": rate / 1e6,
         "raw_mb_per_second": seen.raw_bytes_per_second / 1e6,
         "repeat_download_share": seen.batches[2]["bytes_down"] / seen.batches[1]["bytes_down"],
-        "strategy_seconds_per_round": sum(strategy) / len(seen.rounds),
+        "strategy_seconds_per_round": sum(between) / len(seen.rounds),
+        "strategy_alone_rss_mb": seen.strategy_mb,
     }
 
 

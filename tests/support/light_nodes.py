@@ -24,6 +24,7 @@ from federation.pki.keys import Credentials, certificate_request, key_pem, new_k
 from federation.pki.local import open_authority, open_registry
 from federation.pki.members import Invite
 from federation.wire.channel import mutual_tls_channel
+from federation.wire.frames import frame_of
 from federation.wire.protocol import PROTOCOL_MAJOR, PROTOCOL_MINOR
 
 SERVICE, MODULE = "light-nodes", "tests.support.light_nodes"
@@ -77,20 +78,19 @@ async def _answer(stream: Stream) -> None:
                 decision = pb.Decision(run_id=offer.run_id, node=name, code=pb.DECISION_CODE_ACCEPTED)
                 await stream.send(pb.ConnectRequest(decision=decision))
             case pb.Task() as task:
-                reply = pb.Reply(run_id=task.run_id, task_id=task.task_id, content=_content(task))
-                await stream.send(pb.ConnectRequest(reply=reply))
+                reply = pb.Reply(run_id=task.run_id, task_id=task.task_id)
+                _fill(reply.content, task)
+                await stream.send(frame_of(pb.ConnectRequest, "reply", reply))
 
 
-def _content(task: pb.Task) -> records_pb2.RecordDict:
-    """Return what the echo app answers: the model, if it is to be trained, and its loss."""
-    content = records_pb2.RecordDict()
+def _fill(content: records_pb2.RecordDict, task: pb.Task) -> None:
+    """Write what the echo app answers: the model, if it is to be trained, and its loss."""
     for entry in task.content.entries:
         if task.message_type == "train" and entry.WhichOneof("record") == "array_record":
             content.entries.add().CopyFrom(entry)
     metrics = content.entries.add(key="metrics").metric_record
     metrics.entries.add(key="num-examples", integer=1)
     metrics.entries.add(key="loss", double=0.0)
-    return content
 
 
 if __name__ == "__main__":

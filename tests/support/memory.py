@@ -1,4 +1,4 @@
-"""What processes weigh."""
+"""What processes weigh, and what they have used."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ def peak_mb(pid: int) -> float:
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     (kibibytes,) = (int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
     return round(kibibytes * 1024 / 1e6, 1)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor seconds that a process has used so far, in user mode and in the kernel."""
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
 
 
 def worker_pid(holder: int) -> int | None:

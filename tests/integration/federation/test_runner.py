@@ -81,6 +81,7 @@ def test_a_run_that_outlives_its_runners_certificate_loses_nothing(alone: Federa
     assert len(of_run(home.path / "audit.jsonl", "long", "run decided")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alone", [0.005], indirect=True)
 def test_a_renewed_runner_that_is_revoked_is_known_to_the_node_by_its_new_certificate(alone: Federation) -> None:
     """Its first certificate is in no list any more once it has expired."""

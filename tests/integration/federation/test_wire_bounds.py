@@ -117,7 +117,7 @@ def test_a_silent_connection_is_kept_open_through_a_nat(gateway: Federation) -> 
     with Proxy(address["host"], address["port"], forget_after=6) as proxy:
         reconnect_through(gateway, "quick", proxy)
         time.sleep(14)  # the silence is what is tested
-        run = gateway.run(["quick"])
+        run = gateway.run(["quick"], timeout=60)
         assert proxy.forgotten == 0
         log = gateway.node_home("quick").log_file("node").read_text(encoding="utf-8")
     assert run.read_card()["outcome"] == "completed"

@@ -32,7 +32,17 @@ def test_it_holds_for_an_ordinary_user_as_well(tests: str) -> None:
         done = subprocess.run(
             [
                 *(*view, "--", "setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups"),
-                *("env", f"HOME={folder}", sys.executable, "-m", "pytest", str(TESTS / tests), "-q"),
+                # hypothesis would keep what it finds in this folder, which is not that user's
+                *(
+                    "env",
+                    f"HOME={folder}",
+                    f"HYPOTHESIS_STORAGE_DIRECTORY={folder}/found",
+                    sys.executable,
+                    "-m",
+                    "pytest",
+                    str(TESTS / tests),
+                    "-q",
+                ),
                 *("-p", "no:cacheprovider", "--basetemp", f"{folder}/tests", "--timeout", "900"),
             ],
             capture_output=True,

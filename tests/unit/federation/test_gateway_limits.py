@@ -101,13 +101,41 @@ def test_a_stream_without_a_hello_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         asyncio.run(first_of(silent()))
 
 
+def test_a_peer_that_takes_nothing_is_ended_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck:
+        async def write(self, frame: bytes) -> None:
+            del frame
+            await asyncio.Event().wait()
+
+    async def silent() -> AsyncIterator[pb.ConnectRequest]:
+        await asyncio.Event().wait()
+        yield pb.ConnectRequest()
+
+    async def stall() -> None:
+        session: Session[pb.ConnectRequest, pb.ConnectResponse] = Session(holder(Role.NODE, "n"))
+        session.send(pb.ConnectResponse(run_end=pb.RunEnd(run_id="r")))
+        serving = asyncio.create_task(session.serve(silent(), cast("Any", Stuck()), cast("Any", None)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        session.check_taking()
+        await asyncio.sleep(0)
+        assert not serving.done()  # it has some time
+        monkeypatch.setattr("federation.gateway.session.STALLED_SECONDS", -1.0)
+        monkeypatch.setattr("federation.gateway.session.WRITTEN_SECONDS", 0.0)
+        session.check_taking()
+        await serving
+
+    with pytest.raises(WireError, match="has taken nothing"):
+        asyncio.run(stall())
+
+
 class Taker:
     """Takes what is written to it."""
 
     def __init__(self) -> None:
-        self.frames: list[pb.ConductResponse] = []
+        self.frames: list[bytes] = []
 
-    async def write(self, frame: pb.ConductResponse) -> None:
+    async def write(self, frame: bytes) -> None:
         self.frames.append(frame)
 
 
