@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PERSONS = "persons.parquet"
 FAILED = "failed.parquet"
+_AT_A_TIME = 10_000
 CLASSES = "classes.csv"
 """Where the classes are listed that stop a file; it stays with the holder."""
 
@@ -64,7 +65,9 @@ def deidentify(
     with connect(work, limits) as database:
         persons = 0 if export.person is None or key is None else _name_persons(database, work, export.person, key)
         withheld = _scan(database, contract, work)
-        choice = choose(database, _named_rows(contract, work), export, ordered_columns(export))
+        shifted = any(column.shift for column in export.columns if column.name in export.quasi_identifiers)
+        rows = _named_rows(contract, work) if shifted else valid_rows(work)
+        choice = choose(database, rows, export, ordered_columns(export))
         if choice.suppressed:
             quasi = ", ".join(map(identifier, export.quasi_identifiers))
             database.execute(f"COPY (SELECT {quasi} FROM failed) TO {literal(str(work / FAILED))} (FORMAT parquet)")
@@ -113,29 +116,32 @@ def deidentified_rows(contract: Contract, work: Path, done: Deidentified) -> str
 
 
 def _name_persons(database: DuckDBPyConnection, work: Path, person: ExportColumn, key: PseudonymKey) -> int:
-    """Write each person once, with pseudonym and a number for the shift; return how many there are.
+    """Write each person once, with pseudonym and the number that a shift comes from; return how many there are.
 
-    The key stays in Python: DuckDB calls a function that has it, once for each person.
+    The key stays in Python: DuckDB hands out the persons, and takes in a file of what was made of them. (A function
+    that DuckDB calls would do, but where pandas is installed DuckDB imports it for that, which takes a second.)
     """
-    domain = person.pseudonym or ""
-
-    def name(value: str) -> str:
-        pseudonym, number = key.pseudonym(domain, value)
-        return f"{pseudonym}{number}"
-
-    database.create_function("keyed", name, ["VARCHAR"], "VARCHAR")
-    original = identifier(person.name)
+    original, domain = identifier(person.name), person.pseudonym or ""
+    database.execute(
+        f"CREATE TEMP TABLE persons AS SELECT DISTINCT {original} AS person FROM {valid_rows(work)} "
+        f"WHERE {original} IS NOT NULL"
+    )
+    listed = database.execute("SELECT rowid, person::VARCHAR FROM persons")
+    path = work / "pseudonyms.csv"
+    with path.open("w", encoding="ascii") as file:
+        while some := listed.fetchmany(_AT_A_TIME):
+            named = ((row, *key.pseudonym(domain, one)) for row, one in some)
+            file.writelines(f"{row},{name},{number}\n" for row, name, number in named)
     database.execute(
         f"""
         COPY (
-            WITH persons AS (
-                SELECT DISTINCT {original}::VARCHAR AS person FROM {valid_rows(work)} WHERE {original} IS NOT NULL
-            )
-            SELECT person, left(told, 12) AS pseudonym, substr(told, 13)::UBIGINT AS number
-            FROM (SELECT person, keyed(person) AS told FROM persons)
+            SELECT person, pseudonym, number FROM persons JOIN read_csv({literal(str(path))}, auto_detect = false,
+                header = false, columns = {{'row': 'BIGINT', 'pseudonym': 'VARCHAR', 'number': 'UBIGINT'}}) AS named
+            ON persons.rowid = named.row
         ) TO {literal(str(work / PERSONS))} (FORMAT parquet)
         """
     )
+    path.unlink()
     persons, names = database.execute(
         f"SELECT count(*), count(DISTINCT pseudonym) FROM {_file(work / PERSONS)}"
     ).fetchall()[0]
@@ -159,7 +165,7 @@ def _named_rows(contract: Contract, work: Path) -> str:
             for one in contract.export.columns
             if one.shift and not one.drop
         ]
-        same = f"valid.{identifier(person.name)}::VARCHAR = persons.person"
+        same = f"valid.{identifier(person.name)} = persons.person"
         rows = f"{rows} AS valid LEFT JOIN {_file(work / PERSONS)} AS persons ON {same}"
     else:
         rows = f"{rows} AS valid"

@@ -123,16 +123,24 @@ def _by_height(sizes: dict[str, int]) -> Iterator[list[Levels]]:
 
 
 def _count_all_levels(database: DuckDBPyConnection, rows: str, export: Export) -> None:
-    """Make the table ``base``: each combination of values at all levels, and its rows; the only pass over the rows."""
+    """Make the table ``base``: each combination of values at all levels, and its rows.
+
+    This is the only pass over the rows. They are first grouped as they are, so that only few values are generalised.
+    """
     columns = {one.name: one for one in export.columns}
-    values = [identifier(name) for name in export.privacy.sensitive]
-    for name in export.quasi_identifiers:
+    privacy = export.privacy
+    person = _person(None if export.person is None else export.person.name)
+    names = [identifier(name) for name in (*privacy.quasi_identifiers, *privacy.sensitive)]
+    values = [identifier(name) for name in privacy.sensitive]
+    for name in privacy.quasi_identifiers:
         column = columns[name]
         values += [
             f"{value_at(column, level, identifier(name))} AS {_at(name, level)}" for level in range(len(column.levels))
         ] or [f"{identifier(name)} AS {_at(name, 0)}"]
-    person = None if export.person is None else export.person.name
-    _group(database, rows, [*values, _person(person)])
+    database.execute(
+        f"CREATE OR REPLACE TEMP TABLE base AS SELECT {', '.join(values)}, _person, sum(n)::BIGINT AS n "
+        f"FROM (SELECT {', '.join(names)}, {person}, count(*) AS n FROM {rows} GROUP BY ALL) GROUP BY ALL"
+    )
 
 
 def _group(database: DuckDBPyConnection, rows: str, values: Sequence[str]) -> None:

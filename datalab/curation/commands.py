@@ -226,6 +226,7 @@ def show_curation(report: CurationReport, out: Path) -> None:
     rows.append((f"Rows in {out / 'data.parquet'}", f"{report.rows:,}"))
     if report.events is not None:
         rows.append(("With the outcome", f"{report.events:,}"))
+    rows += [(f"Codes kept without a map: {name}", f"{count:,}") for name, count in report.unmapped.items()]
     passed = sum(check.passed for check in report.checks)
     rows.append(("Checks passed", f"{passed} of {len(report.checks)}"))
     _table(f"Curated by {report.contract_id} {report.contract_version}", rows)

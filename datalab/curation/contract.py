@@ -26,7 +26,9 @@ Custom property                 Stands at              Meaning
                                                        ``lossLimit``: the share of rows that may be left out for it
 ``datalab.lDiversity``          export                 ``l``: each class has so many values of the ``sensitive`` columns
 ``datalab.tCloseness``          export                 ``t``: so near is each class to all rows in ``sensitive`` columns
-``datalab.unit``                any column             unit of the values
+``datalab.unit``                any column             unit of the values (UCUM)
+``datalab.convert``             column of harmonised   a column of the export, in this one's unit
+``datalab.codes``               column of harmonised   a column of the export, in the codes of another system
 ``datalab.deidentify``          column of the export   ``keep`` (default); ``drop``: an identifier, or not needed, that
                                                        never leaves the holder; ``band: 5``: only in bands this wide
 ``datalab.exclusions``          harmonised             list of ``name``, ``expression``, ``reason``; the first that is
@@ -213,13 +215,20 @@ class Export:
 
 @dataclass(frozen=True)
 class HarmonisedColumn:
-    """A column that training sees, and how it is computed from a row of the export."""
+    """A column that training sees, and how it is computed from a row of the export.
+
+    Attributes:
+        code_system: of the codes that it was mapped to, such as ``http://snomed.info/sct``, or None.
+        mapped: those codes; a value that is none of them is a local code without one.
+    """
 
     name: str
     unit: str | None
     description: str
     domain: Domain
     expression: Expression
+    code_system: str | None = None
+    mapped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from datalab.curation.anonymise import Deidentified, check_key, deidentify
 from datalab.curation.contract import Contract
 from datalab.curation.database import Limits
-from datalab.curation.harmonise import DATA, Harmonisation, check_deidentified, harmonise
+from datalab.curation.harmonise import DATA, UNMAPPED, Harmonisation, check_deidentified, harmonise
 from datalab.curation.key import PseudonymKey
 from datalab.curation.optout import OptOuts
 from datalab.curation.profile import Profile, profile
@@ -28,6 +28,7 @@ __all__ = [
     "DATA",
     "REJECTS",
     "REPORT",
+    "UNMAPPED",
     "VALIDATED",
     "Deidentified",
     "Harmonisation",
@@ -61,6 +62,8 @@ def curate(
 ) -> CurationReport:
     """Curate one raw file into ``out/data.parquet``, with ``out/rejects.csv`` and ``out/report.json``.
 
+    Where codes are mapped, ``out/unmapped.csv`` lists those that the contract has no other for.
+
     The rejects file is always written, with its header even when it is empty. A check that fails is told in the
     report and by ``CurationReport.passed``; it does not raise.
 
@@ -91,6 +94,9 @@ def curate(
         profiled = profile(contract, work, limits=limits)
         report = compile_report(contract, validation, deidentified, harmonisation, profiled)
         (work / REJECTS).replace(out / REJECTS)
+        (out / UNMAPPED).unlink(missing_ok=True)
+        if harmonisation.unmapped:
+            (work / UNMAPPED).replace(out / UNMAPPED)
         if validation.unusable is None:
             (work / DATA).replace(out / DATA)
         else:
@@ -147,6 +153,7 @@ def compile_report(
         parquet_bytes=harmonisation.parquet_bytes,
         outcome=contract.harmonised.outcome,
         pseudonym=contract.harmonised.pseudonym,
+        unmapped=dict(harmonisation.unmapped),
     )
 
 

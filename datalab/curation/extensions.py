@@ -151,10 +151,27 @@ class OfHarmonised(Extensions):
     sort_by: list[str] = []
 
 
+class Convert(Extensions):
+    """The values of a column of the export, in the unit of this one."""
+
+    column: str
+    substance: str | None = None
+
+
+class Codes(Extensions):
+    """The codes of a column of the export, as codes of another system; a code without one is kept."""
+
+    column: str
+    system: Annotated[str, Field(min_length=1)]
+    map: Annotated[dict[str, str], Field(min_length=1)]
+
+
 class OfHarmonisedColumn(Extensions):
     """At a column of the harmonised table."""
 
     unit: str | None = None
+    convert: Convert | None = None
+    codes: Codes | None = None
     role: Literal["predictor", "outcome", "pseudonym"] = "predictor"
 
 

@@ -18,13 +18,14 @@ from datalab.curation.database import Limits, connect, identifier, literal
 from datalab.curation.optout import OptOuts
 from datalab.curation.report import Check
 from datalab.curation.rules import SQL_TYPES
-from datalab.curation.validate import valid_rows
+from datalab.curation.validate import inert, valid_rows
 from datalab.errors import BadInputError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 DATA = "data.parquet"
+UNMAPPED = "unmapped.csv"
 OPTED_OUT = "opted out"
 """The exclusion under which people are counted who have opted out."""
 
@@ -42,6 +43,7 @@ class Harmonisation(BaseModel):
     Attributes:
         rows: its rows.
         excluded: rows that each exclusion of the contract left out.
+        unmapped: of columns whose codes are mapped, the rows with a code that has no other.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +52,7 @@ class Harmonisation(BaseModel):
     excluded: dict[str, int]
     parquet_sha256: str
     parquet_bytes: int
+    unmapped: dict[str, int] = {}
 
 
 def check_deidentified(contract: Contract, work: Path, *, limits: Limits | None = None) -> tuple[Check, ...]:
@@ -134,6 +137,7 @@ def harmonise(
             )
         except _expression_errors() as error:
             raise _failed(database, contract, source, error) from None
+        unmapped = _write_unmapped(database, contract, work)
     return Harmonisation(
         rows=written,
         excluded={
@@ -143,7 +147,33 @@ def harmonise(
         },
         parquet_sha256=sha256_file(path),
         parquet_bytes=path.stat().st_size,
+        unmapped=unmapped,
     )
+
+
+def _write_unmapped(database: DuckDBPyConnection, contract: Contract, work: Path) -> dict[str, int]:
+    """List the codes that have no other in ``unmapped.csv``, to stay with the rejects; return the rows by column."""
+    mapped = [column for column in contract.harmonised.columns if column.code_system is not None]
+    if not mapped:
+        return {}
+    parts = " UNION ALL ".join(
+        f"SELECT {index} AS place, {identifier(one.name)} AS code, count(*) AS n FROM {_parquet(work / DATA)} "
+        f"WHERE {identifier(one.name)} NOT IN ({', '.join(map(literal, one.mapped))}) GROUP BY ALL"
+        for index, one in enumerate(mapped)
+    )
+    database.execute(f"CREATE TEMP TABLE unmapped AS {parts}")
+    name = f"([{', '.join(literal(one.name) for one in mapped)}])[place + 1]"
+    system = f"([{', '.join(literal(one.code_system or '') for one in mapped)}])[place + 1]"
+    database.execute(
+        f'COPY (SELECT {name} AS "column", {inert("code")} AS code, {system} AS system, n AS rows '
+        f"FROM unmapped ORDER BY place, n DESC, code) TO {literal(str(work / UNMAPPED))} (FORMAT csv, HEADER)"
+    )
+    counts = dict(database.execute("SELECT place, sum(n)::BIGINT FROM unmapped GROUP BY ALL").fetchall())
+    return {one.name: counts.get(index, 0) for index, one in enumerate(mapped)}
+
+
+def _parquet(path: Path) -> str:
+    return f"read_parquet({literal(str(path))})"
 
 
 def _transform(column: HarmonisedColumn) -> str:

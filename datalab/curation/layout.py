@@ -9,6 +9,10 @@ from pathlib import Path
 
 from datalab.curation.contract import Contract, ExportColumn
 from datalab.curation.records import read_header
+from datalab.errors import BadInputError
+
+_MOST_UNKNOWN = 1_000
+"""Columns beside the contract's; a file may have more than are asked for, but each costs memory."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,14 @@ def read_layout(contract: Contract, raw: Path, *, prepared: bool) -> Layout:
     """Compare the header of ``raw`` with the columns that the contract expects.
 
     Raises:
-        BadInputError: the file is not plain text.
+        BadInputError: the file is not plain text, or has far more columns than the contract.
     """
     export = contract.export
     delimiter = "," if prepared else export.delimiter
     if not (export.header or prepared):
         return Layout(delimiter, export.columns, skip=0, lines=0)
     names, skip, lines = read_header(raw, delimiter, "utf-8" if prepared else export.encoding)
+    _check_width(raw, len(names), len(export.columns))
     return compare_header(contract, names, delimiter=delimiter, skip=skip, lines=lines, prepared=prepared)
 
 
@@ -88,3 +93,12 @@ def compare_header(
         tuple(findings),
         problems[0] if problems else None,
     )
+
+
+def _check_width(raw: Path, columns: int, due: int) -> None:
+    if columns > due + _MOST_UNKNOWN:
+        raise BadInputError(
+            f"The file has {columns:,} columns, and the contract {due:,}.",
+            where=f"{raw.name}, line 1",
+            next_step="Look at its first line: this is not the file that the contract describes.",
+        )

@@ -32,6 +32,7 @@ from datalab.curation.extensions import (
     read_extensions,
 )
 from datalab.curation.hierarchies import read_privacy, with_action
+from datalab.curation.mapping import convert, map_codes
 from datalab.curation.nested import NESTED, check_format, path_of
 from datalab.curation.odcs import Document, Key
 from datalab.errors import BadInputError
@@ -156,7 +157,9 @@ def _harmonised(document: Document, at: int, export: Export, parser: DuckDBPyCon
             unit=extensions.unit,
             description=_text(entry, "description"),
             domain=_harmonised_domain(document, keys, entry),
-            expression=_transform(document, keys, entry, readable, parser),
+            expression=_computed(document, keys, entry, extensions, export, parser),
+            code_system=extensions.codes.system if extensions.codes else None,
+            mapped=tuple(sorted(set(extensions.codes.map.values()))) if extensions.codes else (),
         )
         columns.append(column)
         quality += _quality(document, keys, entry, column.name)
@@ -184,6 +187,33 @@ def _harmonised(document: Document, at: int, export: Export, parser: DuckDBPyCon
         pseudonym=pseudonyms[0] if pseudonyms else None,
         quality=tuple(quality),
     )
+
+
+def _computed(
+    document: Document,
+    keys: tuple[Key, ...],
+    entry: dict[str, Any],
+    own: OfHarmonisedColumn,
+    export: Export,
+    parser: DuckDBPyConnection,
+) -> Expression:
+    """Return how a column is computed: by ``transformLogic``, ``datalab.convert`` or ``datalab.codes``."""
+    readable = {column.name for column in export.columns if not column.drop}
+    ways = [way for way in (own.convert, own.codes, entry.get("transformLogic")) if way is not None]
+    if len(ways) > 1:
+        raise BadInputError(
+            f"The harmonised column {entry['name']} is computed in more than one way.",
+            where=document.where(*keys),
+            next_step="Keep one of transformLogic, datalab.convert and datalab.codes.",
+        )
+    if own.convert is None and own.codes is None:
+        return _transform(document, keys, entry, readable, parser)
+    try:
+        return convert(own, entry, export) if own.convert else map_codes(own, entry, export)
+    except ValueError as error:
+        raise BadInputError(
+            str(error), where=document.where(*keys), next_step="See docs/data-contracts.md for units and codes."
+        ) from None
 
 
 def _transform(

@@ -184,7 +184,7 @@ class _Pass:
         starts = window.starts
         if not len(starts):
             return
-        lines = self.line + np.searchsorted(window.newlines, starts)
+        lines = self.line + window.lines
         real = ~window.blank
         records = self.found.total + np.cumsum(real)
         rules = window.faults(self.fields)
@@ -226,6 +226,7 @@ class _Window:
 
     Attributes:
         starts: where the complete records start.
+        lines: how many lines come before each of them.
         ends: where they end, at their line feed.
         complete: bytes up to the end of the last of them.
         stray: whether the record that follows has a quote where none may be, or one that is never closed.
@@ -241,7 +242,8 @@ class _Window:
         self._delimiter = delimiter
         quoted = b'"' in data
         self._quotes: Ints = np.flatnonzero(self.bytes == ord('"')) if quoted else np.empty(0, dtype=np.int64)
-        ends = self.newlines[self._outside(self.newlines)]
+        ending = np.flatnonzero(self._outside(self.newlines))
+        ends = self.newlines[ending]
         if last and not data.endswith(b"\n") and len(self._quotes) % 2 == 0:
             ends = np.append(ends, len(data))
         stray = self._first_stray()
@@ -252,6 +254,7 @@ class _Window:
             self.stray = True
         self.ends: Ints = ends
         self.starts: Ints = np.append(0, ends[:-1] + 1) if len(ends) else ends
+        self.lines: Ints = np.append(0, ending[: len(ends) - 1] + 1) if len(ends) else ends
         self.complete = min(int(ends[-1]) + 1, len(data)) if len(ends) else 0
         length = self.ends - self.starts
         returns = self.bytes[np.minimum(self.starts, max(len(data) - 1, 0))] == ord("\r")
@@ -307,7 +310,9 @@ class _Window:
 
         if not len(self._quotes):
             return np.ones(len(places), dtype=bool)
-        outside: Bools = np.searchsorted(self._quotes, places) % 2 == 0
+        # Quotes are few: where each comes among the places is quicker to find than how many come before each place.
+        after = np.bincount(np.searchsorted(places, self._quotes), minlength=len(places) + 1)
+        outside: Bools = (np.cumsum(after[:-1]) & 1) == 0
         return outside
 
     def _first_stray(self) -> int | None:

@@ -85,6 +85,7 @@ class CurationReport(_Record):
         outcome: the column whose 1 is an event, or None.
         pseudonym: the column by which the holder knows a person, or None.
         replaces: digests that the Parquet file had before people were taken out of it, the oldest first.
+        unmapped: of columns with mapped codes, the rows whose local code had no other; None where it may not be told.
     """
 
     contract_id: str
@@ -104,6 +105,7 @@ class CurationReport(_Record):
     outcome: str | None = None
     pseudonym: str | None = None
     replaces: tuple[str, ...] = ()
+    unmapped: dict[str, int | None] = {}
 
     @property
     def passed(self) -> bool:
@@ -138,6 +140,7 @@ class CurationReport(_Record):
                 "rejected_rows": parts["rejected"],
                 "excluded": {name: parts[f"excluded:{name}"] for name in self.excluded},
                 "events": events,
+                "unmapped": _few_hidden(self, limit, rows, earlier),
                 "checks": tuple(_public_check(check, limit) for check in self.checks),
                 "columns": tuple(
                     _public_column(
@@ -219,10 +222,22 @@ def _withheld(report: _R) -> _R:
             "rejected_rows": None,
             "events": None,
             "excluded": dict.fromkeys(report.excluded),
+            "unmapped": dict.fromkeys(report.unmapped),
             "columns": tuple(_hide_cells(one) for one in columns),
             "checks": tuple(one if one.passed else one.model_copy(update={"found": None}) for one in report.checks),
         }
     )
+
+
+def _few_hidden(
+    report: CurationReport, limit: int, rows: int | None, earlier: Sequence[CurationReport]
+) -> dict[str, int | None]:
+    """Hide counts of unmapped codes that are of a few, leave a few others, or differ by a few from what was told."""
+    told: dict[str, int | None] = {}
+    for name, count in report.unmapped.items():
+        small = count is None or rows is None or few(count, 0, limit) or few(count, rows, limit)
+        told[name] = None if small or any(few(count, one.unmapped.get(name), limit) for one in earlier) else count
+    return told
 
 
 def _keyed(excluded: dict[str, int | None]) -> dict[str, int | None]:

@@ -165,7 +165,7 @@ def _write_rejects(
     database.execute(
         f"""
         COPY (
-            SELECT {_inert(literal(name))} AS file, line, record, {_inert("coalesce(field, '')")} AS "column", rule,
+            SELECT {inert(literal(name))} AS file, line, record, {inert("coalesce(field, '')")} AS "column", rule,
                 class AS value_class
             FROM rejects ORDER BY record, position
         ) TO {literal(str(work / REJECTS))} (FORMAT csv, HEADER)
@@ -173,7 +173,7 @@ def _write_rejects(
     )
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
     """Return SQL for a text that no spreadsheet takes for a formula: names of files and columns are anybody's."""
     return f"CASE WHEN regexp_matches({text}, '^[=+@\\t\\r-]') THEN '''' || {text} ELSE {text} END"
 
