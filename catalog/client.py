@@ -191,6 +191,10 @@ class LabClient:
         """Return one version of a dataset."""
         return self._call(Version, "GET", f"/datasets/{_part(dataset)}/versions/{number}")
 
+    def lineage(self, dataset: str, number: int) -> list[dict[str, Any]]:
+        """Return the OpenLineage run events of a version."""
+        return self._call(list[dict[str, Any]], "GET", f"/datasets/{_part(dataset)}/versions/{number}/lineage")
+
     def compare(self, dataset: str, before: int, after: int) -> Comparison:
         """Return two versions beside each other: columns, rows, checks."""
         asked = {"before": before, "after": after}

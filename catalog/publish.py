@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from catalog.datasets import check_contract, insert_version, next_number, tell, version
+from catalog.datasets import check_contract, insert_version, keep_lineage, next_number, tell, version
 from catalog.errors import ConflictError, DataMismatchError, NotPermittedError
 from catalog.lake import Lake
 from catalog.lifecycle import check_open
@@ -122,7 +122,8 @@ class Publisher:
         for other in self._intents("state = 'pending' AND dataset = ? AND id <> ?", dataset, request.intent):
             self.settle(other)
         for known in self._intents("id = ?", request.intent):
-            if (known.dataset, known.request.model_dump()) != (dataset, request.model_dump()):
+            said = [one.model_dump(exclude={"lineage"}) for one in (known.request, request)]  # tried again, it is other
+            if known.dataset != dataset or said[0] != said[1]:
                 raise ConflictError(
                     "This intent has been used for another publication.",
                     where=f"intent {request.intent}",
@@ -183,6 +184,7 @@ class Publisher:
                 told=tell(change, intent.dataset, report),
             )
             insert_version(change, made)
+            keep_lineage(change, made, intent.request.lineage)
             change.execute("UPDATE intents SET state = ? WHERE id = ?", [State.COMPLETED, intent.id])
             change.event(
                 "version.published",

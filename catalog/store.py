@@ -39,6 +39,8 @@ CREATE TABLE IF NOT EXISTS revocations (signer VARCHAR PRIMARY KEY, issued BIGIN
 CREATE TABLE IF NOT EXISTS erasures (id VARCHAR PRIMARY KEY, record JSON NOT NULL);
 CREATE TABLE IF NOT EXISTS versions (
     dataset VARCHAR, number INTEGER, record JSON NOT NULL, PRIMARY KEY (dataset, number));
+CREATE TABLE IF NOT EXISTS lineage (
+    dataset VARCHAR, number INTEGER, events JSON NOT NULL, PRIMARY KEY (dataset, number));
 CREATE TABLE IF NOT EXISTS intents (
     id VARCHAR PRIMARY KEY, dataset VARCHAR NOT NULL, number INTEGER NOT NULL, actor VARCHAR NOT NULL,
     request JSON NOT NULL, state VARCHAR NOT NULL);

@@ -7,12 +7,10 @@ Dagster is imported here only: about a second, and another for SQLAlchemy when t
 from __future__ import annotations
 
 import argparse
-import shutil
 import signal
 import sys
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 
 from catalog.client import lab_client
@@ -25,13 +23,16 @@ from datalab.home import Home
 from datalab.service import die_with_parent
 from pipelines.outcome import Checks, Outcome
 from pipelines.sources import find_contract
+from pipelines.succession import check_succession, keep_contract
+from pipelines.unfinished import Begun, lend_folder, one_at_a_time
 
 
 def curate_upload(home: Home, upload_id: str, run_id: str | None = None) -> Outcome:
     """Curate an uploaded raw file and publish it as the next version of its dataset.
 
-    A file that an earlier run has published by the same contract is not published again: the outcome is that
-    version. Nothing derived from the data stays behind in the run's folder, whatever happens.
+    Runs of one dataset wait for each other. A file that an earlier run has published by the same contract is not
+    published again: the outcome is that version. What an earlier run over this file had done when it was killed is not
+    done again. Nothing derived from the data stays behind in the run's folder, whatever happens.
 
     Args:
         home: of the lab, which is running.
@@ -44,6 +45,12 @@ def curate_upload(home: Home, upload_id: str, run_id: str | None = None) -> Outc
     run_id = run_id or str(uuid.uuid4())
     with lab_client(home, "pipeline") as lab:
         upload = lab.get_upload(upload_id)
+    with one_at_a_time(home, upload.dataset):
+        return _curate_alone(home, upload, run_id)
+
+
+def _curate_alone(home: Home, upload: Upload, run_id: str) -> Outcome:
+    with lab_client(home, "pipeline") as lab:
         dataset = lab.dataset(upload.dataset)
         versions = lab.versions(dataset.id)
     if upload.erased is not None:
@@ -58,21 +65,44 @@ def curate_upload(home: Home, upload_id: str, run_id: str | None = None) -> Outc
             told = {"version": version.number, "dagster/row_count": version.report.rows}
             progress.tell(_folder(home, dataset.id, run_id), "published", "done", told)
             return _outcome(home, version)
-    with _run_folder(home, dataset.id, run_id) as folder:
-        return _execute(home, dataset, upload, contract, run_id=run_id, folder=folder, number=len(versions) + 1)
+    folder = _folder(home, dataset.id, run_id)
+    begun = Begun(upload=upload.id, contract=sha256_file(contract), number=len(versions) + 1, intent=run_id)
+    try:
+        check_succession(home, contract, versions)
+        with lend_folder(folder, begun) as (taken, done):
+            keep_contract(home, contract)
+            return _execute(home, dataset, contract, taken, done, folder=folder, run_id=run_id)
+    except DatalabError as error:
+        progress.tell_failure(folder, error)
+        raise
 
 
 def _execute(
-    home: Home, dataset: Dataset, upload: Upload, contract: Path, *, run_id: str, folder: Path, number: int
+    home: Home,
+    dataset: Dataset,
+    contract: Path,
+    begun: Begun,
+    done: Collection[progress.Stage],
+    *,
+    folder: Path,
+    run_id: str,
 ) -> Outcome:
     from dagster._core.errors import DagsterAssetCheckFailedError  # Dagster does not export it
 
     from pipelines.definitions import CURATE, defs
+    from pipelines.defs.curation.assets import ASSETS
     from pipelines.defs.curation.partitions import DatasetVersionKey, dataset_versions
     from pipelines.instance import open_instance
 
-    partition = DatasetVersionKey(dataset.holder, dataset.id, number)
-    source = {"home": str(home.path), "folder": str(folder), "upload": upload.id, "contract": str(contract)}
+    partition = DatasetVersionKey(dataset.holder, dataset.id, begun.number)
+    source = {
+        "home": str(home.path),
+        "folder": str(folder),
+        "upload": begun.upload,
+        "contract": str(contract),
+        "intent": begun.intent,
+    }
+    rest = [asset.key for asset in ASSETS if asset.key.path[-1] not in done]
     with open_instance(home) as instance:
         instance.add_dynamic_partitions(str(dataset_versions.name), [str(partition)])
         try:
@@ -84,6 +114,7 @@ def _execute(
                 instance=instance,
                 partition_key=str(partition),
                 run_id=run_id,
+                asset_selection=rest,
             )
         except DagsterAssetCheckFailedError as error:
             raise BadInputError(
@@ -93,7 +124,7 @@ def _execute(
             ) from error
         steps = instance.get_run_step_stats(run_id)
     with lab_client(home, "pipeline") as lab:
-        [version] = [one for one in lab.versions(dataset.id) if one.pipeline_run == run_id]
+        [version] = [one for one in lab.versions(dataset.id) if one.pipeline_run == begun.intent]
     outcome = _outcome(home, version)
     outcome.asset_checks = {one.check_name: one.passed for one in result.get_asset_check_evaluations()}
     outcome.seconds = {
@@ -119,21 +150,6 @@ def _outcome(home: Home, version: Version) -> Outcome:
         rejects=str(_folder(home, version.dataset, version.pipeline_run) / REJECTS),
         seconds={},
     )
-
-
-@contextmanager
-def _run_folder(home: Home, dataset: str, run_id: str) -> Iterator[Path]:
-    """Lend the folder of a run, and remove what holds data when it ends: rejects and report hold no value."""
-    folder = _folder(home, dataset, run_id)
-    work = folder / "work"
-    work.mkdir(mode=0o700)
-    try:
-        yield folder
-    except DatalabError as error:
-        progress.tell_failure(folder, error)
-        raise
-    finally:
-        shutil.rmtree(work)
 
 
 def _folder(home: Home, dataset: str, run_id: str) -> Path:

@@ -19,8 +19,10 @@ from catalog.records import PublishRequest, StoredFile
 from datalab.curation import engine, progress
 from datalab.curation.database import connect, literal
 from datalab.curation.report import Check, CurationReport
-from datalab.errors import BadInputError
+from datalab.errors import BadInputError, DatalabError, NotFoundError, ServiceFailedError
 from datalab.home import write_atomically
+from datalab.storage.store import StorageError
+from pipelines.defs.curation import lineage
 from pipelines.defs.curation.checks import (
     K_ANONYMITY,
     PARQUET_READABLE,
@@ -32,6 +34,9 @@ from pipelines.defs.curation.partitions import DatasetVersionKey, dataset_versio
 from pipelines.defs.curation.resources import CurationRun
 
 GROUP = "curation"
+MOST_RETRIES = 5
+FIRST_WAIT = 1.0
+"""Seconds before a stage that met a silent service is repeated; twice as long each time, half a minute in all."""
 if TYPE_CHECKING:
     Result = dg.MaterializeResult[None]
 else:
@@ -44,22 +49,38 @@ class Deidentification(BaseModel):
     checks: tuple[Check, ...]
 
 
-def told(stage: Callable[[CurationRun], Result]) -> Callable[[CurationRun], Result]:
+def telling(stage: Callable[[CurationRun], Result]) -> Callable[[CurationRun], Result]:
     """Have a stage write down in the run's folder when it begins, and what came of it."""
     name = cast("progress.Stage", stage.__name__)
 
     @wraps(stage)
-    def telling(run: CurationRun) -> Result:
+    def running(run: CurationRun) -> Result:
+        partition = _partition()
         progress.tell(run.out, name, "running")
-        result = stage(run)
+        lineage.emit(run, partition, name, "START")
+        try:
+            result = stage(run)
+        except DatalabError as error:
+            lineage.emit(run, partition, name, "FAIL")
+            if isinstance(error, ServiceFailedError | StorageError) and not isinstance(error, NotFoundError):
+                _try_again(error)
+            raise
+        lineage.emit(run, partition, name, "COMPLETE", result.metadata)
         progress.tell(run.out, name, "done", dict(result.metadata or {}))
         return result
 
-    return telling
+    return running
+
+
+def _try_again(error: DatalabError) -> None:
+    """Have Dagster repeat the stage where lab server or object store may come back; the stages before it are kept."""
+    tried = dg.AssetExecutionContext.get().op_execution_context.retry_number
+    if tried < MOST_RETRIES:
+        raise dg.RetryRequested(max_retries=MOST_RETRIES, seconds_to_wait=FIRST_WAIT * 2**tried) from error
 
 
 @dg.asset(partitions_def=dataset_versions, group_name=GROUP, kinds={"s3"})
-@told
+@telling
 def landing(run: CurationRun) -> Result:
     """The raw file as its holder handed it in, with the digest that the catalog recorded."""
     partition = _partition()
@@ -79,7 +100,7 @@ def landing(run: CurationRun) -> Result:
 
 
 @dg.asset(partitions_def=dataset_versions, group_name=GROUP, deps=[landing], kinds={"duckdb", "parquet"})
-@told
+@telling
 def validated(run: CurationRun) -> Result:
     """The records that keep the contract; the others are findings in the rejects file."""
     contract = run.load_contract()
@@ -107,7 +128,7 @@ def validated(run: CurationRun) -> Result:
 @dg.asset(
     partitions_def=dataset_versions, group_name=GROUP, deps=[validated], check_specs=[K_ANONYMITY], kinds={"duckdb"}
 )
-@told
+@telling
 def deidentified(run: CurationRun) -> Result:
     """That what arrived was de-identified at its holder, recomputed; nothing is changed here."""
     found = Deidentification(checks=engine.check_deidentified(run.load_contract(), run.work))
@@ -122,7 +143,7 @@ def deidentified(run: CurationRun) -> Result:
     check_specs=[PARQUET_READABLE],
     kinds={"duckdb", "parquet"},
 )
-@told
+@telling
 def harmonised(run: CurationRun) -> Result:
     """The table that training sees: the contract's columns, types and units, sorted, as zstd Parquet."""
     result = engine.harmonise(run.load_contract(), run.work, opt_outs=run.opt_outs(_partition().holder))
@@ -151,7 +172,7 @@ def harmonised(run: CurationRun) -> Result:
     check_specs=[ROW_ACCOUNTING, QUALITY_RULES],
     kinds={"duckdb"},
 )
-@told
+@telling
 def profiled(run: CurationRun) -> Result:
     """The version's quality record: counts, missing values, the contract's rules."""
     contract = run.load_contract()
@@ -174,29 +195,32 @@ def profiled(run: CurationRun) -> Result:
 
 
 @dg.asset(partitions_def=dataset_versions, group_name=GROUP, deps=[profiled], kinds={"s3", "ducklake"})
-@told
+@telling
 def published(run: CurationRun) -> Result:
     """The next version of the dataset in the catalog, through the lab's API."""
-    partition, run_id = _partition(), dg.AssetExecutionContext.get().run.run_id
+    partition = _partition()
     report = CurationReport.model_validate_json((run.out / engine.REPORT).read_bytes())
     objects = run.objects()
     with run.lab() as lab:
-        others = [version for version in lab.versions(partition.dataset) if version.pipeline_run != run_id]
+        others = [version for version in lab.versions(partition.dataset) if version.pipeline_run != run.intent]
         if len(others) != partition.version - 1:
             raise ConflictError(
                 "Another version of the dataset was published in the meantime.",
                 where=str(partition),
                 next_step="Run the curation again; it becomes the version after that.",
             )
-        staged = objects.put_file(f"staging/{partition.dataset}/{run_id}/{engine.DATA}", run.work / engine.DATA)
+        staged = objects.put_file(f"staging/{partition.dataset}/{run.intent}/{engine.DATA}", run.work / engine.DATA)
         try:
             file = StoredFile(key=staged.key, sha256=report.parquet_sha256, bytes=staged.bytes)
-            version = lab.publish(
-                partition.dataset, PublishRequest(intent=run_id, files=(file,), report=report, pipeline_run=run_id)
+            told = {"dagster/row_count": report.rows, "bytes": staged.bytes}
+            history = (*lineage.events(run.out), lineage.event(run, partition, "published", "COMPLETE", told))
+            request = PublishRequest(
+                intent=run.intent, files=(file,), report=report, pipeline_run=run.intent, lineage=history
             )
+            version = lab.publish(partition.dataset, request)
         finally:
             objects.delete(staged.key)
-    return Result(metadata={"dagster/row_count": report.rows, "bytes": staged.bytes, "version": version.number})
+    return Result(metadata={**told, "version": version.number})
 
 
 ASSETS = (landing, validated, deidentified, harmonised, profiled, published)

@@ -34,12 +34,14 @@ class CurationRun(dg.ConfigurableResource):  # type: ignore[type-arg]  # its par
         folder: where the run leaves its rejects and its report; ``work`` below it is removed when the run ends.
         upload: id of the raw file in the catalog.
         contract: file of the data contract.
+        intent: under which the version is published: the run's own name, or of the killed run that it takes up.
     """
 
     home: str
     folder: str
     upload: str
     contract: str
+    intent: str
 
     @property
     def out(self) -> Path:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import duckdb
 import pytest
 
 from catalog.client import LabClient, lab_client
+from catalog.lineage import RunEvent
 from catalog.records import DatasetDraft, Upload
 from catalog.service import SERVICE as LAB
 from datalab.curation.contract import load_contract
@@ -28,9 +32,11 @@ from datalab.storage.store import connect
 from datalab.supervisor import Supervisor
 from pipelines.sources import BUILT_IN
 from tests.golden.curated import SOURCES
+from tests.support.killed_run import STEPS
 
 CONTRACT = BUILT_IN / "gbsg.odcs.yaml"
-ASSETS = {"landing", "validated", "deidentified", "harmonised", "profiled", "published"}
+ASSETS_IN_ORDER = ("landing", "validated", "deidentified", "harmonised", "profiled", "published")
+ASSETS = set(ASSETS_IN_ORDER)
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,30 @@ def test_an_upload_becomes_version_1_with_its_quality_record(lab: Lab, prepared:
     assert set(outcome["seconds"]) == ASSETS
 
 
+def test_its_lineage_is_kept_with_it(lab: Lab) -> None:
+    events = [RunEvent.model_validate(one) for one in lab.client.lineage("breast-cancer", 1)]
+    stages = [(one.job.name.rpartition(".")[2], one.eventType) for one in events]
+    assert stages == [(stage, kind) for stage in ASSETS_IN_ORDER for kind in ("START", "COMPLETE")]
+    for before, after in pairwise(one for one in events if one.eventType == "COMPLETE"):
+        assert before.outputs[0].name == after.inputs[0].name
+    version = lab.client.version("breast-cancer", 1)
+    facets = events[-1].outputs[0].outputFacets["outputStatistics"].model_dump()
+    assert (facets["rowCount"], facets["size"]) == (version.report.rows, version.files[0].bytes)
+    command = [
+        "dataset",
+        "lineage",
+        "breast-cancer",
+        "--as",
+        "openlineage",
+        "--version",
+        "1",
+        "--home",
+        str(lab.home.path),
+    ]
+    done = subprocess.run([sys.executable, "-m", "datalab", *command], check=True, capture_output=True, text=True)
+    assert [RunEvent.model_validate_json(line) for line in done.stdout.splitlines()] == events
+
+
 def test_what_was_published_is_sorted_zstd_parquet(lab: Lab, tmp_path: Path) -> None:
     [file] = lab.client.version("breast-cancer", 1).files
     connect(lab.home).get_file(file.key, tmp_path / "data.parquet", sha256=file.sha256)
@@ -138,7 +168,7 @@ def test_what_was_published_is_sorted_zstd_parquet(lab: Lab, tmp_path: Path) -> 
 
 def test_rejects_say_where_and_nothing_of_the_data_stays_behind(lab: Lab) -> None:
     [folder] = (lab.home.path / "curation" / "breast-cancer").iterdir()
-    assert {path.name for path in folder.iterdir()} == {"progress.jsonl", "rejects.csv", "report.json"}
+    assert {path.name for path in folder.iterdir()} == {"progress.jsonl", "rejects.csv", "report.json", "lineage.jsonl"}
     with (folder / "rejects.csv").open(encoding="utf-8", newline="") as file:
         rejects = list(csv.DictReader(file))
     assert {reject["file"] for reject in rejects} == {"export.csv"}
@@ -224,6 +254,46 @@ def test_a_run_that_is_stopped_publishes_nothing_and_leaves_no_data(lab: Lab, pr
     assert not list(runs.glob("*/work"))
     assert lab.client.versions("stopped") == []
     assert lab.curate(upload)["version"] == 1
+
+
+@pytest.mark.parametrize(
+    "step", [step if step == "staged" else pytest.param(step, marks=pytest.mark.slow) for step in STEPS]
+)
+def test_what_a_killed_run_had_done_is_taken_up_and_published_once(lab: Lab, prepared: Path, step: str) -> None:
+    dataset = f"killed-{STEPS.index(step)}"
+    lab.register(dataset)
+    upload = lab.client.upload(dataset, prepared)
+    killed = subprocess.run(
+        [sys.executable, "-m", "tests.support.killed_run", *lab.command(upload)[3:]],
+        env=os.environ | {"KILL_AT": step, "PYTHONPATH": str(Path(__file__).parents[3])},
+        check=False,
+        capture_output=True,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    done_before = {stage for stage in ASSETS if (ASSETS_IN_ORDER.index(stage) < ASSETS_IN_ORDER.index(_stage(step)))}
+
+    both = [subprocess.Popen(lab.command(upload), stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outcomes = [json.loads(one.communicate()[0]) for one in both]  # the same input twice, at once
+    assert [one.returncode for one in both] == [0, 0]
+    assert [outcome["version"] for outcome in outcomes] == [1, 1]
+    again = [set(outcome["seconds"]) for outcome in outcomes if outcome["seconds"]]
+    if step in {"acknowledged", "published: done"}:
+        assert again == []
+    else:
+        assert [one & done_before for one in again] == [set()]
+        assert [one | done_before for one in again] == [ASSETS]
+
+    [version] = lab.client.versions(dataset)
+    undisturbed = lab.client.version("breast-cancer", 2)
+    assert version.report.parquet_sha256 == version.files[0].sha256 == undisturbed.files[0].sha256
+    objects = connect(lab.home)
+    assert list(objects.list(f"staging/{dataset}/")) == []
+    assert len(list(objects.list(f"data/{dataset}/"))) == 1
+    assert not list((lab.home.path / "curation" / dataset).glob("*/work"))
+
+
+def _stage(step: str) -> str:
+    return step.partition(":")[0] if ":" in step else "published"
 
 
 def test_dagster_has_the_whole_record_and_no_secret(lab: Lab) -> None:
