@@ -33,6 +33,7 @@ from catalog.records import (
     EventsVerification,
     Invitation,
     IssuedAccount,
+    Landing,
     PublishRequest,
     Reason,
     StateChange,
@@ -174,6 +175,10 @@ class LabClient:
     def get_upload(self, upload: str) -> Upload:
         """Return the record of an upload."""
         return self._call(Upload, "GET", f"/uploads/{_part(upload)}")
+
+    def landings(self) -> list[Landing]:
+        """Return all uploads of the lab and what has become of each, the oldest first."""
+        return self._call(list[Landing], "GET", "/landings")
 
     def publish(self, dataset: str, request: PublishRequest) -> Version:
         """Publish curated Parquet from ``staging/`` as the next version; idempotent per intent."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
-PRODUCER = "https://pypi.org/project/federated-datalab/"
+PRODUCER = "urn:federated-datalab"
 SPEC = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 NAMESPACE = "datalab"
 _FACETS = {
@@ -22,7 +22,7 @@ _FACETS = {
     "version": "https://openlineage.io/spec/facets/1-0-1/DatasetVersionDatasetFacet.json"
     "#/$defs/DatasetVersionDatasetFacet",
 }
-_Uri = Annotated[str, Field(pattern=r"^https://[!-~]{1,300}$")]
+_Uri = Annotated[str, Field(pattern=r"^(https://|urn:)[!-~]{1,300}$")]
 _Name = Annotated[str, Field(min_length=1, max_length=500)]
 
 

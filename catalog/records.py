@@ -312,6 +312,23 @@ class Upload(StoredFile):
     """When the file was removed because it held somebody who was erased; hand it in again without them."""
 
 
+class Landing(Record):
+    """An upload, and what has become of it.
+
+    Attributes:
+        holder: of its dataset.
+        published_by: digests of the contracts by which versions were made of it.
+        newest: whether it is the last one of its dataset.
+        versions: how many versions the dataset has.
+    """
+
+    upload: Upload
+    holder: Slug
+    published_by: tuple[str, ...]
+    newest: bool
+    versions: int
+
+
 class PublishRequest(Record):
     """What a pipeline hands over for publishing.
 

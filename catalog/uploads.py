@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from catalog.errors import NotPermittedError
 from catalog.lifecycle import check_open
 from catalog.permissions import check_holder
-from catalog.records import AccountDraft, Dataset, Upload
+from catalog.records import AccountDraft, Dataset, Landing, Upload
 from catalog.store import Store, now
 from datalab.errors import BadInputError
 from datalab.storage.store import ObjectStore
@@ -66,6 +66,37 @@ def receive(
         change.insert("uploads", upload.id, upload)
         change.event("upload.received", f"upload/{key}", dataset=dataset.id, sha256=stored.sha256, bytes=stored.bytes)
     return upload
+
+
+def landings(store: Store) -> list[Landing]:
+    """Return all uploads that were not erased, the oldest first, and what has become of each."""
+    rows = store.rows(
+        """
+        SELECT uploads.record, json_extract_string(datasets.record, '$.holder'),
+            list_distinct(list(json_extract_string(versions.record, '$.report.contract_digest')) FILTER (
+                json_extract_string(versions.record, '$.report.raw_sha256')
+                    = json_extract_string(uploads.record, '$.sha256'))),
+            count(versions.number)
+        FROM uploads JOIN datasets ON datasets.id = json_extract_string(uploads.record, '$.dataset')
+            LEFT JOIN versions ON versions.dataset = datasets.id
+        WHERE json_extract_string(uploads.record, '$.erased') IS NULL
+        GROUP BY uploads.id, uploads.record, datasets.record
+        """,
+        [],
+    )
+    found = [(Upload.model_validate_json(record), *rest) for record, *rest in rows]
+    found.sort(key=lambda one: (one[0].created, one[0].id))
+    newest = {upload.dataset: upload.id for upload, *_ in found}
+    return [
+        Landing(
+            upload=upload,
+            holder=holder,
+            published_by=tuple(sorted(digests or ())),
+            newest=newest[upload.dataset] == upload.id,
+            versions=versions,
+        )
+        for upload, holder, digests, versions in found
+    ]
 
 
 def safe_filename(filename: str) -> str:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -208,6 +208,12 @@ class ObjectStore:
                     next_step="See whether it is held by an object lock in COMPLIANCE.",
                 )
         return sorted({key for key, _ in gone})
+
+    def older(self, prefix: str, moment: datetime) -> list[str]:
+        """Return the keys under a prefix whose objects were written before a moment."""
+        with self._explained("list", prefix) as client:
+            found = client.list_objects(self.bucket, prefix, recursive=True)
+            return [one.object_name or "" for one in found if one.last_modified and one.last_modified < moment]
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield every object whose key begins with ``prefix``, by key."""

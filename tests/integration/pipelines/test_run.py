@@ -296,6 +296,22 @@ def _stage(step: str) -> str:
     return step.partition(":")[0] if ":" in step else "published"
 
 
+@pytest.mark.slow
+def test_refresh_curates_all_that_waits_once(lab: Lab, prepared: Path, tmp_path: Path) -> None:
+    for dataset in ("waits-here", "waits-there"):
+        lab.register(dataset)
+        lab.client.upload(dataset, prepared)
+    (tmp_path / "no.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    lab.client.upload("waits-here", tmp_path / "no.csv")
+    command = [sys.executable, "-m", "datalab", "dataset", "refresh", "--at-once", "2", "--home", str(lab.home.path)]
+    said = [subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(2)]
+    assert "waits-here" in said[0]
+    assert "waits-there" in said[0]
+    assert "no.csv: refused: The file has no header" in said[0]
+    assert said[1] == "Nothing waits.\n"
+    assert [len(lab.client.versions(dataset)) for dataset in ("waits-here", "waits-there")] == [1, 1]
+
+
 def test_dagster_has_the_whole_record_and_no_secret(lab: Lab) -> None:
     from pipelines.defs.curation.partitions import dataset_versions
     from pipelines.instance import open_instance
