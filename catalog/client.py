@@ -35,6 +35,7 @@ from catalog.records import (
     Hold,
     Invitation,
     IssuedAccount,
+    Landed,
     PublishRequest,
     Reason,
     StateChange,
@@ -179,6 +180,10 @@ class LabClient:
         """Return the record of an upload."""
         return self._call(Upload, "GET", f"/uploads/{_part(upload)}")
 
+    def landings(self) -> list[Landed]:
+        """Return all uploads of the lab and what has become of each, the oldest first."""
+        return self._call(list[Landed], "GET", "/landings")
+
     def publish(self, dataset: str, request: PublishRequest) -> Version:
         """Publish curated Parquet from ``staging/`` as the next version; idempotent per intent."""
         return self._call(Version, "POST", f"/datasets/{_part(dataset)}/versions", body=request)
@@ -194,6 +199,10 @@ class LabClient:
     def version(self, dataset: str, number: int) -> Version:
         """Return one version of a dataset."""
         return self._call(Version, "GET", f"/datasets/{_part(dataset)}/versions/{number}")
+
+    def lineage(self, dataset: str, number: int) -> list[dict[str, Any]]:
+        """Return the OpenLineage run events of a version."""
+        return self._call(list[dict[str, Any]], "GET", f"/datasets/{_part(dataset)}/versions/{number}/lineage")
 
     def compare(self, dataset: str, before: int, after: int) -> Comparison:
         """Return two versions beside each other: columns, rows, checks."""

@@ -81,6 +81,20 @@ def export(*, dataset: str | None, home: Path, form: str, out: Path | None) -> N
     click.echo(f"Wrote {out}.")
 
 
+@click.command("lineage")
+@click.argument("dataset", metavar="ID")
+@_HOME
+@click.option("--version", "number", type=click.IntRange(min=1), help="Version; the last one unless it is given.")
+@click.option("--as", "form", type=click.Choice(["openlineage"]), required=True, help="The standard.")
+def show_lineage(*, dataset: str, home: Path, number: int | None, form: str) -> None:
+    """Tell how a version came about: the run events of its stages, one a line, for tools that draw lineage."""
+    del form
+    with lab_client(Home(home), "operator") as client:
+        events = client.lineage(dataset, number or len(client.versions(dataset)))
+    for event in events:
+        click.echo(json.dumps(event))
+
+
 @click.command("list")
 @_HOME
 @_JSON

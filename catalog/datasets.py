@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from typing import Any
+
 from pydantic import ValidationError
 
 from catalog import lifecycle
 from catalog.errors import ConflictError, NotPermittedError
+from catalog.lineage import RunEvent
 from catalog.permissions import Action, check_holder, may
 from catalog.records import (
     AccountDraft,
@@ -178,6 +183,19 @@ def insert_version(change: Change, version: Version) -> None:
     change.execute(
         "INSERT INTO versions VALUES (?, ?, ?)", [version.dataset, version.number, version.model_dump_json()]
     )
+
+
+def keep_lineage(change: Change, version: Version, events: Iterable[RunEvent]) -> None:
+    """Keep the run events of a version with it."""
+    text = json.dumps([event.as_json() for event in events])
+    change.execute("INSERT OR REPLACE INTO lineage VALUES (?, ?, ?)", [version.dataset, version.number, text])
+
+
+def lineage(store: Store, version: Version) -> list[dict[str, Any]]:
+    """Return the run events of a version; none where it was announced by a node, or is older than they are."""
+    rows = store.rows("SELECT events FROM lineage WHERE dataset = ? AND number = ?", [version.dataset, version.number])
+    found: list[dict[str, Any]] = json.loads(rows[0][0]) if rows else []
+    return found
 
 
 def _versions(change: Change, dataset: str) -> list[Version]:

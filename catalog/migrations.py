@@ -91,6 +91,18 @@ MIGRATIONS: tuple[Migration, ...] = (
         lost="SELECT count(*) FROM uploads WHERE (record ->> 'sealed') IS NOT NULL",
         loses="raw files that are encrypted",
     ),
+    Migration(
+        3,
+        "lineage of versions, results that are held until their release",
+        "CREATE TABLE lineage (dataset VARCHAR, number INTEGER, events JSON NOT NULL, PRIMARY KEY (dataset, number));",
+        "DROP TABLE lineage;"
+        + _without("intents", "request", '{"lineage": null}')
+        + _without("datasets", "record", '{"release": null}')
+        + _without("runs", "record", '{"release": null}')
+        + _without("requests", "record", '{"terms": {"release": null}}', "(record -> 'terms') <> 'null'::JSON"),
+        lost="SELECT count(*) FROM runs WHERE (record ->> 'release') IS NOT NULL",
+        loses="results that are held, or were released",
+    ),
 )
 LATEST = MIGRATIONS[-1].number
 

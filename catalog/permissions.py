@@ -25,6 +25,7 @@ class Action(StrEnum):
     DATASET_UNPUBLISHED = "dataset:unpublished"
     UPLOAD_CREATE = "upload:create"
     UPLOAD_READ = "upload:read"
+    UPLOAD_LANDINGS = "upload:landings"
     VERSION_READ = "version:read"
     VERSION_COUNTS = "version:counts"
     VERSION_PUBLISH = "version:publish"
@@ -97,7 +98,7 @@ DECISIONS = frozenset(
     }
 )
 """What persons do with a second factor only: in their session, or with a token that they made in such a session."""
-_LOOKS = ("read", "counts", "details", "files", "download")
+_LOOKS = ("read", "landings", "counts", "details", "files", "download")
 ALLOWED: dict[Action, frozenset[Role]] = {
     Action.CATALOGUE_READ: _EVERYONE,
     Action.DATASET_READ: _EVERYONE,
@@ -107,6 +108,7 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.DATASET_UNPUBLISHED: frozenset({Role.OPERATOR, Role.STEWARD, Role.AUDITOR, Role.PIPELINE}),
     Action.UPLOAD_CREATE: frozenset({Role.OPERATOR, Role.STEWARD}),
     Action.UPLOAD_READ: frozenset({Role.OPERATOR, Role.STEWARD, Role.PIPELINE, Role.AUDITOR}),
+    Action.UPLOAD_LANDINGS: frozenset({Role.OPERATOR, Role.PIPELINE}),
     Action.VERSION_READ: _EVERYONE,
     Action.VERSION_COUNTS: frozenset({Role.OPERATOR, Role.STEWARD, Role.PIPELINE, Role.AUDITOR}),
     Action.VERSION_PUBLISH: frozenset({Role.PIPELINE}),

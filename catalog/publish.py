@@ -13,9 +13,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 
-from catalog.datasets import check_contract, insert_version, next_number, tell, version
+from catalog.datasets import check_contract, insert_version, keep_lineage, next_number, tell, version
 from catalog.errors import ConflictError, DataMismatchError, NotPermittedError
 from catalog.lake import Lake
 from catalog.lifecycle import check_open
@@ -24,6 +25,8 @@ from catalog.store import Change, Store, now
 from datalab.errors import BadInputError, DatalabError
 from datalab.storage.store import ObjectStore
 
+WINDOW = timedelta(days=1)
+"""How long what a killed run has left in staging waits to be taken up."""
 _PIECE = 1 << 20
 _COLUMNS = "id, dataset, number, actor, request, state"
 
@@ -85,12 +88,21 @@ class Publisher:
                     self.settle(intent)
                     raise
             self.settle(intent)
+            self.sweep()
             return version(self._store, intent.dataset, intent.number)
 
     def reconcile(self) -> None:
         """Bring every publication that a crash interrupted to its end, one way or the other."""
         with self.alone():
-            pass
+            self.sweep()
+
+    def sweep(self, window: timedelta = WINDOW) -> list[str]:
+        """Remove from staging what a run has left that was killed and not taken up within the clean-up window."""
+        held = {file.key for intent in self._intents("state = 'pending'") for file in intent.request.files}
+        left = [key for key in self._objects.older("staging/", now() - window) if key not in held]
+        for key in left:
+            self._objects.delete(key)
+        return left
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -122,7 +134,8 @@ class Publisher:
         for other in self._intents("state = 'pending' AND dataset = ? AND id <> ?", dataset, request.intent):
             self.settle(other)
         for known in self._intents("id = ?", request.intent):
-            if (known.dataset, known.request.model_dump()) != (dataset, request.model_dump()):
+            said = [one.model_dump(exclude={"lineage"}) for one in (known.request, request)]  # tried again, it is other
+            if known.dataset != dataset or said[0] != said[1]:
                 raise ConflictError(
                     "This intent has been used for another publication.",
                     where=f"intent {request.intent}",
@@ -183,6 +196,7 @@ class Publisher:
                 told=tell(change, intent.dataset, report),
             )
             insert_version(change, made)
+            keep_lineage(change, made, intent.request.lineage)
             change.execute("UPDATE intents SET state = ? WHERE id = ?", [State.COMPLETED, intent.id])
             change.event(
                 "version.published",

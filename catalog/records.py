@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from catalog.lineage import RunEvent
 from datalab.curation.report import CurationReport
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$")]
@@ -349,6 +350,23 @@ class Upload(StoredFile):
     """When the file was removed because it held somebody who was erased; hand it in again without them."""
 
 
+class Landed(Record):
+    """An upload, and what has become of it.
+
+    Attributes:
+        holder: of its dataset.
+        published_by: digests of the contracts by which versions were made of it.
+        newest: whether it is the last one of its dataset.
+        versions: how many versions the dataset has.
+    """
+
+    upload: Upload
+    holder: Slug
+    published_by: tuple[str, ...]
+    newest: bool
+    versions: int
+
+
 class PublishRequest(Record):
     """What a pipeline hands over for publishing.
 
@@ -356,12 +374,14 @@ class PublishRequest(Record):
         intent: chosen by the pipeline; the same one always gives the same version, however often it is sent.
         files: curated Parquet under ``staging/<dataset>/``, in the order in which it is to be read.
         pipeline_run: the pipeline's own run id.
+        lineage: OpenLineage run events of the stages that made the files (``catalog.lineage``).
     """
 
     intent: Slug
     files: Annotated[tuple[StoredFile, ...], Field(min_length=1, max_length=1000)]
     report: Report
     pipeline_run: Line
+    lineage: Annotated[tuple[RunEvent, ...], Field(max_length=100)] = ()
 
 
 class Announcement(Record):

@@ -11,7 +11,7 @@ from catalog.errors import NotPermittedError
 from catalog.landing import Landing
 from catalog.lifecycle import check_open
 from catalog.permissions import check_holder
-from catalog.records import AccountDraft, Dataset, Upload
+from catalog.records import AccountDraft, Dataset, Landed, Upload
 from catalog.store import Store
 from datalab.errors import BadInputError
 
@@ -55,6 +55,37 @@ def receive(
         change.insert("uploads", upload.id, upload)
         change.event("upload.received", f"upload/{key}", dataset=dataset.id, sha256=upload.sha256, bytes=upload.bytes)
     return upload
+
+
+def landings(store: Store) -> list[Landed]:
+    """Return all uploads that were not erased, the oldest first, and what has become of each."""
+    rows = store.rows(
+        """
+        SELECT uploads.record, json_extract_string(datasets.record, '$.holder'),
+            list_distinct(list(json_extract_string(versions.record, '$.report.contract_digest')) FILTER (
+                json_extract_string(versions.record, '$.report.raw_sha256')
+                    = json_extract_string(uploads.record, '$.sha256'))),
+            count(versions.number)
+        FROM uploads JOIN datasets ON datasets.id = json_extract_string(uploads.record, '$.dataset')
+            LEFT JOIN versions ON versions.dataset = datasets.id
+        WHERE json_extract_string(uploads.record, '$.erased') IS NULL
+        GROUP BY uploads.id, uploads.record, datasets.record
+        """,
+        [],
+    )
+    found = [(Upload.model_validate_json(record), *rest) for record, *rest in rows]
+    found.sort(key=lambda one: (one[0].created, one[0].id))
+    newest = {upload.dataset: upload.id for upload, *_ in found}
+    return [
+        Landed(
+            upload=upload,
+            holder=holder,
+            published_by=tuple(sorted(digests or ())),
+            newest=newest[upload.dataset] == upload.id,
+            versions=versions,
+        )
+        for upload, holder, digests, versions in found
+    ]
 
 
 def safe_filename(filename: str) -> str:

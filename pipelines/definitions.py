@@ -6,11 +6,13 @@ import dagster as dg
 
 from pipelines.defs.curation.assets import ASSETS, GROUP
 from pipelines.defs.curation.resources import CurationRun
+from pipelines.defs.curation.sensors import new_landings
 
 CURATE = "curate"
 
 defs = dg.Definitions(
     assets=ASSETS,
     jobs=[dg.define_asset_job(CURATE, selection=dg.AssetSelection.groups(GROUP))],
+    sensors=[new_landings],
     resources={"run": CurationRun.configure_at_launch()},
 )

@@ -22,6 +22,7 @@ from datalab.curation.engine import REJECTS, REPORT
 from datalab.curation.leftovers import WORK, in_use
 from datalab.home import Home, write_atomically
 
+LINEAGE = "lineage.jsonl"
 _BEGUN = "begun.json"
 
 
@@ -63,16 +64,17 @@ def lend_folder(folder: Path, begun: Begun) -> Iterator[tuple[Begun, tuple[progr
     Yields:
         what it works on, and the stages that need not be done again.
     """
-    found = _take_over(folder, begun)
-    if found is None:
-        (folder / WORK).mkdir(mode=0o700)
-        found = begun, ()
-    write_atomically(folder / WORK / _BEGUN, found[0].model_dump_json().encode())
-    try:
+    try:  # from the first on: a run may be told to stop at any time
+        found = _take_over(folder, begun)
+        if found is None:
+            (folder / WORK).mkdir(mode=0o700)
+            found = begun, ()
+        write_atomically(folder / WORK / _BEGUN, found[0].model_dump_json().encode())
         with in_use(folder / WORK):
             yield found
     finally:
-        shutil.rmtree(folder / WORK)
+        if (folder / WORK).exists():
+            shutil.rmtree(folder / WORK)
 
 
 def _take_over(folder: Path, begun: Begun) -> tuple[Begun, tuple[progress.Stage, ...]] | None:
@@ -86,7 +88,7 @@ def _take_over(folder: Path, begun: Begun) -> tuple[Begun, tuple[progress.Stage,
         done = _finished(progress.read(other))
         if other != folder:
             path.rename(folder / WORK)
-            for name in (REJECTS, REPORT):
+            for name in (REJECTS, REPORT, LINEAGE):
                 if (other / name).exists():
                     shutil.copyfile(other / name, folder / name)
             for stage in done:

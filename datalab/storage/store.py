@@ -236,6 +236,12 @@ class ObjectStore:
                 )
         return sorted({key for key, _ in gone})
 
+    def older(self, prefix: str, moment: datetime) -> list[str]:
+        """Return the keys under a prefix whose objects were written before a moment."""
+        with self._explained("list", prefix) as client:
+            found = client.list_objects(self.bucket, prefix, recursive=True)
+            return [one.object_name or "" for one in found if one.last_modified and one.last_modified < moment]
+
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield every object whose key begins with ``prefix``, by key."""
         with self._explained("list", prefix) as client:

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from catalog import uploads
 from catalog.permissions import Action, check_holder
-from catalog.records import AccountDraft, Dataset, Slug, Upload
+from catalog.records import AccountDraft, Dataset, Landed, Slug, Upload
 from catalog.web.access import Allowed, DatasetId, TheLab
 
 router = APIRouter(tags=["uploads"])
@@ -34,6 +34,12 @@ async def receive(
     pieces = _in_thread(request.stream())
     receive_all = partial(uploads.receive, filename=filename, account=account)
     return await run_in_threadpool(receive_all, lab.store, lab.landing, found, pieces)
+
+
+@router.get("/landings", dependencies=[Depends(Allowed(Action.UPLOAD_LANDINGS))])
+def landings(lab: TheLab) -> list[Landed]:
+    """Return all uploads and what has become of each, the oldest first: for what curates them."""
+    return uploads.landings(lab.store)
 
 
 @router.get("/uploads/{upload}")

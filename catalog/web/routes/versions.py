@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import RedirectResponse
@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from catalog import datasets, downloads, lifecycle
 from catalog.compare import Comparison, compare
 from catalog.lab import Lab
-from catalog.permissions import Action
+from catalog.permissions import Action, check_holder
 from catalog.records import (
     AccountDraft,
     Announcement,
@@ -77,6 +77,19 @@ def files(dataset: DatasetId, number: VersionNumber, lab: TheLab) -> tuple[Store
     version = datasets.version(lab.store, dataset, number)
     lifecycle.check_usable(lab.store.get(Dataset, "datasets", dataset), version)
     return version.files
+
+
+@router.get("/versions/{number}/lineage")
+def read_lineage(
+    account: Annotated[AccountDraft, Depends(Allowed(Action.VERSION_COUNTS))],
+    dataset: DatasetId,
+    number: VersionNumber,
+    lab: TheLab,
+) -> list[dict[str, Any]]:
+    """Return the OpenLineage run events of a version, with exact counts: for its holder and those who audit."""
+    found = lifecycle.read(lab.store, dataset, account)
+    check_holder(account, found.holder)
+    return datasets.lineage(lab.store, datasets.version(lab.store, dataset, number))
 
 
 @router.post("/versions/{number}/withdrawal")

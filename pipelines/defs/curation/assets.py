@@ -22,6 +22,7 @@ from datalab.curation.report import Check, CurationReport
 from datalab.errors import BadInputError, DatalabError, NotFoundError, ServiceFailedError
 from datalab.home import write_atomically
 from datalab.storage.store import StorageError
+from pipelines.defs.curation import lineage
 from pipelines.defs.curation.checks import (
     K_ANONYMITY,
     PARQUET_READABLE,
@@ -48,33 +49,38 @@ class Deidentification(BaseModel):
     checks: tuple[Check, ...]
 
 
-def told(stage: Callable[[CurationRun], Result]) -> Callable[[CurationRun], Result]:
+def telling(stage: Callable[[CurationRun], Result]) -> Callable[[CurationRun], Result]:
     """Have a stage write down in the run's folder when it begins, and what came of it."""
     name = cast("progress.Stage", stage.__name__)
 
     @wraps(stage)
-    def telling(run: CurationRun) -> Result:
+    def running(run: CurationRun) -> Result:
+        partition = _partition()
         progress.tell(run.out, name, "running")
+        lineage.emit(run, partition, name, "START")
         try:
             result = stage(run)
-        except (ServiceFailedError, StorageError) as error:
-            _try_again(error)
+        except DatalabError as error:
+            lineage.emit(run, partition, name, "FAIL")
+            if isinstance(error, ServiceFailedError | StorageError) and not isinstance(error, NotFoundError):
+                _try_again(error)
             raise
+        lineage.emit(run, partition, name, "COMPLETE", result.metadata)
         progress.tell(run.out, name, "done", dict(result.metadata or {}))
         return result
 
-    return telling
+    return running
 
 
 def _try_again(error: DatalabError) -> None:
     """Have Dagster repeat the stage where lab server or object store may come back; the stages before it are kept."""
     tried = dg.AssetExecutionContext.get().op_execution_context.retry_number
-    if tried < MOST_RETRIES and not isinstance(error, NotFoundError):
+    if tried < MOST_RETRIES:
         raise dg.RetryRequested(max_retries=MOST_RETRIES, seconds_to_wait=FIRST_WAIT * 2**tried) from error
 
 
 @dg.asset(partitions_def=dataset_versions, group_name=GROUP, kinds={"s3"})
-@told
+@telling
 def landing(run: CurationRun) -> Result:
     """The raw file as its holder handed it in, with the digest that the catalog recorded."""
     partition = _partition()
@@ -94,7 +100,7 @@ def landing(run: CurationRun) -> Result:
 
 
 @dg.asset(partitions_def=dataset_versions, group_name=GROUP, deps=[landing], kinds={"duckdb", "parquet"})
-@told
+@telling
 def validated(run: CurationRun) -> Result:
     """The records that keep the contract; the others are findings in the rejects file."""
     contract = run.load_contract()
@@ -108,7 +114,6 @@ def validated(run: CurationRun) -> Result:
             where=run.raw.name,
             next_step=f"Correct the file at its source, or the contract; see {run.out / engine.REJECTS}.",
         )
-    run.raw.unlink()  # it was decrypted for this stage
     return Result(
         metadata={
             "dagster/row_count": result.rows,
@@ -123,9 +128,10 @@ def validated(run: CurationRun) -> Result:
 @dg.asset(
     partitions_def=dataset_versions, group_name=GROUP, deps=[validated], check_specs=[K_ANONYMITY], kinds={"duckdb"}
 )
-@told
+@telling
 def deidentified(run: CurationRun) -> Result:
     """That what arrived was de-identified at its holder, recomputed; nothing is changed here."""
+    run.raw.unlink(missing_ok=True)  # it was decrypted for the stage before, which is not done again from here on
     found = Deidentification(checks=engine.check_deidentified(run.load_contract(), run.work))
     run.save(found)
     return Result(check_results=[as_asset_check(K_ANONYMITY, found.checks)])
@@ -138,7 +144,7 @@ def deidentified(run: CurationRun) -> Result:
     check_specs=[PARQUET_READABLE],
     kinds={"duckdb", "parquet"},
 )
-@told
+@telling
 def harmonised(run: CurationRun) -> Result:
     """The table that training sees: the contract's columns, types and units, sorted, as zstd Parquet."""
     result = engine.harmonise(run.load_contract(), run.work, opt_outs=run.opt_outs(_partition().holder))
@@ -167,7 +173,7 @@ def harmonised(run: CurationRun) -> Result:
     check_specs=[ROW_ACCOUNTING, QUALITY_RULES],
     kinds={"duckdb"},
 )
-@told
+@telling
 def profiled(run: CurationRun) -> Result:
     """The version's quality record: counts, missing values, the contract's rules."""
     contract = run.load_contract()
@@ -190,7 +196,7 @@ def profiled(run: CurationRun) -> Result:
 
 
 @dg.asset(partitions_def=dataset_versions, group_name=GROUP, deps=[profiled], kinds={"s3", "ducklake"})
-@told
+@telling
 def published(run: CurationRun) -> Result:
     """The next version of the dataset in the catalog, through the lab's API."""
     partition = _partition()
@@ -207,11 +213,15 @@ def published(run: CurationRun) -> Result:
         staged = objects.put_file(f"staging/{partition.dataset}/{run.intent}/{engine.DATA}", run.work / engine.DATA)
         try:
             file = StoredFile(key=staged.key, sha256=report.parquet_sha256, bytes=staged.bytes)
-            request = PublishRequest(intent=run.intent, files=(file,), report=report, pipeline_run=run.intent)
+            told = {"dagster/row_count": report.rows, "bytes": staged.bytes}
+            history = (*lineage.events(run.out), lineage.event(run, partition, "published", "COMPLETE", told))
+            request = PublishRequest(
+                intent=run.intent, files=(file,), report=report, pipeline_run=run.intent, lineage=history
+            )
             version = lab.publish(partition.dataset, request)
         finally:
             objects.delete(staged.key)
-    return Result(metadata={"dagster/row_count": report.rows, "bytes": staged.bytes, "version": version.number})
+    return Result(metadata={**told, "version": version.number})
 
 
 ASSETS = (landing, validated, deidentified, harmonised, profiled, published)

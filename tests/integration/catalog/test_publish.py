@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,22 @@ def test_a_version_is_the_pipelines_files_as_they_are(
     lake = Lake(tmp_path / "catalog" / "lake.ducklake", object_store)
     assert (lake.count(name, 1), lake.count(name, 2)) == (3, 4)
     lake.close()
+
+
+def test_what_nobody_publishes_leaves_staging_after_the_window(
+    name: str, object_store: ObjectStore, staging: Staging, tmp_path: Path
+) -> None:
+    with open_lab(Home(tmp_path), object_store) as lab:
+        datasets.register(lab.store, draft(id=name), account())
+        left = staging.request(name, "left").files[0].key
+        lab.publisher.publish(name, staging.request(name, "taken"), actor="pipeline")
+        assert keys(object_store, f"staging/{name}/") == [left]
+        lab.publisher.begin(name, staging.request(name, "begun"), actor="pipeline")
+        begun = f"staging/{name}/begun/data.parquet"
+        swept = lab.publisher.sweep(timedelta(0))
+        assert left in swept
+        assert begun not in swept
+        assert keys(object_store, f"staging/{name}/") == [begun]
 
 
 @pytest.mark.parametrize("last", STEPS)

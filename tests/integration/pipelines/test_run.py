@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import duckdb
 import pytest
 
 from catalog.client import LabClient, lab_client
+from catalog.lineage import RunEvent
 from catalog.records import DatasetDraft, DatasetPatch, Upload
 from catalog.service import SERVICE as LAB
 from datalab.curation.contract import load_contract
@@ -128,6 +130,30 @@ def test_an_upload_becomes_version_1_with_its_quality_record(lab: Lab, prepared:
     assert set(outcome["seconds"]) == ASSETS
 
 
+def test_its_lineage_is_kept_with_it(lab: Lab) -> None:
+    events = [RunEvent.model_validate(one) for one in lab.client.lineage("breast-cancer", 1)]
+    stages = [(one.job.name.rpartition(".")[2], one.eventType) for one in events]
+    assert stages == [(stage, kind) for stage in ASSETS_IN_ORDER for kind in ("START", "COMPLETE")]
+    for before, after in pairwise(one for one in events if one.eventType == "COMPLETE"):
+        assert before.outputs[0].name == after.inputs[0].name
+    version = lab.client.version("breast-cancer", 1)
+    facets = events[-1].outputs[0].outputFacets["outputStatistics"].model_dump()
+    assert (facets["rowCount"], facets["size"]) == (version.report.rows, version.files[0].bytes)
+    command = [
+        "dataset",
+        "lineage",
+        "breast-cancer",
+        "--as",
+        "openlineage",
+        "--version",
+        "1",
+        "--home",
+        str(lab.home.path),
+    ]
+    done = subprocess.run([sys.executable, "-m", "datalab", *command], check=True, capture_output=True, text=True)
+    assert [RunEvent.model_validate_json(line) for line in done.stdout.splitlines()] == events
+
+
 def test_what_was_published_is_sorted_zstd_parquet(lab: Lab, tmp_path: Path) -> None:
     [file] = lab.client.version("breast-cancer", 1).files
     connect(lab.home).get_file(file.key, tmp_path / "data.parquet", sha256=file.sha256)
@@ -142,7 +168,7 @@ def test_what_was_published_is_sorted_zstd_parquet(lab: Lab, tmp_path: Path) -> 
 
 def test_rejects_say_where_and_nothing_of_the_data_stays_behind(lab: Lab) -> None:
     [folder] = (lab.home.path / "curation" / "breast-cancer").iterdir()
-    assert {path.name for path in folder.iterdir()} == {"progress.jsonl", "rejects.csv", "report.json"}
+    assert {path.name for path in folder.iterdir()} == {"progress.jsonl", "rejects.csv", "report.json", "lineage.jsonl"}
     with (folder / "rejects.csv").open(encoding="utf-8", newline="") as file:
         rejects = list(csv.DictReader(file))
     assert {reject["file"] for reject in rejects} == {"export.csv"}
@@ -293,6 +319,22 @@ def test_a_contract_that_breaks_something_without_saying_so_is_refused(
         done = lab.run(upload)
         assert (done.returncode, said in done.stderr) == (ExitCode.BAD_INPUT, True), done.stderr
     assert len(lab.client.versions("ours")) == 1
+
+
+@pytest.mark.slow
+def test_refresh_curates_all_that_waits_once(lab: Lab, prepared: Path, tmp_path: Path) -> None:
+    for dataset in ("waits-here", "waits-there"):
+        lab.register(dataset)
+        lab.client.upload(dataset, prepared)
+    (tmp_path / "no.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    lab.client.upload("waits-here", tmp_path / "no.csv")
+    command = [sys.executable, "-m", "datalab", "dataset", "refresh", "--at-once", "2", "--home", str(lab.home.path)]
+    said = [subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(2)]
+    assert "waits-here" in said[0]
+    assert "waits-there" in said[0]
+    assert "no.csv: refused: The file has no header" in said[0]
+    assert said[1] == "Nothing waits.\n"
+    assert [len(lab.client.versions(dataset)) for dataset in ("waits-here", "waits-there")] == [1, 1]
 
 
 def test_dagster_has_the_whole_record_and_no_secret(lab: Lab) -> None:

@@ -48,7 +48,13 @@ def test_every_asset_is_partitioned_by_dataset_version_and_described() -> None:
 def test_one_job_runs_them_all_and_its_configuration_has_no_place_for_a_secret() -> None:
     job = defs.resolve_job_def(CURATE)
     assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == set(ORDER)
-    source = {"home": "/lab", "folder": "/lab/curation/1", "upload": "1", "contract": "/lab/contracts/1.odcs.yaml"}
+    source = {
+        "home": "/lab",
+        "folder": "/lab/curation/1",
+        "upload": "1",
+        "contract": "/lab/contracts/1.odcs.yaml",
+        "intent": "1",
+    }
     assert dg.validate_run_config(job, {"resources": {"run": {"config": source}}})
     with pytest.raises(dg.DagsterInvalidConfigError, match='unexpected config entry "token"'):
         dg.validate_run_config(job, {"resources": {"run": {"config": {**source, "token": "x"}}}})
