@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
@@ -10,15 +11,20 @@ from fastapi.responses import StreamingResponse
 
 from catalog import dry_run as checking
 from catalog import runs
+from catalog.accounts import SERVICE_ROLES
+from catalog.errors import ConflictError
 from catalog.lab import Lab
 from catalog.launch import AppFacts, DryRun
 from catalog.progress import Progress, rounds_and_nodes
 from catalog.queue import WORDS, Queue
 from catalog.records import AccountDraft
 from catalog.run_records import Launch, RunRecord, RunState
+from catalog.store import now
 from datalab.errors import NotFoundError
 from federation import lab as federation
 
+MAX_APPS = 100
+"""Apps that a person may hand in within 30 days; each is kept."""
 _PIECE = 1 << 16
 
 
@@ -47,7 +53,19 @@ def submit(lab: Lab, launch: Launch, account: AccountDraft) -> RunRecord:
 
 
 def keep_app(lab: Lab, bundle: bytes, account: AccountDraft) -> AppFacts:
-    """Keep an uploaded app; BundleError if it is none."""
+    """Keep an uploaded app.
+
+    Raises:
+        BundleError: it is none.
+        ConflictError: the account has handed in too many lately.
+    """
+    since = (now() - timedelta(days=30)).isoformat()
+    query = "SELECT count(DISTINCT subject) FROM events WHERE actor = ? AND action = 'app.uploaded' AND time > ?"
+    if account.name not in set(SERVICE_ROLES) and lab.store.scan(query, [account.name, since])[0][0] >= MAX_APPS:
+        raise ConflictError(
+            f"You have handed in {MAX_APPS} apps within 30 days.",
+            next_step="Use one of them, or ask the lab's operator.",
+        )
     app = federation.keep_app(lab.home, bundle)
     with lab.store.change(account.name) as change:
         change.event("app.uploaded", f"app/{app.sha256}", name=app.name, version=app.version)

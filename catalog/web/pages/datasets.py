@@ -15,6 +15,7 @@ from catalog.compare import Comparison, compare
 from catalog.permissions import Action, may
 from catalog.records import AccountDraft, Dataset, Number, Role, Version
 from catalog.search.model import FACETS, MAX_PAGE, SearchPage, SearchQuery
+from catalog.standards.requirements import readiness
 from catalog.store import now
 from catalog.web.access import DatasetId
 from catalog.web.pages.language import mark
@@ -51,6 +52,19 @@ FACET = {
     "licence": mark("Licence"),
 }
 """The facets, in the order in which they are shown."""
+
+
+EXPORTS = {
+    "dcat-ap.ttl": "DCAT-AP (Turtle)",
+    "dcat-ap.jsonld": "DCAT-AP (JSON-LD)",
+    "healthdcat-ap.ttl": "HealthDCAT-AP (Turtle)",
+    "healthdcat-ap.jsonld": "HealthDCAT-AP (JSON-LD)",
+    "croissant": "Croissant",
+    "odrl": "ODRL",
+    "frictionless": "Frictionless",
+    "schema.csv": "CSV",
+}
+"""Forms of a dataset for others, by their proper names."""
 
 
 @router.get("")
@@ -173,9 +187,18 @@ def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | No
         events=page.lab.store.find_events(subject=f"dataset/{key}", limit=100) if tab == "activity" else (),
         tab=tab,
         tabs=tabs,
+        forms=_forms(dataset, made),
         may_change=may_change(page.account, dataset),
         may_launch=may_submit and any(_in_force(one, page.account) for one in held),
     )
+
+
+def _forms(dataset: Dataset, made: Sequence[Version]) -> dict[str, str]:
+    """Return the forms in which the dataset can be had: those of standards for which it lacks nothing."""
+    lacking = readiness(dataset, made[-1] if made else None)
+    ready = {one.standard for one in lacking if one.applies and not one.missing}
+    ready |= {"schema.csv"} if "frictionless" in ready else set()
+    return {form: name for form, name in EXPORTS.items() if form in ready or form.rpartition(".")[0] in ready}
 
 
 def _in_force(permit: PermitRecord, account: AccountDraft) -> bool:
