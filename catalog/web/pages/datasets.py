@@ -196,8 +196,9 @@ def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | No
 def _forms(dataset: Dataset, made: Sequence[Version]) -> dict[str, str]:
     """Return the forms in which the dataset can be had: those of standards for which it lacks nothing."""
     lacking = readiness(dataset, made[-1] if made else None)
-    ready = {one.standard for one in lacking if one.applies and not one.missing}
-    ready |= {"schema.csv"} if "frictionless" in ready else set()
+    ready: set[str] = {one.standard for one in lacking if one.applies and not one.missing}
+    if "frictionless" in ready:
+        ready.add("schema.csv")
     return {form: name for form, name in EXPORTS.items() if form in ready or form.rpartition(".")[0] in ready}
 
 
