@@ -88,6 +88,13 @@ class Accounts:
         return Bearer(account, frozenset(Scope) if account.name in set(SERVICE_ROLES) else _OWN_TOKEN)
 
 
+def is_withdrawn(change: Change, name: str) -> bool:
+    """Return whether there is nothing left that an account could come in with, nor an invitation."""
+    ways = ("credentials", "invitations", "tokens", "identities")
+    none = " AND ".join(f"name NOT IN (SELECT account FROM {table})" for table in ways)
+    return bool(change.execute(f"SELECT 1 FROM accounts WHERE name = ? AND token_sha256 = '' AND {none}", [name]))
+
+
 def put_account(change: Change, draft: AccountDraft, *, token_sha256: str) -> None:
     """Write an account, within a change; an empty digest is no token's."""
     values = [draft.name, token_sha256, draft.model_dump_json()]

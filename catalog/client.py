@@ -20,7 +20,14 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from catalog.access.records import PermitDraft, PermitRecord
 from catalog.compare import Comparison
 from catalog.erasure.records import Erasure, ErasureDraft, Marks
-from catalog.errors import CatalogError, ConflictError, DataMismatchError, NotPermittedError, TooLargeError
+from catalog.errors import (
+    CatalogError,
+    ConflictError,
+    DataMismatchError,
+    NotPermittedError,
+    TooLargeError,
+    TooManyAttemptsError,
+)
 from catalog.launch import AppFacts, DryRun, Work
 from catalog.progress import Progress
 from catalog.records import (
@@ -65,6 +72,7 @@ _ERRORS: dict[int, type[DatalabError]] = {
     413: TooLargeError,
     422: BadInputError,
     428: ConflictError,
+    429: TooManyAttemptsError,
 }
 
 

@@ -57,7 +57,7 @@ def update(store: Store, key: str, patch: DatasetPatch, *, revision: int, accoun
     """
     fields = {name: getattr(patch, name) for name in patch.model_fields_set}
     with store.change(account.name) as change:
-        dataset = change.get(Dataset, "datasets", key)
+        dataset = lifecycle.known(change, key, account)
         check_holder(account, dataset.holder)
         lifecycle.check_unchanged(change, dataset, revision)
         lifecycle.check_open(dataset)

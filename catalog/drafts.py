@@ -21,7 +21,7 @@ from pydantic import AwareDatetime, Field
 from catalog.errors import ConflictError, TooLargeError
 from catalog.records import AccountDraft, Line, Record, Slug
 from catalog.store import Store, now
-from catalog.uploads import safe_filename
+from catalog.uploads import safe_filename, title_of
 from datalab.curation.infer import Inference
 from datalab.errors import BadInputError, NotFoundError
 from datalab.sealing.keys import KeyRing
@@ -51,6 +51,7 @@ class DraftFile(Record):
     """The file that is being uploaded; ``modified`` (milliseconds, of the browser) tells it from another one."""
 
     name: Line
+    title: Annotated[str, Field(max_length=300)] = ""
     bytes: Annotated[int, Field(ge=1, le=MAX_FILE)]
     modified: Annotated[int, Field(ge=0)] = 0
 
@@ -178,7 +179,7 @@ class Drafts:
             raise TooLargeError("The file is too large.", where=file_name, next_step="Split it into several datasets.")
         if size < 1:
             raise BadInputError("The file is empty.", where=file_name, next_step="Choose another one.")
-        file = DraftFile(name=file_name, bytes=size, modified=modified)
+        file = DraftFile(name=file_name, title=title_of(name), bytes=size, modified=modified)
         if draft.file == file and draft.wrapped_key is not None:
             return draft
         self.remove_parts(draft)

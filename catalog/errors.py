@@ -28,9 +28,21 @@ class NotPermittedError(CatalogError, RefusedError):
 
 
 class TooManyAttemptsError(CatalogError, RefusedError):
-    """Somebody has tried too often, and must wait."""
+    """Somebody has tried too often, and must wait: for ``wait`` seconds at most."""
 
     exit_code = ExitCode.REFUSED
+    wait = 15 * 60
+
+
+class TooManyRequestsError(TooManyAttemptsError):
+    """Somebody asks more often than the lab answers one account or address."""
+
+    def __init__(self, kind: str, *, wait: int) -> None:
+        super().__init__(
+            f"There were too many requests of one kind ({kind}).",
+            next_step=f"Wait {wait} s before the next one; the lab answers everybody in turn.",
+        )
+        self.wait = wait
 
 
 class DataMismatchError(CatalogError, BadInputError):

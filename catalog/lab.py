@@ -129,4 +129,5 @@ def _open_oidc(home: Home, store: Store) -> Oidc | None:
     if (provider := load_settings(home).oidc) is None:
         return None
     secret = home.folder("secrets") / "oidc-client-secret"
-    return Oidc(store, provider, secret.read_text(encoding="ascii").strip() if secret.exists() else "")
+    own = secret.read_text(encoding="ascii").strip() if secret.exists() else ""
+    return Oidc(store, provider, own, home.secret("oidc-key"))

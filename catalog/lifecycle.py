@@ -36,7 +36,7 @@ def move(store: Store, key: str, wanted: StateChange, *, revision: int, account:
         NotPermittedError: it is another holder's.
     """
     with store.change(account.name) as change:
-        dataset = change.get(Dataset, "datasets", key)
+        dataset = known(change, key, account)
         check_holder(account, dataset.holder)
         check_unchanged(change, dataset, revision)
         if wanted.state not in DATASET_TRANSITIONS[dataset.state]:
@@ -69,7 +69,7 @@ def withdraw(store: Store, key: str, number: int, *, reason: Line, account: Acco
         NotPermittedError: it is another holder's.
     """
     with store.change(account.name) as change:
-        check_holder(account, change.get(Dataset, "datasets", key).holder)
+        check_holder(account, known(change, key, account).holder)
         version = change.version(key, number)
         if version.withdrawn is not None:
             raise ConflictError(f"{version.withdrawn.by} has withdrawn this version already.", where=f"{key} v{number}")
@@ -116,7 +116,12 @@ def visible(dataset: Dataset, account: AccountDraft | None) -> bool:
 
 def read(store: Store, key: str, account: AccountDraft | None) -> Dataset:
     """Return a dataset that an account may know of; NotFoundError for any other."""
-    dataset = store.get(Dataset, "datasets", key)
+    return known(store, key, account)
+
+
+def known(records: Store | Change, key: str, account: AccountDraft | None) -> Dataset:
+    """The same, within a change too: whoever may not know of a dataset learns no more than of one that is not there."""
+    dataset = records.get(Dataset, "datasets", key)
     if not visible(dataset, account):
         raise NotFoundError(f"There is no dataset {key}.", next_step="Check the id.")
     return dataset

@@ -75,33 +75,30 @@ def _without(table: str, column: str, patch: str, where: str = "true") -> str:
     return f"UPDATE {table} SET {column} = json_merge_patch({column}, '{patch}') WHERE {where};"
 
 
+def _has(field: str) -> str:
+    """Return the condition that a record has a field that is not null."""
+    return f"(record -> '{field}') <> 'null'::JSON"
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "the tables", FIRST),
     Migration(
         2,
-        "raw files are encrypted, legal holds, the number of the schema",
-        "CREATE TABLE schema_version (number INTEGER PRIMARY KEY, release VARCHAR NOT NULL);",
-        "DROP TABLE schema_version;"
-        + _without("uploads", "record", '{"sealed": null, "expired": null}')
-        + _without("datasets", "record", '{"legal_hold": null}')
-        + _without("drafts", "record", '{"wrapped_key": null, "file": null}')
-        + _without("versions", "record", '{"report": {"replaces": null}}')
-        + _without("versions", "record", '{"told": {"replaces": null}}', "(record -> 'told') <> 'null'::JSON")
-        + _without("intents", "request", '{"report": {"replaces": null}}'),
-        lost="SELECT count(*) FROM uploads WHERE (record ->> 'sealed') IS NOT NULL",
-        loses="raw files that are encrypted",
-    ),
-    Migration(
-        3,
-        "lineage of versions, results that are held until their release",
+        "encrypted raw files, legal holds, lineage, results held until their release, the number of the schema",
+        "CREATE TABLE schema_version (number INTEGER PRIMARY KEY, release VARCHAR NOT NULL);"
         "CREATE TABLE lineage (dataset VARCHAR, number INTEGER, events JSON NOT NULL, PRIMARY KEY (dataset, number));",
-        "DROP TABLE lineage;"
-        + _without("intents", "request", '{"lineage": null}')
-        + _without("datasets", "record", '{"release": null}')
+        "DROP TABLE schema_version; DROP TABLE lineage;"
+        + _without("uploads", "record", '{"sealed": null, "expired": null}')
+        + _without("datasets", "record", '{"legal_hold": null, "release": null}')
+        + _without("drafts", "record", '{"wrapped_key": null, "file": null}')
+        + _without("versions", "record", '{"report": {"replaces": null, "unmapped": null}}')
+        + _without("versions", "record", '{"told": {"replaces": null, "unmapped": null}}', _has("told"))
+        + _without("intents", "request", '{"lineage": null, "report": {"replaces": null, "unmapped": null}}')
         + _without("runs", "record", '{"release": null}')
-        + _without("requests", "record", '{"terms": {"release": null}}', "(record -> 'terms') <> 'null'::JSON"),
-        lost="SELECT count(*) FROM runs WHERE (record ->> 'release') IS NOT NULL",
-        loses="results that are held, or were released",
+        + _without("requests", "record", '{"terms": {"release": null}}', _has("terms")),
+        lost="SELECT (SELECT count(*) FROM uploads WHERE (record ->> 'sealed') IS NOT NULL) "
+        "+ (SELECT count(*) FROM runs WHERE (record ->> 'release') IS NOT NULL)",
+        loses="raw files that are encrypted, or results whose release is decided on",
     ),
 )
 LATEST = MIGRATIONS[-1].number

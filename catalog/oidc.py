@@ -6,9 +6,9 @@ that is linked to no account opens nothing.
 
 from __future__ import annotations
 
+import hmac
 import secrets
 import threading
-import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.httpx_client import OAuth2Client
+from cryptography.fernet import Fernet, InvalidToken
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
@@ -26,22 +27,26 @@ from catalog.store import Store
 from datalab.errors import IdentityError, NotFoundError, ServiceFailedError
 from datalab.settings import OpenIdProvider
 
-PATIENCE = 600.0
+PATIENCE = 600
 """Seconds that somebody may take at the provider."""
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
-_MAX_PENDING = 1000
+_MAX_ANSWERED = 10_000
 _TIMEOUT = 10.0
 
 
-@dataclass(frozen=True)
-class Pending:
-    """Somebody who was sent to the provider; ``account`` is whose identity is to be linked, or None to sign in."""
+class Pending(BaseModel):
+    """Somebody who was sent to the provider; ``account`` is whose identity is to be linked, or None to sign in.
 
+    Their browser keeps it, sealed: the lab remembers nothing of sign-ins that are only begun, however many there are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    state: str
     verifier: str
     nonce: str
     goal: str
     account: str | None
-    ends: float
 
 
 @dataclass(frozen=True)
@@ -71,49 +76,54 @@ class Oidc:
         store: the catalog's records.
         provider: its settings.
         secret: the lab's own at the provider; empty for a public client.
+        key: secret of this installation that seals what browsers keep.
     """
 
-    def __init__(self, store: Store, provider: OpenIdProvider, secret: str) -> None:
+    def __init__(self, store: Store, provider: OpenIdProvider, secret: str, key: str) -> None:
         self.provider = provider
         self._store = store
         self._secret = secret
-        self._pending: OrderedDict[str, Pending] = OrderedDict()
+        self._box = Fernet(key + "=")
+        self._answered: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
 
     def begin(self, redirect: str, *, goal: str, account: str | None = None) -> tuple[str, str]:
-        """Return the address at the provider to send somebody to, and the state that comes back from there.
+        """Return the address at the provider to send somebody to, and what their browser has to keep meanwhile.
 
         Raises:
             ServiceFailedError: the provider does not answer as it should.
         """
-        state = secrets.token_urlsafe(32)
         pending = Pending(
-            secrets.token_urlsafe(48), secrets.token_urlsafe(32), goal, account, time.monotonic() + PATIENCE
+            state=secrets.token_urlsafe(32),
+            verifier=secrets.token_urlsafe(48),
+            nonce=secrets.token_urlsafe(32),
+            goal=goal,
+            account=account,
         )
         with self._client(redirect) as client:
             address, _ = client.create_authorization_url(
                 self._endpoints(client).authorization_endpoint,
-                state=state,
+                state=pending.state,
                 nonce=pending.nonce,
                 code_verifier=pending.verifier,
             )
-        with self._lock:
-            self._pending[state] = pending
-            while len(self._pending) > _MAX_PENDING:
-                self._pending.popitem(last=False)
-        return str(address), state
+        return str(address), self._box.encrypt(pending.model_dump_json().encode()).decode()
 
-    def finish(self, redirect: str, *, state: str, code: str) -> Proven:
+    def finish(self, redirect: str, *, kept: str, state: str, code: str) -> Proven:
         """Return who came back with a code; a state counts once.
 
+        Args:
+            redirect: where the provider sent them.
+            kept: what their browser has kept since ``begin``.
+            state: as the provider sent it back.
+            code: from the provider.
+
         Raises:
-            IdentityError: nobody was sent there with this state, or not lately; or the provider vouches for nobody.
+            IdentityError: this browser was not sent there with this state, or not lately; or the provider vouches for
+                nobody.
             ServiceFailedError: the provider does not answer as it should.
         """
-        with self._lock:
-            pending = self._pending.pop(state, None)
-        if pending is None or pending.ends < time.monotonic():
-            raise IdentityError("This sign-in is not known here, or took too long.", next_step="Begin again.")
+        pending = self._opened(kept, state)
         with self._client(redirect) as client:
             endpoints = self._endpoints(client)
             try:
@@ -126,6 +136,20 @@ class Oidc:
         amr = claims.get("amr")
         strong = isinstance(amr, list) and not set(self.provider.amr).isdisjoint(map(str, amr))
         return Proven(str(claims["sub"]), strong or claims.get("acr") in self.provider.acr, pending)
+
+    def _opened(self, kept: str, state: str) -> Pending:
+        unknown = IdentityError("This sign-in is not known here, or took too long.", next_step="Begin again.")
+        try:
+            pending = Pending.model_validate_json(self._box.decrypt(kept.encode(), ttl=PATIENCE))
+        except (InvalidToken, ValidationError) as error:
+            raise unknown from error
+        with self._lock:
+            if not hmac.compare_digest(pending.state.encode(), state.encode()) or state in self._answered:
+                raise unknown
+            self._answered[state] = None
+            while len(self._answered) > _MAX_ANSWERED:  # the provider takes the code of an older one no more either
+                self._answered.popitem(last=False)
+        return pending
 
     def account_of(self, subject: str) -> str | None:
         """Return the account that an identity is linked to, or None."""

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 
 from catalog import runs
 from catalog.access.records import PermitRecord
+from catalog.accounts import is_withdrawn
 from catalog.fairshare import EXPECTED_SECONDS, Job, Use, Waiting, Why, decide, faded
 from catalog.launch import Start, Work
 from catalog.records import AccountDraft
 from catalog.run_records import RunPatch, RunRecord, RunState
-from catalog.store import Store, now
+from catalog.store import Change, Store, now
 from datalab.settings import Compute
 
 WORDS = {
@@ -82,10 +83,8 @@ def take(store: Store, rules: Compute, known: Collection[str], account: AccountD
                 change.event("run.not-started", f"run/{key}", state=run.state)
                 continue
             permit = change.get(PermitRecord, "permits", run.permits[0])
-            if permit.revoked is not None:
-                runs.move(
-                    change, run, RunPatch(state=RunState.FAILED, reason="Its permit was revoked while it waited.")
-                )
+            if (reason := _overtaken(change, run, permit)) is not None:
+                runs.move(change, run, RunPatch(state=RunState.FAILED, reason=reason))
                 continue
             run = runs.move(change, run, RunPatch(state=RunState.SUBMITTED))
             start.append(Start(run=run, permit=permit.token))
@@ -93,6 +92,15 @@ def take(store: Store, rules: Compute, known: Collection[str], account: AccountD
     lost = tuple(one.id for one in unknown if one.state is RunState.RUNNING)
     stop = tuple(key for key in known if key not in working and _stopped(store, key))
     return Work(start=tuple(start), stop=stop, lost=lost)
+
+
+def _overtaken(change: Change, run: RunRecord, permit: PermitRecord) -> str | None:
+    """Return what has come to pass while a run waited, so that it may not start any more."""
+    if permit.revoked is not None:
+        return "Its permit was revoked while it waited."
+    if is_withdrawn(change, run.submitted_by):
+        return "The account that had submitted it was withdrawn while it waited."
+    return None
 
 
 def _stopped(store: Store, key: str) -> bool:

@@ -16,7 +16,7 @@ from datalab.errors import IdentityError, NotInstalledError
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
+    import pyarrow as pa  # type: ignore[import-untyped]
 
 TOKEN = "DATALAB_TOKEN_FILE"  # noqa: S105  # the name of a variable
 """Variable that names the file with one's API token."""

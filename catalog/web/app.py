@@ -6,6 +6,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from catalog.lab import Lab
+from catalog.limits import Limits
 from catalog.web import errors
 from catalog.web.access import TheLab
 from catalog.web.guard import API, Guard
@@ -51,7 +52,8 @@ def create_app(lab: Lab, *, url: str, streams: Streams, public_url: str | None =
         streams: counts the pages that change by themselves, and ends them when the server stops.
         public_url: where people reach the pages, if it is not the address that a request names.
     """
-    return Guard(_create_api(lab, url), create_pages(lab, public_url, streams), lab.accounts)
+    limits = Limits()
+    return Guard(_create_api(lab, url), create_pages(lab, public_url, streams, limits), lab.accounts, limits)
 
 
 def _create_api(lab: Lab, url: str) -> FastAPI:

@@ -35,7 +35,9 @@ def status_of(error: DatalabError) -> HTTPStatus:
 def error_answer(error: DatalabError, *, challenge: str = "Bearer") -> JSONResponse:
     """Return an error as the API's answer; ``challenge`` is how an account is named where one is missing."""
     status = status_of(error)
-    headers = {"WWW-Authenticate": f'{challenge} realm="Datalab"'} if status is HTTPStatus.UNAUTHORIZED else None
+    headers = {"WWW-Authenticate": f'{challenge} realm="Datalab"'} if status is HTTPStatus.UNAUTHORIZED else {}
+    if isinstance(error, TooManyAttemptsError):
+        headers["Retry-After"] = str(error.wait)
     body = {"what": error.what, "where": error.where, "next_step": error.next_step}
     # ``msg`` and ``status_code`` are where clients of GA4GH's services look
     return JSONResponse({"error": body, "msg": str(error), "status_code": status.value}, status, headers)

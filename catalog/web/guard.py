@@ -18,9 +18,13 @@ import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from catalog.accounts import Accounts
+from catalog.accounts import SERVICE_ROLES, Accounts
+from catalog.errors import TooManyRequestsError
+from catalog.limits import Limits
+from catalog.records import AccountDraft
 from catalog.web.errors import error_answer
 from datalab.errors import IdentityError
 
@@ -34,6 +38,8 @@ PUBLIC_PATHS = re.compile(rf"{API}/(datasets/[^/]+/exports|catalog)/[^/]+")
 _FILES = re.compile(rf"{API}/datasets/[^/]+/versions/[0-9]+/download|{DRS}/objects/.+")
 MAX_BODY = 4 << 20
 """Bytes that a request may carry unless its route says otherwise."""
+_COMPRESSED = re.compile(rf"/static/|/datasets(/|$)|{API}/(datasets/[^/]+/exports|catalog)/")
+"""Paths whose answers are compressed: nothing in them is secret, so that their size tells nothing (BREACH)."""
 _MAX_TOKEN = 200
 _API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _PAGE_POLICY = (
@@ -59,10 +65,11 @@ class Guard:
     ``state["max_body"]``; a route may raise it.
     """
 
-    def __init__(self, api: ASGIApp, pages: ASGIApp, accounts: Accounts) -> None:
-        self._api = api
-        self._pages = pages
+    def __init__(self, api: ASGIApp, pages: ASGIApp, accounts: Accounts, limits: Limits) -> None:
+        self._apps = {(True, False): api, (False, False): pages}
+        self._apps |= {(one, True): GZipMiddleware(app, 1000, 4) for (one, _), app in list(self._apps.items())}
         self._accounts = accounts
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -91,7 +98,12 @@ class Guard:
             elif api and path not in OPEN_PATHS:
                 bearer = await run_in_threadpool(self._accounts.authenticate, _token(scope))
                 state["account"], state["scopes"] = bearer.account, bearer.scopes
-            await (self._api if api else self._pages)(scope, _bounded(receive, state), guarded_send)
+            if api and path not in OPEN_PATHS:
+                self._count(scope, state["account"])
+            app = self._apps[api, _COMPRESSED.match(path) is not None]
+            await app(scope, _bounded(receive, state), guarded_send)
+        except TooManyRequestsError as error:
+            await error_answer(error)(scope, receive, guarded_send)
         except IdentityError as error:
             challenge = "Basic" if _FILES.fullmatch(path) else "Bearer"
             await error_answer(error, challenge=challenge)(scope, receive, guarded_send)
@@ -105,6 +117,12 @@ class Guard:
                 status=status,
                 seconds=round(time.monotonic() - began, 4),
             )
+
+    def _count(self, scope: Scope, account: AccountDraft | None) -> None:
+        """Count a request of the API; services of the lab itself may ask as often as they need."""
+        if account is None or account.name not in set(SERVICE_ROLES):
+            who = f"account {account.name}" if account else f"from {(scope['client'] or ('?',))[0]}"
+            self._limits.check(scope["method"], scope["path"], who)
 
 
 def _token(scope: Scope) -> str:

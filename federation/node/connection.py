@@ -85,8 +85,8 @@ class Stream:
 
         await while_heard(pulse, beat, read())
 
-    async def send(self, frame: pb.ConnectRequest | Callable[[], bytes]) -> None:
-        """Send a frame, or what makes one serialized when its turn has come; one at a time, in the order of calls."""
+    async def send(self, frame: pb.ConnectRequest | bytes | Callable[[], bytes]) -> None:
+        """Send a frame, serialized or not, or what makes one when its turn has come; in the order of calls."""
         async with self._writing:
             await self._call.write(frame() if callable(frame) else frame)
 

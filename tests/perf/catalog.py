@@ -153,6 +153,7 @@ def _search(home: Home, vocabulary: list[str], seconds: int, seed: int) -> list[
 def _read_pages(http: httpx.Client, vocabulary: list[str], seconds: int, seed: int) -> list[float]:
     """Read the list of datasets and a dataset in turn, as a browser would, once a second."""
     chance, took = random.Random(seed), []
+    http.timeout = httpx.Timeout(60)
     time.sleep(chance.random())
     path = "/datasets"
     for number in range(seconds):

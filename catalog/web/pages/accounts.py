@@ -37,7 +37,7 @@ SCOPE = {
     Scope.DECIDE: mark("Read, change and decide"),
 }
 _NOT_GRANTED = mark("A token that decides is made in a session with a second factor only. Set it up, or give its code.")
-_WRONG_PASSWORD = mark("This is not your password.")
+WRONG_PASSWORD = mark("This is not your password.")
 _WRONG_CODE = mark("This is not the code for the key above. Type the one that your authenticator shows now.")
 _NO_LABEL = mark("Give the token a name, so that you will know it again.")
 _TAKEN = mark("This name belongs to an account with another role or organisation. Choose another one.")
@@ -46,7 +46,7 @@ _TAKEN = mark("This name belongs to an account with another role or organisation
 @router.get("/account")
 def own(page: Owner) -> Response:
     """Show one's own account."""
-    return _own(page)
+    return own_account(page)
 
 
 @router.post("/account/tokens")
@@ -60,9 +60,9 @@ def issue_token(page: Owner, form: Form) -> Response:
     if scope not in SCOPES or (scope == Scope.DECIDE and not page.session.second_factor):
         problems["scope"] = _NOT_GRANTED
     if problems:
-        return _own(page, status=422, problems=problems, label=label)
+        return own_account(page, status=422, problems=problems, label=label)
     _, token = page.lab.tokens.issue(page.account, label, days=int(days), scopes=SCOPES[Scope(scope)])
-    return _own(page, token=token)
+    return own_account(page, token=token)
 
 
 @router.post("/account/tokens/{token}/revoke")
@@ -90,7 +90,7 @@ def set_second_factor(page: Owner, form: Form) -> Response:
     try:
         page.lab.credentials.check_password(name, form.get("password", "")[:1000], address=address_of(page))
     except IdentityError:
-        problems = {"password": _WRONG_PASSWORD}
+        problems = {"password": WRONG_PASSWORD}
     except TooManyAttemptsError as error:
         problems, status = {"password": problem_of(error)}, status_of(error)
     if not problems:
@@ -137,9 +137,10 @@ def withdraw(page: Withdrawer, name: Annotated[Slug, Path()]) -> Response:
     return page.go("/accounts?notice=withdrawn")
 
 
-def _own(
+def own_account(
     page: Page, *, status: int = 200, token: str = "", problems: dict[str, str] | None = None, label: str = ""
 ) -> Response:
+    """Show one's own account, with a token that was just made, or with what is wrong with a form of it."""
     return page.show(
         "account.html",
         status=status,

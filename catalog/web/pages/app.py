@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import Depends, FastAPI
 
 from catalog.lab import Lab
+from catalog.limits import Limits
 from catalog.web.live import Streams
 from catalog.web.pages import (
     about,
@@ -42,12 +43,13 @@ _WORK = (*_REGISTER, *_DATASETS, *_ACCESS, *_RUNS)
 ROUTERS = tuple(module.router for module in (*_SIGN_IN, *_WORK, audit, accounts, about))
 
 
-def create_pages(lab: Lab, public_url: str | None, streams: Streams) -> FastAPI:
+def create_pages(lab: Lab, public_url: str | None, streams: Streams, limits: Limits) -> FastAPI:
     """Return the pages over an open lab; nothing that changes something is taken from other sites' pages."""
     app = FastAPI(openapi_url=None, dependencies=[Depends(same_origin)], redirect_slashes=False)
     app.state.lab = lab
     app.state.public_url = public_url
     app.state.streams = streams
+    app.state.limits = limits
     for router in ROUTERS:
         app.include_router(router)
     app.mount(f"/static/{static_version()}", Assets(directory=STATIC))

@@ -17,6 +17,7 @@ from catalog.permissions import Action, check_holder, may
 from catalog.processing_forms import Form
 from catalog.records import AccountDraft, Dataset, Number, Role, Version
 from catalog.search.model import FACETS, MAX_PAGE, SearchPage, SearchQuery
+from catalog.standards.requirements import readiness
 from catalog.store import now
 from catalog.web.access import DatasetId, VersionNumber
 from catalog.web.pages.language import mark
@@ -53,6 +54,19 @@ FACET = {
     "licence": mark("Licence"),
 }
 """The facets, in the order in which they are shown."""
+
+
+EXPORTS = {
+    "dcat-ap.ttl": "DCAT-AP (Turtle)",
+    "dcat-ap.jsonld": "DCAT-AP (JSON-LD)",
+    "healthdcat-ap.ttl": "HealthDCAT-AP (Turtle)",
+    "healthdcat-ap.jsonld": "HealthDCAT-AP (JSON-LD)",
+    "croissant": "Croissant",
+    "odrl": "ODRL",
+    "frictionless": "Frictionless",
+    "schema.csv": "CSV",
+}
+"""Forms of a dataset for others, by their proper names."""
 
 
 @router.get("")
@@ -203,6 +217,7 @@ def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | No
         events=page.lab.store.find_events(subject=f"dataset/{key}", limit=100) if tab == "activity" else (),
         tab=tab,
         tabs=tabs,
+        forms=_forms(dataset, made),
         may_change=may_change(page.account, dataset),
         may_launch=may_submit and any(_in_force(one, page.account) for one in held),
     )
@@ -211,6 +226,15 @@ def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | No
 def _downloadable(page: Page, dataset: Dataset, made: Sequence[Version]) -> set[int]:
     """Return the numbers of the versions whose files the reader may take away."""
     return {one.number for one in made if downloads.may_download(page.lab.store, dataset, one, page.account)}
+
+
+def _forms(dataset: Dataset, made: Sequence[Version]) -> dict[str, str]:
+    """Return the forms in which the dataset can be had: those of standards for which it lacks nothing."""
+    lacking = readiness(dataset, made[-1] if made else None)
+    ready: set[str] = {one.standard for one in lacking if one.applies and not one.missing}
+    if "frictionless" in ready:
+        ready.add("schema.csv")
+    return {form: name for form, name in EXPORTS.items() if form in ready or form.rpartition(".")[0] in ready}
 
 
 def _in_force(permit: PermitRecord, account: AccountDraft) -> bool:

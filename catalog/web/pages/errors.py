@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from catalog.errors import TooManyAttemptsError
 from catalog.web.errors import status_of
 from catalog.web.pages.language import mark
 from catalog.web.pages.page import SignInNeededError, open_page
@@ -40,6 +41,10 @@ _SAID = {
         mark("This is too large"),
         mark("Shorten what you have written and send it again."),
     ),
+    HTTPStatus.TOO_MANY_REQUESTS: (
+        mark("That was too often"),
+        mark("Wait a moment and try again. The lab answers everybody in turn."),
+    ),
     HTTPStatus.METHOD_NOT_ALLOWED: (
         mark("This page cannot be used like this"),
         mark("Open the page and send its form from there."),
@@ -66,7 +71,10 @@ def install(app: FastAPI) -> None:
         status = status_of(error)
         if status is HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("failed", error=str(error))
-        return await _shown(request, status, str(error))
+        answer = await _shown(request, status, str(error))
+        if isinstance(error, TooManyAttemptsError):
+            answer.headers["Retry-After"] = str(error.wait)
+        return answer
 
     @app.exception_handler(RequestValidationError)
     async def not_valid(request: Request, error: RequestValidationError) -> Response:

@@ -6,18 +6,20 @@ browser by a short-lived cookie of its own, and the way on from there is a page 
 
 from __future__ import annotations
 
-import hmac
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import RedirectResponse
 
-from catalog.errors import ConflictError
+from catalog.errors import ConflictError, TooManyAttemptsError
 from catalog.oidc import PATIENCE, Oidc
 from catalog.permissions import Action
+from catalog.web.errors import status_of
+from catalog.web.pages.accounts import WRONG_PASSWORD, own_account
 from catalog.web.pages.language import mark
-from catalog.web.pages.page import AnyPage, Page, Shown, is_secure, local, own_origin
+from catalog.web.pages.page import AnyPage, Form, Page, Shown, is_secure, local, own_origin
+from catalog.web.pages.sign_in import address_of, problem_of
 from datalab.errors import IdentityError, NotFoundError, ServiceFailedError
 
 router = APIRouter()
@@ -25,6 +27,7 @@ Owner = Annotated[Page, Depends(Shown(Action.ACCOUNT_OWN))]
 Word = Annotated[str, Query(max_length=2000)]
 _COOKIE = "datalab-oidc"
 _PATH = "/sign-in/oidc"
+_MAX_COOKIE = 4096
 _UNKNOWN = mark(
     "This identity is linked to no account here. Sign in with your password, and link it under your account."
 )
@@ -39,10 +42,17 @@ def begin(page: AnyPage, next: Word = "/") -> Response:  # noqa: A002 - the addr
     return _send(page, goal=local(next), account=None)
 
 
-@router.get("/account/identity")
-def link(page: Owner) -> Response:
-    """Send the account's owner to the provider, to link the identity that comes back."""
-    return _send(page, goal="/account?notice=linked", account=page.account.name)
+@router.post("/account/identity")
+def link(page: Owner, form: Form) -> Response:
+    """Send the account's owner to the provider, to link the identity that comes back; a found session is not enough."""
+    name = page.account.name
+    try:
+        page.lab.credentials.check_password(name, form.get("password", "")[:1000], address=address_of(page))
+    except IdentityError:
+        return own_account(page, status=422, problems={"password": WRONG_PASSWORD})
+    except TooManyAttemptsError as error:
+        return own_account(page, status=status_of(error), problems={"password": problem_of(error)})
+    return _send(page, goal="/account?notice=linked", account=name)
 
 
 @router.post("/account/identity/remove")
@@ -57,9 +67,8 @@ def callback(page: AnyPage, state: Word = "", code: Word = "") -> Response:
     """Take whom the provider sends back: link, or sign in."""
     oidc = _provider(page)
     try:
-        if not state or not hmac.compare_digest(page.request.cookies.get(_COOKIE, "").encode(), state.encode()):
-            raise IdentityError("This browser has not begun this sign-in.")
-        proven = oidc.finish(_redirect(page), state=state, code=code)
+        kept = page.request.cookies.get(_COOKIE, "")[:_MAX_COOKIE]
+        proven = oidc.finish(_redirect(page), kept=kept, state=state, code=code)
     except IdentityError:
         return _problem(page, _REFUSED, 401)
     except ServiceFailedError:
@@ -84,12 +93,12 @@ def callback(page: AnyPage, state: Word = "", code: Word = "") -> Response:
 
 def _send(page: Page, *, goal: str, account: str | None) -> Response:
     try:
-        address, state = _provider(page).begin(_redirect(page), goal=goal, account=account)
+        address, kept = _provider(page).begin(_redirect(page), goal=goal, account=account)
     except ServiceFailedError:
         return _problem(page, _FAILED, 503)
     answer = RedirectResponse(address, 303)
     answer.set_cookie(
-        _COOKIE, state, max_age=int(PATIENCE), path=_PATH, secure=is_secure(page.request), httponly=True, samesite="lax"
+        _COOKIE, kept, max_age=PATIENCE, path=_PATH, secure=is_secure(page.request), httponly=True, samesite="lax"
     )
     return answer
 

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from catalog.errors import NotPermittedError, TooLargeError
 from catalog.lab import Lab
+from catalog.limits import Limits
 from catalog.permissions import Action, check_may, may
 from catalog.records import AccountDraft
 from catalog.sessions import LIFETIME, Session
@@ -129,6 +130,8 @@ class Shown:
         if not page.session.complete:
             raise SignInNeededError(f"/sign-in/code?next={quote(back)}")
         check_may(page.account, self.action)
+        limits: Limits = page.request.app.state.limits
+        limits.check(page.request.method, page.request.url.path, f"account {page.account.name}")
         if self.decision and not page.session.second_factor:
             raise SignInNeededError("/account/second-factor?notice=needed")
         return page

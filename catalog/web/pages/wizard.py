@@ -234,7 +234,8 @@ def _known(page: Page, draft: Draft) -> dict[str, str]:
     known = {"language": page.language.code}
     if draft.file is not None:
         stem = re.sub(r"[^A-Za-z0-9]+", " ", draft.file.name.rpartition(".")[0]).strip()
-        known |= {"title": stem[:1].upper() + stem[1:], "id": _free(page, stem.lower().replace(" ", "-")[:60])}
+        title = draft.file.title or stem[:1].upper() + stem[1:]
+        known |= {"title": title, "id": _free(page, stem.lower().replace(" ", "-")[:60])}
     if draft.found is not None:
         known["modality"] = "tabular"
     if page.account.role is Role.STEWARD:

@@ -71,6 +71,10 @@ def test_only_its_holder_and_the_lab_know_of_what_is_not_published(store: Store,
             lifecycle.read(store, "gbsg", one)
         assert lifecycle.page(store, one, after="", limit=10) == []
         assert lifecycle.unpublished(store, one, limit=10) == []
+        with pytest.raises(NotFoundError):  # not that they may not change it: they do not learn that it is there
+            datasets.update(store, "gbsg", DatasetPatch(title="Mine"), revision=7, account=one)
+        with pytest.raises(NotFoundError):
+            lifecycle.move(store, "gbsg", to(DatasetState.PUBLISHED), revision=7, account=one)
 
 
 def test_what_is_deleted_takes_no_change_and_no_data_until_it_is_restored(store: Store) -> None:

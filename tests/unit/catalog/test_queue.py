@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from catalog import datasets, queue, runs
 from catalog.access.records import PermitRecord
+from catalog.credentials import Credentials
 from catalog.dry_run import dry_run
 from catalog.errors import NotPermittedError
 from catalog.fairshare import Why
@@ -66,6 +68,19 @@ def test_runs_are_handed_out_one_after_the_other_as_there_is_room(store: Store) 
     assert waits.why is Why.ROOM
     runs.update(store, first.id, RunPatch(state=RunState.FAILED), revision=2, account=RUNNER)
     assert [one.run.id for one in queue.take(store, RULES, [], RUNNER).start] == [second.id]
+
+
+def test_a_run_does_not_start_once_its_submitters_account_is_withdrawn(store: Store) -> None:
+    people = Credentials(store, secrets.token_urlsafe(32))
+    people.invite(account(Role.RESEARCHER), actor="operator")
+    kept = submit(store)
+    assert [one.run.id for one in queue.take(store, RULES, [], RUNNER).start] == [kept.id]
+    runs.update(store, kept.id, RunPatch(state=RunState.FAILED), revision=2, account=RUNNER)
+    run = submit(store)
+    people.withdraw("some-researcher", actor="operator")
+    assert queue.take(store, RULES, [], RUNNER).start == ()
+    failed = store.get(RunRecord, "runs", run.id)
+    assert (failed.state, "withdrawn" in (failed.reason or "")) == (RunState.FAILED, True)
 
 
 def test_a_run_whose_handing_out_was_lost_is_queued_again_and_a_running_one_is_named(store: Store) -> None:

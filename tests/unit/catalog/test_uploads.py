@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.uploads import safe_filename
+from catalog.uploads import safe_filename, title_of
 from datalab.errors import BadInputError
 
 
@@ -22,6 +22,19 @@ from datalab.errors import BadInputError
 )
 def test_a_file_keeps_as_much_of_its_name_as_is_safe(given_name: str, safe: str) -> None:
     assert safe_filename(given_name) == safe
+
+
+@pytest.mark.parametrize(
+    ("given_name", "title"),
+    [
+        ("C:\\Daten\\größe_der-Häuser 2024.csv.gz", "Größe der Häuser 2024"),
+        ("e\u0301tude.CSV", "Étude"),
+        ("v1.2.tsv", "V1 2"),
+        ("\x07.csv", ""),
+    ],
+)
+def test_a_title_keeps_every_letter_of_the_files_name(given_name: str, title: str) -> None:
+    assert title_of(given_name) == title
 
 
 @given(st.text())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from catalog.records import Landing, Upload
+from catalog.records import Landed, Upload
 from pipelines.landings import due
 
 
-def landing(name: str, *published_by: str, dataset: str = "a", newest: bool = False, versions: int = 0) -> Landing:
+def landing(name: str, *published_by: str, dataset: str = "a", newest: bool = False, versions: int = 0) -> Landed:
     upload = Upload(
         id=name,
         dataset=dataset,
@@ -19,10 +19,10 @@ def landing(name: str, *published_by: str, dataset: str = "a", newest: bool = Fa
         uploaded_by="steward",
         created=datetime(2026, 1, 1, tzinfo=UTC),
     )
-    return Landing(upload=upload, holder="h", published_by=published_by, newest=newest, versions=versions)
+    return Landed(upload=upload, holder="h", published_by=published_by, newest=newest, versions=versions)
 
 
-def names(*landings: Landing, contract: str = "c1", refused: tuple[str, ...] = ()) -> list[tuple[str, int]]:
+def names(*landings: Landed, contract: str = "c1", refused: tuple[str, ...] = ()) -> list[tuple[str, int]]:
     return [(one.landing.upload.id, one.number) for one in due(landings, lambda _: contract, refused)]
 
 
