@@ -28,6 +28,7 @@ from catalog.run_records import DatasetVersion
 from catalog.store import Store, now
 from datalab.curation.again import count_again, told_again, write_without
 from datalab.curation.database import literal
+from datalab.curation.naming import names, own_contract
 from datalab.curation.optout import OptOuts, mark_of
 from datalab.curation.source import holds
 from datalab.home import Home, write_atomically
@@ -209,8 +210,12 @@ class Eraser:
                 change.event("upload.erased", f"upload/{upload.id}", erasure=erasure.id)
 
     def _holds(self, upload: Upload, pseudonym: str) -> bool:
-        """Return whether a raw file holds a text; also as a part of another, for it is better to remove too much."""
-        return upload.sealed is not None and holds(self._landing.read(upload), pseudonym)
+        """Return whether a raw file names a person, by its contract where the lab has it."""
+        if upload.sealed is None:
+            return False
+        dataset = self._store.get(Dataset, "datasets", upload.dataset)
+        contract = own_contract(self._home.folder("contracts"), dataset.contract_id, dataset.contract_version)
+        return names(lambda: self._landing.read(upload), pseudonym, contract)
 
     def _clear_drafts(self, holder: str, pseudonym: str) -> None:
         """Remove files with a person in them that have been uploaded and not handed in, and what was found there."""
