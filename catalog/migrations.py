@@ -84,6 +84,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         "DROP TABLE schema_version;"
         + _without("uploads", "record", '{"sealed": null, "expired": null}')
         + _without("datasets", "record", '{"legal_hold": null}')
+        + _without("erasures", "record", '{"elsewhere": null}')
         + _without("drafts", "record", '{"wrapped_key": null, "file": null}')
         + _without("versions", "record", '{"report": {"replaces": null}}')
         + _without("versions", "record", '{"told": {"replaces": null}}', "(record -> 'told') <> 'null'::JSON")

@@ -84,6 +84,7 @@ class Eraser:
             requested_by=account.name,
             created=now(),
             uploads=uploads,
+            elsewhere=self._nodes(draft.holder),
         )
         if known and known[0].state == "pending":
             erasure = known[0]
@@ -242,6 +243,14 @@ class Eraser:
             [holder],
         )
         return [Dataset.model_validate_json(row[0]) for row in rows]
+
+    def _nodes(self, holder: str) -> tuple[str, ...]:
+        rows = self._store.rows(
+            "SELECT DISTINCT json_extract_string(record, '$.node') AS node FROM datasets "
+            "WHERE json_extract_string(record, '$.holder') = ? AND node IS NOT NULL ORDER BY node",
+            [holder],
+        )
+        return tuple(row[0] for row in rows)
 
     def _versions(self, dataset: str) -> list[Version]:
         rows = self._store.rows("SELECT record FROM versions WHERE dataset = ? ORDER BY number", [dataset])
