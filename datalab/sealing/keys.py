@@ -32,12 +32,10 @@ class KeyRing:
         """Return the key of one thing of ``owner``'s.
 
         Raises:
-            SealBrokenError: the owner's key is gone or another one, or what is wrapped was changed or belongs to another
-                thing.
+            SealBrokenError: the owner's key is gone or another one, or what is wrapped is of another thing.
         """
-        if not (
-            self._home.path / "secrets" / FOLDER / owner
-        ).is_file():  # a new one would hide its loss
+        # A key that is gone is not made anew: that would hide its loss.
+        if not (self._home.path / "secrets" / FOLDER / owner).is_file():
             raise SealBrokenError
         return open_message(base64.b64decode(wrapped), self._wrapping(owner), context=context)
 
