@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,11 +19,15 @@ from datalab.errors import NotFoundError
 from datalab.home import Home, write_atomically
 from datalab.permits.keys import PRIVATE_FILE, generate_key, load_private_key, write_key_pair
 from datalab.permits.signature import sign, verified_payload
+from datalab.settings import Checkpoints
+from datalab.storage.store import ObjectNotFoundError, ObjectStore
 
 if TYPE_CHECKING:
     from joserfc.jwk import OKPKey
 
 KIND = "datalab-checkpoint+jws"
+CREDENTIALS = "checkpoint-store"
+"""The file with the credentials of the bucket, below ``secrets``."""
 
 
 class Checkpoint(Record):
@@ -48,17 +53,12 @@ def write_checkpoint(store: Store, key: OKPKey, folder: Path, *, federation: str
     Raises:
         CatalogError: the folder cannot be written to.
     """
-    last = store.rows("SELECT n, hash FROM events ORDER BY n DESC LIMIT 1")
-    if not last:
+    name, signed = _sign(store, key, federation)
+    path = folder / name
+    if not name or path.exists():
         return None
-    n, head = last[0]
-    path = folder / f"{federation}-{n:012}.jws"
-    if path.exists():
-        return None
-    checkpoint = Checkpoint(federation=federation, time=now(), events=n, head=head)
-    signed = sign(checkpoint.model_dump_json().encode(), kind=KIND, key=key)
     try:
-        write_atomically(path, f"{signed}\n".encode(), mode=0o444)
+        write_atomically(path, signed, mode=0o444)
     except OSError as error:
         raise CatalogError(
             f"A checkpoint of the audit chain cannot be written: {error.strerror}.",
@@ -66,6 +66,57 @@ def write_checkpoint(store: Store, key: OKPKey, folder: Path, *, federation: str
             next_step="Name a folder that is there and can be written to, under [checkpoints] in datalab.toml.",
         ) from error
     return path
+
+
+def push_checkpoint(store: Store, key: OKPKey, bucket: ObjectStore, prefix: str, *, federation: str) -> str | None:
+    """Sign where the audit chain stands, into an object of its own; None where nothing has happened since.
+
+    Raises:
+        StorageError: the object store does not take it.
+    """
+    name, signed = _sign(store, key, federation)
+    if not name:
+        return None
+    try:
+        bucket.stat(f"{prefix}{name}")
+    except ObjectNotFoundError:
+        bucket.put_bytes(f"{prefix}{name}", signed)
+        return f"{prefix}{name}"
+    return None
+
+
+def bucket_for_checkpoints(home: Home, settings: Checkpoints) -> tuple[ObjectStore, str] | None:
+    """Return the bucket that checkpoints go to, and the beginning of their keys; None where they go to none.
+
+    Raises:
+        NotFoundError: the file with its credentials is not there.
+    """
+    if settings.bucket is None or settings.endpoint is None:
+        return None
+    path = home.path / "secrets" / CREDENTIALS
+    if not path.is_file():
+        raise NotFoundError(
+            "The credentials of the bucket for checkpoints are not there.",
+            where=str(path),
+            next_step="Write them into this file, access-key:secret-key, and chmod 600 it.",
+        )
+    access_key, _, secret_key = path.read_text(encoding="utf-8").strip().partition(":")
+    scheme, _, endpoint = settings.endpoint.rstrip("/").partition("://")
+    bucket, _, prefix = settings.bucket.removeprefix("s3://").partition("/")
+    return ObjectStore(
+        endpoint, access_key, secret_key, bucket, region=settings.region, tls=scheme == "https"
+    ), f"{prefix.rstrip('/')}/".lstrip("/")
+
+
+def _sign(store: Store, key: OKPKey, federation: str) -> tuple[str, bytes]:
+    """Return the name of the checkpoint of where the audit chain stands, and the checkpoint; no name without events."""
+    last = store.rows("SELECT n, hash FROM events ORDER BY n DESC LIMIT 1")
+    if not last:
+        return "", b""
+    n, head = last[0]
+    checkpoint = Checkpoint(federation=federation, time=now(), events=n, head=head)
+    signed = sign(checkpoint.model_dump_json().encode(), kind=KIND, key=key)
+    return f"{federation}-{n:012}.jws", f"{signed}\n".encode()
 
 
 def read_checkpoints(folder: Path, key: OKPKey) -> list[Checkpoint]:
@@ -88,15 +139,18 @@ def read_checkpoints(folder: Path, key: OKPKey) -> list[Checkpoint]:
 
 
 @contextmanager
-def on_schedule(store: Store, key: OKPKey, folder: Path | None, *, minutes: float, federation: str) -> Iterator[None]:
-    """Write checkpoints while the block runs: at its start, then every so many minutes, and at its end."""
-    if folder is None:
-        yield
-        return
-    with periodically(
-        "checkpoints",
-        minutes * 60,
-        lambda: write_checkpoint(store, key, folder, federation=federation),
-        last=True,
-    ):
+def on_schedule(home: Home, store: Store, settings: Checkpoints, *, federation: str) -> Iterator[None]:
+    """Write checkpoints while the block runs: at its start, then every so many minutes, and at its end.
+
+    Raises:
+        NotFoundError: they are to go to a bucket whose credentials are not there.
+    """
+    key, folder, bucket = evidence_key(home), settings.folder, bucket_for_checkpoints(home, settings)
+    with ExitStack() as stack:
+        if folder is not None:
+            write = partial(write_checkpoint, store, key, folder, federation=federation)
+            stack.enter_context(periodically("checkpoints", settings.minutes * 60, write, last=True))
+        if bucket is not None:
+            push = partial(push_checkpoint, store, key, *bucket, federation=federation)
+            stack.enter_context(periodically("checkpoints", settings.minutes * 60, push, last=True))
         yield

@@ -90,6 +90,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         "DROP TABLE schema_version; DROP TABLE lineage;"
         + _without("uploads", "record", '{"sealed": null, "expired": null}')
         + _without("datasets", "record", '{"legal_hold": null, "release": null}')
+        + _without("erasures", "record", '{"elsewhere": null}')
         + _without("drafts", "record", '{"wrapped_key": null, "file": null}')
         + _without("versions", "record", '{"report": {"replaces": null, "unmapped": null}}')
         + _without("versions", "record", '{"told": {"replaces": null, "unmapped": null}}', _has("told"))

@@ -120,6 +120,8 @@ def erase(*, holder: str, pseudonym: IO[str], reason: str, home: Path) -> None:
         click.echo(f"  {one.dataset} version {one.version} was written anew")
     for upload in done.uploads:
         click.echo(f"  raw file {upload} was removed; hand it in again without the person")
+    for node in done.elsewhere:
+        click.echo(f"  the node {node} keeps data of {holder}: erase the person there too, with datalab node erase")
 
 
 @click.command("checkpoints")

@@ -130,8 +130,25 @@ class Checkpoints(BaseModel):
 
     folder: Path | None = None
     """Where they go: a folder of another machine's, such as a mount that only takes new files. None: nowhere."""
+    bucket: Annotated[str, Field(pattern=r"^s3://[a-z0-9.-]{3,63}(/[A-Za-z0-9._/-]*)?$")] | None = None
+    """Where they go besides, or instead: ``s3://bucket/prefix`` of somebody else's; let it have object locks.
+
+    Its credentials, ``access-key:secret-key``, are in the file ``secrets/checkpoint-store`` in the home.
+    """
+    endpoint: (
+        Annotated[str, Field(pattern=r"^(https://[A-Za-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?/?$")]
+        | None
+    ) = None
+    """Of the object store that has the bucket; without TLS on this machine only."""
+    region: str = "us-east-1"
     minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 60
     """How often."""
+
+    @model_validator(mode="after")
+    def _bucket_has_an_endpoint(self) -> Self:
+        if (self.bucket is None) is not (self.endpoint is None):
+            raise ValueError("bucket and endpoint of checkpoints go together")
+        return self
 
 
 class Backups(BaseModel):

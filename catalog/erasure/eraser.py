@@ -28,6 +28,7 @@ from catalog.run_records import DatasetVersion
 from catalog.store import Store, now
 from datalab.curation.again import count_again, told_again, write_without
 from datalab.curation.database import literal
+from datalab.curation.naming import names, own_contract
 from datalab.curation.optout import OptOuts, mark_of
 from datalab.curation.source import holds
 from datalab.home import Home, write_atomically
@@ -83,6 +84,7 @@ class Eraser:
             requested_by=account.name,
             created=now(),
             uploads=uploads,
+            elsewhere=self._nodes(draft.holder),
         )
         if known and known[0].state == "pending":
             erasure = known[0]
@@ -209,8 +211,12 @@ class Eraser:
                 change.event("upload.erased", f"upload/{upload.id}", erasure=erasure.id)
 
     def _holds(self, upload: Upload, pseudonym: str) -> bool:
-        """Return whether a raw file holds a text; also as a part of another, for it is better to remove too much."""
-        return upload.sealed is not None and holds(self._landing.read(upload), pseudonym)
+        """Return whether a raw file names a person, by its contract where the lab has it."""
+        if upload.sealed is None:
+            return False
+        dataset = self._store.get(Dataset, "datasets", upload.dataset)
+        contract = own_contract(self._home.folder("contracts"), dataset.contract_id, dataset.contract_version)
+        return names(lambda: self._landing.read(upload), pseudonym, contract)
 
     def _clear_drafts(self, holder: str, pseudonym: str) -> None:
         """Remove files with a person in them that have been uploaded and not handed in, and what was found there."""
@@ -237,6 +243,14 @@ class Eraser:
             [holder],
         )
         return [Dataset.model_validate_json(row[0]) for row in rows]
+
+    def _nodes(self, holder: str) -> tuple[str, ...]:
+        rows = self._store.rows(
+            "SELECT DISTINCT json_extract_string(record, '$.node') AS node FROM datasets "
+            "WHERE json_extract_string(record, '$.holder') = ? AND node IS NOT NULL ORDER BY node",
+            [holder],
+        )
+        return tuple(row[0] for row in rows)
 
     def _versions(self, dataset: str) -> list[Version]:
         rows = self._store.rows("SELECT record FROM versions WHERE dataset = ? ORDER BY number", [dataset])

@@ -31,6 +31,7 @@ class Erasure(Record):
         mark: keyed digest of the pseudonym (``datalab.curation.optout``).
         uploads: raw files that held the pseudonym, and are gone.
         versions: versions that were written anew.
+        elsewhere: nodes that keep data of the holder, which only the holder can erase there.
         signed: the same as a JWS by the lab, once it is done.
     """
 
@@ -44,6 +45,7 @@ class Erasure(Record):
     finished: AwareDatetime | None = None
     uploads: tuple[Slug, ...] = ()
     versions: tuple[DatasetVersion, ...] = ()
+    elsewhere: tuple[Slug, ...] = ()
     signed: str | None = None
 
 

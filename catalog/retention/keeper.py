@@ -14,13 +14,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from catalog.lake import Lake
 from catalog.landing import Landing
 from catalog.publish import Publisher
-from catalog.records import Dataset, Upload, Version, Withdrawal
+from catalog.records import Upload, Withdrawal
 from catalog.retention.records import Due
 from catalog.run_records import RunRecord
 from catalog.store import Store
@@ -47,13 +47,14 @@ class Keeper:
 
     def due(self, at: datetime) -> list[Due]:
         """Return what has outlived its time at a moment, what is under legal hold included; nothing is changed."""
-        datasets = {one.id: one for one in self._datasets()}
-        found = [*self._versions(datasets, at), *self._uploads(datasets, at), *self._curations(datasets, at)]
-        found += [*self._artifacts(datasets, at), *self._sessions(at)]
-        return found
+        ended, holds = self._ended(at), self._holds()
+        found = [*self._versions(ended, holds), *self._uploads(ended, holds, at), *self._curations(ended, holds, at)]
+        return [*found, *self._artifacts(holds, at), *self._sessions(at)]
 
     def carry_out(self, at: datetime) -> list[Due]:
         """Remove what has outlived its time at a moment, and return it; it can be repeated after a crash."""
+        if all(one.held is not None for one in self.due(at)):
+            return []
         with self.publisher.alone():
             done = [one for one in self.due(at) if one.held is None]
             for one in done:
@@ -116,44 +117,48 @@ class Keeper:
             change.update("runs", run, current.model_copy(update={"artifacts": (), "revision": current.revision + 1}))
             change.event("run.artifacts-expired", due.subject, since=due.since.isoformat())
 
-    def _versions(self, datasets: dict[str, Dataset], at: datetime) -> Iterator[Due]:
-        for (record,) in self.store.rows("SELECT record FROM versions ORDER BY dataset, number"):
-            version = Version.model_validate_json(record)
-            dataset = datasets[version.dataset]
-            if version.files and (end := retention_end(dataset)) is not None and end <= at:
-                subject = f"dataset/{version.dataset}/v{version.number}"
-                yield Due(kind="version", subject=subject, since=end, held=dataset.legal_hold)
+    def _versions(self, ended: dict[str, datetime], holds: dict[str, str]) -> Iterator[Due]:
+        rows = self.store.scan(
+            "SELECT dataset, number FROM versions WHERE list_contains($1, dataset) "
+            "AND json_array_length(record, '$.files') > 0 ORDER BY dataset, number",
+            [list(ended)],
+        )
+        for dataset, number in rows:
+            subject = f"dataset/{dataset}/v{number}"
+            yield Due(kind="version", subject=subject, since=ended[dataset], held=holds.get(dataset))
 
-    def _uploads(self, datasets: dict[str, Dataset], at: datetime) -> Iterator[Due]:
-        for (record,) in self.store.rows("SELECT record FROM uploads ORDER BY id"):
+    def _uploads(self, ended: dict[str, datetime], holds: dict[str, str], at: datetime) -> Iterator[Due]:
+        rows = self.store.scan(
+            "SELECT record FROM uploads WHERE (record ->> 'sealed') IS NOT NULL "
+            "AND ($1 OR list_contains($2, record ->> 'dataset')) ORDER BY id",
+            [self.settings.uploads_days is not None, list(ended)],
+        )
+        for (record,) in rows:
             upload = Upload.model_validate_json(record)
-            if upload.sealed is None:
-                continue
-            dataset = datasets[upload.dataset]
-            ends = [retention_end(dataset), _after(upload.created, self.settings.uploads_days)]
+            ends = [ended.get(upload.dataset), _after(upload.created, self.settings.uploads_days)]
             end = min((one for one in ends if one is not None), default=None)
             if end is not None and end <= at:
-                yield Due(kind="upload", subject=f"upload/{upload.id}", since=end, held=dataset.legal_hold)
+                held = holds.get(upload.dataset)
+                yield Due(kind="upload", subject=f"upload/{upload.id}", since=end, held=held)
 
-    def _curations(self, datasets: dict[str, Dataset], at: datetime) -> Iterator[Due]:
+    def _curations(self, ended: dict[str, datetime], holds: dict[str, str], at: datetime) -> Iterator[Due]:
         for run in sorted(self.home.folder("curation").glob("*/*")):
-            dataset = datasets.get(run.parent.name)
-            ended = _after(datetime.fromtimestamp(_touched(run), UTC), self.settings.rejects_days)
-            ends = [ended, retention_end(dataset) if dataset else None]
-            end = min((one for one in ends if one is not None), default=None)
+            dataset = run.parent.name
+            old = _after(datetime.fromtimestamp(_touched(run), UTC), self.settings.rejects_days)
+            end = min((one for one in (old, ended.get(dataset)) if one is not None), default=None)
             if end is not None and end <= at and not (run / "work").exists():
-                subject = f"curation/{run.parent.name}/{run.name}"
-                yield Due(kind="curation", subject=subject, since=end, held=dataset.legal_hold if dataset else None)
+                subject = f"curation/{dataset}/{run.name}"
+                yield Due(kind="curation", subject=subject, since=end, held=holds.get(dataset))
 
-    def _artifacts(self, datasets: dict[str, Dataset], at: datetime) -> Iterator[Due]:
-        for (record,) in self.store.rows("SELECT record FROM runs ORDER BY id"):
+    def _artifacts(self, holds: dict[str, str], at: datetime) -> Iterator[Due]:
+        if self.settings.artifacts_days is None:
+            return
+        rows = self.store.scan("SELECT record FROM runs WHERE json_array_length(record, '$.artifacts') > 0 ORDER BY id")
+        for (record,) in rows:
             run = RunRecord.model_validate_json(record)
-            if not run.artifacts or run.finished is None:
-                continue
-            end = _after(run.finished, self.settings.artifacts_days)
+            end = None if run.finished is None else _after(run.finished, self.settings.artifacts_days)
             if end is not None and end <= at:
-                holds = (datasets[one.dataset].legal_hold for one in run.datasets if one.dataset in datasets)
-                held = next((one for one in holds if one is not None), None)
+                held = next((holds[one.dataset] for one in run.datasets if one.dataset in holds), None)
                 yield Due(kind="artifacts", subject=f"run/{run.id}", since=end, held=held)
 
     def _sessions(self, at: datetime) -> Iterator[Due]:
@@ -162,16 +167,19 @@ class Keeper:
         if first is not None:
             yield Due(kind="sessions", subject="sessions", since=datetime.fromtimestamp(first, UTC))
 
-    def _datasets(self) -> Iterator[Dataset]:
-        for (record,) in self.store.rows("SELECT record FROM datasets ORDER BY id"):
-            yield Dataset.model_validate_json(record)
+    def _ended(self, at: datetime) -> dict[str, datetime]:
+        """Return the datasets whose retention has ended, and when: with its last day, in UTC."""
+        rows = self.store.scan(
+            "SELECT id, json_extract_string(record, '$.retention.end') AS last FROM datasets WHERE last < ?",
+            [at.astimezone(UTC).date().isoformat()],
+        )
+        return {
+            key: datetime.combine(date.fromisoformat(last), time.min, UTC) + timedelta(days=1) for key, last in rows
+        }
 
-
-def retention_end(dataset: Dataset) -> datetime | None:
-    """Return when a dataset's retention ends: with its last day, in UTC; None where nothing is said."""
-    if dataset.retention is None or dataset.retention.end is None:
-        return None
-    return datetime.combine(dataset.retention.end, time.min, UTC) + timedelta(days=1)
+    def _holds(self) -> dict[str, str]:
+        rows = self.store.scan("SELECT id, record ->> 'legal_hold' AS hold FROM datasets WHERE hold IS NOT NULL")
+        return dict(rows)
 
 
 def _after(start: datetime, days: float | None) -> datetime | None:

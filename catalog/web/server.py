@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import uvicorn
 
-from catalog.evidence import evidence_key, on_schedule
+from catalog.evidence import on_schedule
 from catalog.lab import open_lab
 from catalog.periodic import periodically
 from catalog.shipping import Shipper
@@ -37,16 +37,7 @@ def main(home: Home) -> None:
     with ExitStack() as stack:
         lab = stack.enter_context(open_lab(home, connect(home)))
         listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-        checkpoints = settings.checkpoints
-        stack.enter_context(
-            on_schedule(
-                lab.store,
-                evidence_key(home),
-                checkpoints.folder,
-                minutes=checkpoints.minutes,
-                federation=settings.federation,
-            )
-        )
+        stack.enter_context(on_schedule(home, lab.store, settings.checkpoints, federation=settings.federation))
         stack.enter_context(periodically("retention", _HOUR, lambda: lab.keeper.carry_out(now())))
         if settings.backup.folder is not None:
             shipper = Shipper(home, lab.store, lab.objects, lab.snapshot, settings.backup, settings.backup.folder)

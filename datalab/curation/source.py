@@ -178,7 +178,7 @@ def holds(pieces: Iterable[bytes], text: str) -> bool:
     wanted = {text.encode(encoding, "ignore") for encoding in get_args(Encoding)} - {b""}
     overlap, rest = max(map(len, wanted), default=0), b""
     try:
-        for piece in _unpacked(pieces):
+        for piece in unpacked(pieces):
             window = rest + piece
             if any(one in window for one in wanted):
                 return True
@@ -188,7 +188,8 @@ def holds(pieces: Iterable[bytes], text: str) -> bool:
     return False
 
 
-def _unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the bytes of a file, unpacked where it is gzip; zlib.error where that is damaged or cut off."""
     rest, head = iter(pieces), b""
     while len(head) < len(_GZIP) and (piece := next(rest, b"")):
         head += piece

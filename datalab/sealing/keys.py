@@ -11,7 +11,7 @@ import secrets
 
 from datalab.home import Home
 from datalab.sealing.message import open_message, seal_message
-from datalab.sealing.stream import KEY_BYTES
+from datalab.sealing.stream import KEY_BYTES, SealBrokenError
 
 FOLDER = "holders"
 """Below ``secrets``."""
@@ -32,8 +32,11 @@ class KeyRing:
         """Return the key of one thing of ``owner``'s.
 
         Raises:
-            SealBrokenError: the owner's key is another one, or what is wrapped was changed or belongs to another thing.
+            SealBrokenError: the owner's key is gone or another one, or what is wrapped is of another thing.
         """
+        # A key that is gone is not made anew: that would hide its loss.
+        if not (self._home.path / "secrets" / FOLDER / owner).is_file():
+            raise SealBrokenError
         return open_message(base64.b64decode(wrapped), self._wrapping(owner), context=context)
 
     def _wrapping(self, owner: str) -> bytes:

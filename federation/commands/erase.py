@@ -31,6 +31,8 @@ def erase(folder: Path, *, reason: str) -> None:
     done = carry_out(Home(folder), pseudonym, reason=reason)
     for one in done.cleared:
         click.echo(f"Removed from {one}.")
+    for path in done.copies:
+        click.echo(f"Removed the fetched copy {path}.")
     click.echo("From now on they are left out of every curation here.")
     for one in done.unknown:
         click.echo(f"WARNING: the contract of {one} names no pseudonym, so nobody can be found in it.", err=True)

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datalab.audit.log import AuditLog
+from datalab.curation.contract import load_contract
+from datalab.curation.naming import names
 from datalab.curation.report import CurationReport
-from datalab.curation.source import holds
 from datalab.home import Home
 from federation.node.config import NodeConfig, load_config
 from federation.node.holdings import dataset_folder, hold_datasets
 from federation.node.optout import leave_out
+from federation.node.s3 import FOLDER
 
 _READ = 1 << 20
 
@@ -26,11 +28,13 @@ class Erased:
         cleared: datasets, with their versions, that the person was in.
         unknown: datasets whose contract names no pseudonym.
         sources: raw files on this machine that still name the person.
+        copies: fetched copies of raw files that named the person, and were removed.
     """
 
     cleared: tuple[str, ...]
     unknown: tuple[str, ...]
     sources: tuple[Path, ...]
+    copies: tuple[Path, ...]
 
 
 def erase(home: Home, pseudonym: str, *, reason: str) -> Erased:
@@ -49,7 +53,8 @@ def erase(home: Home, pseudonym: str, *, reason: str) -> Erased:
     return Erased(
         cleared=tuple(one for one in before if before[one].parquet_sha256 != after[one].parquet_sha256),
         unknown=tuple(one for one, report in after.items() if report.pseudonym is None),
-        sources=tuple(path for path in _sources(home, config) if holds(_pieces(path), pseudonym)),
+        sources=tuple(_sources(home, config, pseudonym)),
+        copies=tuple(_remove_copies(home, pseudonym)),
     )
 
 
@@ -62,9 +67,22 @@ def _reports(home: Home, config: NodeConfig) -> dict[str, CurationReport]:
     return found
 
 
-def _sources(home: Home, config: NodeConfig) -> Iterator[Path]:
+def _sources(home: Home, config: NodeConfig, pseudonym: str) -> Iterator[Path]:
+    """Yield the raw files here that name a person."""
     for entry in config.datasets:
-        if not (entry.in_lab or entry.in_s3) and (path := home.path / entry.source).is_file():
+        path = home.path / entry.source
+        if entry.in_lab or entry.in_s3 or not path.is_file():
+            continue
+        contract = None if entry.contract is None else load_contract(home.path / entry.contract)
+        if names(lambda path=path: _pieces(path), pseudonym, contract):  # type: ignore[misc]  # bound while it is this one
+            yield path
+
+
+def _remove_copies(home: Home, pseudonym: str) -> Iterator[Path]:
+    """Remove fetched copies of raw files in the holder's object store that name a person."""
+    for path in sorted((home.path / FOLDER).glob("*/*")):
+        if names(lambda path=path: _pieces(path), pseudonym, None):  # type: ignore[misc]  # bound while it is this one
+            path.unlink()
             yield path
 
 

@@ -11,12 +11,15 @@ import pytest
 
 from catalog import datasets, uploads
 from catalog.curations import Curations
+from catalog.evidence import evidence_key, on_schedule, read_checkpoints
 from catalog.landing import LOCK, Landing, locked_until
 from catalog.records import Period, Upload
 from catalog.store import Store
 from datalab.curation.leftovers import KEPT_SECONDS, in_use
+from datalab.errors import NotFoundError
 from datalab.home import Home
 from datalab.sealing.stream import SealBrokenError
+from datalab.settings import Checkpoints
 from datalab.storage.store import ObjectNotFoundError, ObjectStore, StorageError
 from tests.unit.catalog.examples import account, draft, registered
 
@@ -101,6 +104,27 @@ def test_files_of_a_release_that_did_not_encrypt_are_encrypted_at_the_start(
     assert [landing.seal_plain(store), landing.seal_plain(store)] == [1, 0]
     assert b"".join(landing.read(store.get(Upload, "uploads", "old"))) == RAW
     assert list(object_store.list("landing/gbsg/old-atlas/")) == []
+    store.close()
+
+
+def test_checkpoints_go_to_a_bucket_of_somebody_elses(home: Home, object_store: ObjectStore, tmp_path: Path) -> None:
+    store = Store(home.folder("catalog") / "records.duckdb")
+    datasets.register(store, draft(id="noted-atlas"), account())
+    settings = Checkpoints(bucket="s3://datalab/runs/evidence", endpoint=f"http://{object_store.endpoint}")
+    with (
+        pytest.raises(NotFoundError, match="credentials"),
+        on_schedule(home, store, settings, federation="lab.example"),
+    ):
+        pass
+    credentials = home.folder("secrets") / "checkpoint-store"
+    credentials.write_text(f"{object_store.access_key}:{object_store.secret_key}\n")
+    with on_schedule(home, store, settings, federation="lab.example"):
+        datasets.register(store, draft(id="noted-atlas-2"), account())
+    found = [one.key for one in object_store.list("runs/evidence/")]
+    assert found[-1] == "runs/evidence/lab.example-000000000002.jws"
+    object_store.get_file(found[-1], home.folder("kept") / "last.jws")
+    (kept,) = read_checkpoints(home.path / "kept", evidence_key(home))
+    assert (kept.events, kept.head) == (2, store.verify_events().head)
     store.close()
 
 

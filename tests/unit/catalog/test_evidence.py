@@ -14,6 +14,7 @@ from datalab.errors import NotFoundError
 from datalab.home import Home
 from datalab.permits.errors import PermitError
 from datalab.permits.keys import generate_key
+from datalab.settings import Checkpoints
 from tests.unit.catalog.examples import account, draft
 
 
@@ -33,7 +34,7 @@ def test_checkpoints_are_written_at_the_start_and_the_end_and_hold_the_chain_to_
     with pytest.raises(NotFoundError):
         read_checkpoints(folder, key)
     datasets.register(store, draft(), account())
-    with on_schedule(store, key, folder, minutes=60, federation="lab.example"):
+    with on_schedule(Home(tmp_path), store, Checkpoints(folder=folder), federation="lab.example"):
         datasets.update(store, "gbsg", DatasetPatch(title="A"), revision=1, account=account())
     kept = read_checkpoints(folder, evidence_key(Home(tmp_path)))
     assert (kept[-1].events, kept[-1].head) == (2, store.verify_events().head)

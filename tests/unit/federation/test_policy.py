@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from datalab.errors import BadInputError, NotFoundError, RefusedError
 from datalab.permits.claims import PermitClaims, PermittedDataset, Purpose
 from datalab.permits.keys import generate_key, public_key
-from datalab.permits.permit import sign_permit
+from datalab.permits.permit import read_claims_unverified, sign_permit
 from datalab.permits.revocation import sign_revocations
 from federation.app_signature import sign_app
 from federation.node.config import AllowedApp, Policy, Setting, Signer, SiteDataset, load_config
@@ -120,6 +120,32 @@ def test_only_pinned_keys_count() -> None:
     for keys in ([], [public_key(generate_key())]):
         with pytest.raises(RefusedError):
             judged(permit_keys=keys)
+
+
+def test_a_new_key_takes_over_from_an_old_one_while_both_are_pinned() -> None:
+    new = generate_key()
+    old_permit, new_permit = ASKED["permit"], sign_permit(read_claims_unverified(ASKED["permit"]), new)
+    both = [public_key(KEY), public_key(new)]
+    for permit in (old_permit, new_permit):
+        judged({"permit": permit}, permit_keys=both)
+    strict = {"revocations": "revoked.jws"}
+    for signer in (KEY, new):  # the list of revoked permits moves over on its own day, and holds for permits of both
+        fresh = sign_revocations([], signer, issued=NOW)
+        judged({"permit": old_permit}, permit_keys=both, policy=strict, revocations=fresh)
+        for permit in (old_permit, new_permit):
+            revoked = sign_revocations(["permit-1"], signer, issued=NOW)
+            with pytest.raises(RefusedError, match="revoked"):
+                judged({"permit": permit}, permit_keys=both, policy=strict, revocations=revoked)
+    judged({"permit": new_permit}, permit_keys=both[1:])
+    with pytest.raises(RefusedError, match="not trusted"):
+        judged({"permit": old_permit}, permit_keys=both[1:])
+    with pytest.raises(RefusedError, match="key"):
+        judged(
+            {"permit": new_permit},
+            permit_keys=both[1:],
+            policy=strict,
+            revocations=sign_revocations([], KEY, issued=NOW),
+        )
 
 
 def test_where_a_list_of_revoked_permits_is_asked_for_it_must_be_there_fresh_and_without_this_one() -> None:

@@ -91,3 +91,4 @@ def test_each_thing_has_a_key_that_only_its_owners_key_opens(tmp_path: Path) -> 
     (tmp_path / "secrets" / "holders" / "gbsg").unlink()  # all of this holder's things are gone with it
     with pytest.raises(SealBrokenError):
         ring.unwrap("gbsg", wrapped, context=b"upload 1")
+    assert not (tmp_path / "secrets" / "holders" / "gbsg").exists()

@@ -1,0 +1,102 @@
+"""Whether a raw file names a person: by the values of its fields where its contract is known, else by any text."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from zlib import error as PackingError  # noqa: N812 - it is an error, written small
+
+import yaml
+
+from datalab.curation.contract import Contract, load_contract
+from datalab.curation.database import identifier
+from datalab.curation.source import holds, unpacked
+from datalab.errors import DatalabError
+
+SUFFIX = ".odcs.yaml"
+_LONGEST = 16 << 20
+"""Characters of a line; no record of a table has more."""
+
+
+def names(read: Callable[[], Iterable[bytes]], pseudonym: str, contract: Contract | None) -> bool:
+    """Return whether a raw file names a person.
+
+    With a contract that takes the pseudonym from a column as it is, that column's values are compared as a whole, and
+    free text by words; a record that is not as the contract says is searched for the text anywhere. So ``12`` is not
+    found in the age 112. Without one, or in a file that is damaged, the text anywhere counts: better to find too much.
+
+    Args:
+        read: yields the file's pieces from its start; called twice at the most.
+        pseudonym: of the person.
+        contract: of the file, where it is known.
+    """
+    if not holds(read(), pseudonym):
+        return False
+    column = None if contract is None else _column(contract)
+    if contract is None or column is None:
+        return True
+    try:
+        return _in_records(_records(read(), contract), pseudonym, contract, column)
+    except (csv.Error, UnicodeDecodeError, PackingError):
+        return True
+
+
+def own_contract(folder: Path, contract_id: str, version: str) -> Contract | None:
+    """Return a contract from a folder by its id and version, or None where none there can be read as it."""
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        try:
+            data = yaml.safe_load(path.read_bytes())
+            if (str(data["id"]), str(data["version"])) == (contract_id, version):
+                return load_contract(path)
+        except (yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError, DatalabError):
+            continue
+    return None
+
+
+def _column(contract: Contract) -> int | None:
+    """Return which column of the file is the pseudonym, as it is; None where it is computed, or there is none."""
+    for one in contract.harmonised.columns:
+        if one.name == contract.harmonised.pseudonym:
+            for at, column in enumerate(contract.export.columns):
+                if one.expression.sql in {f"({column.name})", f"({identifier(column.name)})"}:
+                    return at
+    return None
+
+
+def _records(pieces: Iterable[bytes], contract: Contract) -> Iterator[list[str]]:
+    decoder = codecs.getincrementaldecoder("utf-8-sig" if contract.export.encoding == "utf-8" else "cp1252")()
+
+    def lines() -> Iterator[str]:
+        rest = ""
+        for piece in unpacked(pieces):
+            whole = (rest + decoder.decode(piece)).splitlines(keepends=True)
+            rest = whole.pop() if whole else ""
+            if len(rest) > _LONGEST:
+                raise csv.Error("a line without an end")
+            yield from whole
+        yield rest + decoder.decode(b"", final=True)
+
+    return csv.reader(lines(), delimiter=contract.export.delimiter)
+
+
+def _in_records(records: Iterator[list[str]], pseudonym: str, contract: Contract, column: int) -> bool:
+    columns = contract.export.columns
+    order = [one.header for one in columns]
+    if contract.export.header:
+        order = [one.strip() for one in next(records, [])]
+        if columns[column].header not in order:
+            return True
+    person = order.index(columns[column].header)
+    told = {one.header for one in columns if one.domain.type != "string" or one.domain.codes}
+    free = [at for at, name in enumerate(order) if name not in told and at != person]
+    word = re.compile(rf"(?<!\w){re.escape(pseudonym)}(?!\w)")
+    for record in records:
+        if len(record) != len(order):
+            if any(pseudonym in one for one in record):
+                return True
+        elif record[person].strip() == pseudonym or any(word.search(record[at]) for at in free):
+            return True
+    return False
