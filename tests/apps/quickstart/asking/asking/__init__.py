@@ -1,0 +1,1 @@
+"""No model: a mean by two kinds of queries, pushed and pulled."""

@@ -1,0 +1,1 @@
+"""XGBoost: each client adds a tree, FedXgbBagging puts them together."""

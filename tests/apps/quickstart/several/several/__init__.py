@@ -1,0 +1,1 @@
+"""Two models in one message, sent and received without a strategy."""

@@ -1,0 +1,1 @@
+"""scikit-learn, and a strategy of the app's own that stops early."""
