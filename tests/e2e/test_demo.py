@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from datalab.audit.verification import verify
+from datalab.canonical import sha256_file
 from datalab.errors import ExitCode
 from tests.e2e.conftest import DATALAB, Demo, demo, processes_of
+from tests.e2e.test_readme import ROOT, first_ten_minutes
 
 pytestmark = pytest.mark.e2e
 
@@ -42,14 +46,17 @@ def test_the_cancer_study_says_what_came_of_it(cancer: Demo) -> None:
     }
     assert {one["id"]: one["version"] for one in result["datasets"]} == {"rotterdam-tumour-bank": 1, "gbsg-trial": 1}
     assert all(one["checks"]["failed"] == 0 and one["checks"]["passed"] > 0 for one in result["datasets"])
-    assert {one["name"] for one in result["artifacts"]} == {"model.safetensors", "run-card.json", "report.json"}
+    assert {one["name"] for one in result["artifacts"]} == {
+        "model.safetensors",
+        "model.onnx",
+        "run-card.json",
+        "report.json",
+    }
     assert "download refused: Personal data" in printed
     assert "round   5" in printed
 
 
 def test_what_it_leaves_behind_is_what_it_says(cancer: Demo) -> None:
-    from datalab.canonical import sha256_file
-
     folder, result, _ = cancer
     run = folder / "lab" / "runs" / "demo-cancer"
     digests = {one["name"]: one["sha256"] for one in result["artifacts"]}
@@ -82,6 +89,7 @@ def test_raw_data_and_patient_numbers_stay_at_the_site(cancer: Demo) -> None:
     assert "pid" not in header
 
 
+@pytest.mark.slow
 def test_the_heart_study_trains_at_four_hospitals(heart_disease: Path, tmp_path: Path) -> None:
     folder = tmp_path / "heart"
     done = demo(folder, "--study", "heart", "--data", str(heart_disease), "--rounds", "2")
@@ -161,3 +169,58 @@ def test_what_cannot_be_done_is_said_in_one_sentence(
     assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.05)
+
+
+def test_the_first_ten_minutes_work_as_written_and_the_same_seed_gives_the_same_model(
+    tmp_path: Path, cancer: Demo
+) -> None:
+    """The README's own demo has the study, rounds and seed of the one before: bit for bit the same parameters."""
+    for name in ("pipelines", "federation"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    background: list[subprocess.Popen[str]] = []
+    said: dict[str, str] = {}
+    try:
+        for command in first_ten_minutes():
+            if command.startswith(". .venv"):
+                continue
+            if command.endswith(" &"):
+                log = (tmp_path / f"background-{len(background)}.log").open("w", encoding="utf-8")
+                arguments = command.removesuffix(" &").split()
+                with log:
+                    background.append(
+                        subprocess.Popen(arguments, cwd=tmp_path, env=environment, stdout=log, stderr=log, text=True)
+                    )
+                service = "gateway" if "up" in arguments else "node"
+                wait_for(tmp_path / arguments[-1] / "run" / f"{service}.json")
+                continue
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", command],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=120,
+            )
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+            said[command] = done.stdout
+        everything = "\n".join(said.values())
+        assert "29 " in next(out for command, out in said.items() if "dataset prepare" in command)
+        assert "gbsg-trial-second-copy version 1: 531 rows, 0 rejected" in everything
+        assert "round  10" in everything
+        model = sha256_file(tmp_path / "tour" / "lab" / "runs" / "demo-cancer" / "artifacts" / "model.safetensors")
+        assert model == {one["name"]: one["sha256"] for one in cancer[1]["artifacts"]}["model.safetensors"]
+        assert background[1].wait(timeout=10) == ExitCode.IDENTITY
+        assert "revoked" in (tmp_path / "background-1.log").read_text(encoding="utf-8")
+    finally:
+        for process in reversed(background):
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=20)

@@ -9,6 +9,7 @@ from tests.perf.flamby_heart import PUBLISHED, pooled_accuracy, run, start
 from tests.support.heart import read_hospitals
 
 
+@pytest.mark.slow
 def test_four_hospitals_reach_what_was_published(heart_disease: Path, tmp_path: Path, supervisor: Supervisor) -> None:
     hospitals = read_hospitals(heart_disease)
     assert {

@@ -28,6 +28,7 @@ def datalab(*arguments: str | Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_copied_template_runs_at_virtual_sites(tmp_path: Path) -> None:
     app, kept = tmp_path / "mine", tmp_path / "kept"
     settings = ("--config", "features=age,sex", "--config", "categorical=sex", "--config", "log1p=")

@@ -129,7 +129,7 @@ def test_the_notation_follows_accept_and_the_names_are_addresses_of_the_lab(
     with httpx.Client(base_url=f"{url}/api/v1", headers=headers, trust_env=False) as http:
         turtle = http.get(f"/datasets/{DEMO[0]}/exports/dcat-ap")
         assert turtle.headers["Content-Type"].startswith("text/turtle")
-        assert turtle.headers["Vary"] == "Accept"
+        assert turtle.headers["Vary"] == "Accept, Accept-Encoding"
         assert f"<{url}/api/v1/datasets/{DEMO[0]}> a dcat:Dataset" in turtle.text
         elsewhere = http.get(f"/datasets/{DEMO[0]}/exports/dcat-ap", headers={"Host": "evil.example"})
         assert "evil.example" not in elsewhere.text

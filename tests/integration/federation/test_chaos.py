@@ -17,7 +17,8 @@ def test_a_plan_has_every_component_and_depends_on_its_seed_alone() -> None:
     assert all(sum(one.component == component for one in faults) >= 2 for component in COMPONENTS)
 
 
-@pytest.mark.parametrize("faults", [2, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("faults", [2, 30])
 @pytest.mark.timeout(3000)
 def test_every_run_completes_with_the_same_parameters(tmp_path: Path, faults: int) -> None:
     report = measure(faults, 1, 4, tmp_path)

@@ -89,6 +89,7 @@ def test_rejected_rows_are_listed_on_site_and_counted_in_the_catalog(with_lab: F
     assert (report.rows_in, report.rows, report.rejected_rows) == (112, 100, 12)
 
 
+@pytest.mark.slow
 def test_a_person_whom_the_holder_erases_on_site_is_in_no_later_run(with_lab: Federation) -> None:
     people = [f"p-{number},{number / 10},{number % 2}" for number in range(100)]
     raw = "person,x,event\n" + "\n".join([*people, f"{PERSON},77.125,1"]) + "\n"

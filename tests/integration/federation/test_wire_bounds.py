@@ -59,6 +59,7 @@ async def stall(federation: Federation, credentials: Credentials, stalled: async
         await over.wait()
 
 
+@pytest.mark.slow
 def test_a_node_that_takes_nothing_costs_neither_memory_nor_the_others_time(gateway: Federation) -> None:
     config: dict[str, ConfigValue] = {"bytes": MODEL, "num-server-rounds": 2, "noise": True}
     alone = gateway.run(["quick"], config=config).read_card()
@@ -111,6 +112,7 @@ def test_what_was_cut_in_either_direction_goes_on_where_it_stopped(gateway: Fede
     assert 2 * MODEL < passed < 2 * MODEL + 2 * in_flight
 
 
+@pytest.mark.slow
 def test_a_silent_connection_is_kept_open_through_a_nat(gateway: Federation) -> None:
     """The NAT forgets a connection on which nothing has passed for 6 seconds; beats do."""
     address = gateway.lab.address("gateway")

@@ -31,7 +31,7 @@ from tests.unit.catalog.examples import draft
 from tests.unit.web.test_routes import OPEN, every_page, method_of, permissions_of
 
 _PARTS = ("draft", "node", "dataset", "permit", "token", "name", "request", "project")
-NOWHERE = dict.fromkeys(_PARTS, "nowhere") | {"number": "1", "file": "0", "run": str(uuid.UUID(int=0))}
+NOWHERE = dict.fromkeys(_PARTS, "nowhere") | {"number": "1", "file": "0", "form": "art30", "run": str(uuid.UUID(int=0))}
 MAX_BYTES = 150_000
 
 

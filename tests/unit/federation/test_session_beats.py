@@ -20,8 +20,8 @@ class Taker:
     def __init__(self) -> None:
         self.frames: list[pb.ConductResponse] = []
 
-    async def write(self, frame: pb.ConductResponse) -> None:
-        self.frames.append(pb.ConductResponse.FromString(frame.SerializeToString()))
+    async def write(self, frame: bytes) -> None:
+        self.frames.append(pb.ConductResponse.FromString(frame))
 
 
 def test_what_a_beat_has_carried_is_sent_once(monkeypatch: pytest.MonkeyPatch) -> None:
