@@ -110,7 +110,7 @@ def progress(lab: Lab, key: str, account: AccountDraft) -> Progress:
         seen=seen,
         started=run.started,
         finished=run.finished,
-        reason=run.reason,
+        reason=releases.shown(run, account).reason,
         waiting=waiting,
         rounds_asked=asked if isinstance(asked, int) else None,
         rounds=rounds,

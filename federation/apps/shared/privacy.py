@@ -101,7 +101,7 @@ def private_updates(message: Message, context: Context, call_next: ClientAppCall
         {
             name: Array(
                 np.asarray(
-                    before[name].numpy() + one * shrink + rng.normal(0.0, sigma, one.shape),
+                    before[name].numpy() + (one * shrink + rng.normal(0.0, sigma, one.shape)),
                     dtype=before[name].numpy().dtype,
                 )
             )
