@@ -6,6 +6,7 @@ import codecs
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zlib import error as PackingError  # noqa: N812 - it is an error, written small
@@ -136,6 +137,18 @@ def _in_records(records: Iterator[list[str]], pseudonym: str, contract: Contract
         if len(record) != len(order):
             if any(pseudonym in one for one in record):
                 return True
-        elif record[person].strip() == pseudonym or any(word.search(record[at]) for at in free):
+        elif _same(record[person].strip(), pseudonym, columns[column].domain.type) or any(
+            word.search(record[at]) for at in free
+        ):
             return True
     return False
+
+
+def _same(written: str, pseudonym: str, kind: str) -> bool:
+    """Whether a value is a person's pseudonym; a number may be written in other ways than it is told."""
+    if written == pseudonym or kind == "string":
+        return written == pseudonym
+    try:
+        return Decimal(written) == Decimal(pseudonym)
+    except InvalidOperation:
+        return False

@@ -90,3 +90,14 @@ def test_parquet_that_packs_its_values_is_read(
 @pytest.mark.parametrize("text", [r'{"id": "M\u00fcller\/1"}', r'{"id": "M\u00FCller/1"}', '{"id": "Müller/1"}'])
 def test_a_person_is_found_behind_the_escapes_of_json(text: str) -> None:
     assert names(lambda: [text.encode()], "Müller/1", None)
+
+
+def test_a_number_that_is_written_in_another_way_is_the_same_person(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.odcs.yaml"
+    text = (FOLDER / "people.odcs.yaml").read_text()
+    path.write_text(
+        text.replace("name: person\n        logicalType: string", "name: person\n        logicalType: integer")
+    )
+    numbers = load_contract(path)
+    assert found(f"{HEAD}0012,1.0,0\n", "12", numbers)
+    assert not found(f"{HEAD}0112,1.0,0\n", "12", numbers)
