@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
-from catalog.release.checks import Look
+from catalog.release.checks import TEXT_PER_VALUE, Look
 
 MOST_HEADER = 8 << 20
 MOST_TEXT = 16 << 20
@@ -23,8 +23,6 @@ MOST_NODE = 1000
 MOST_NPY_HEADER = 512
 WIDEST = 16
 """Bytes of the widest number of NumPy."""
-TEXT_PER_VALUE = 32
-"""Bytes of text, names of numbers among them, that could carry a number, however they are written."""
 _DTYPES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2}
 _DTYPES |= {"U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8}
 """Bytes of each type of safetensors."""

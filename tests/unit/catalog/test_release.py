@@ -208,6 +208,9 @@ def test_text_that_carries_numbers_counts_as_what_it_can_carry() -> None:
     ):
         assert CheckName.PARAMETERS in failing(seen(name, data)), name
 
+    named = [seen(f"{'7' * 200}-{number}.txt", b"") for number in range(110)]
+    assert failing(*named) == {CheckName.PARAMETERS}
+
 
 def _safetensors(header: dict[str, object], size: int) -> bytes:
     said = json.dumps(header).encode()
