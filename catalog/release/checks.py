@@ -58,7 +58,7 @@ def checks(looks: Sequence[Look], sites: Sequence[Site], examples: Mapping[str, 
     """
     rows = sum(one.rows for one in sites)
     threshold = max((one.threshold for one in sites), default=0)
-    shortest = min((examples.get(one.node, one.rows) for one in sites), default=0)
+    shortest = min((min(one.rows, examples.get(one.node, one.rows)) for one in sites), default=0)  # an app may say more
     found = [_examples(one, examples) for one in sites]
     values = sum(one.values + len(one.name) // TEXT_PER_VALUE for one in looks)  # a name can carry numbers, too
     found.append(Check(name=CheckName.PARAMETERS, holds=values <= rows, found=values, limit=rows))

@@ -188,7 +188,9 @@ def test_copied_rows_too_many_parameters_and_too_many_bytes_are_found() -> None:
     rows = seen("model.safetensors", save({"embedding": np.zeros((100, 200))}))
     assert failing(rows) == {CheckName.COPIED_ROWS, CheckName.PARAMETERS, CheckName.SIZE}
     assert failing(seen("rows.csv", b"age,event\n" + b"50,1\n" * 120)) == {CheckName.COPIED_ROWS}
-    assert CheckName.COPIED_ROWS in failing(seen("rows.npy", _npy(np.zeros((150, 2)))))
+    copied = seen("rows.npy", _npy(np.zeros((150, 2))))
+    assert CheckName.COPIED_ROWS in failing(copied)
+    assert CheckName.COPIED_ROWS in failing(copied, rotterdam=10**9, berlin=10**9)  # the app's own word
     assert failing(seen("hidden.json", json.dumps({"note": "x" * 5000}).encode())) == {CheckName.PARAMETERS}
 
 
