@@ -122,7 +122,8 @@ def fetch(home: Home, objects: ObjectStore, snapshot: Snapshot, out: Path, *, be
             where=str(folder),
             next_step="Back up again.",
         )
-    (out / "catalog").mkdir(parents=True, mode=0o700)
+    out.mkdir(parents=True, exist_ok=True, mode=0o700)  # a mode given with parents is not theirs
+    (out / "catalog").mkdir(mode=0o700)
     for name in FILES:
         shutil.move(folder / name, out / "catalog" / name)
     folder.rmdir()

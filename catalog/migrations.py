@@ -98,8 +98,12 @@ MIGRATIONS: tuple[Migration, ...] = (
         + _without("runs", "record", '{"release": null}')
         + _without("requests", "record", '{"terms": {"release": null}}', _has("terms")),
         lost="SELECT (SELECT count(*) FROM uploads WHERE (record ->> 'sealed') IS NOT NULL) "
-        "+ (SELECT count(*) FROM runs WHERE (record ->> 'release') IS NOT NULL)",
-        loses="raw files that are encrypted, or results whose release is decided on",
+        "+ (SELECT count(*) FROM runs WHERE (record ->> 'release') IS NOT NULL) "
+        "+ (SELECT count(*) FROM datasets "
+        "WHERE (record ->> 'legal_hold') IS NOT NULL OR (record ->> 'release') = 'true') "
+        "+ (SELECT count(*) FROM requests WHERE (record ->> '$.terms.release') = 'true')",
+        loses="raw files that are encrypted, results whose release is or has to be decided on, "
+        "or datasets under legal hold",
     ),
 )
 LATEST = MIGRATIONS[-1].number

@@ -6,6 +6,7 @@ that is linked to no account opens nothing.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
 import threading
@@ -32,10 +33,14 @@ PATIENCE = 600
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 _MAX_ANSWERED = 10_000
 _TIMEOUT = 10.0
+_PASSWORD = "SELECT password FROM credentials WHERE account = ?"  # noqa: S105  # a query
 
 
 class Pending(BaseModel):
     """Somebody who was sent to the provider; ``account`` is whose identity is to be linked, or None to sign in.
+
+    ``password`` is a digest of what was kept of that account's password: once it is another one, or the account is
+    withdrawn, what was begun before counts no more.
 
     Their browser keeps it, sealed: the lab remembers nothing of sign-ins that are only begun, however many there are.
     """
@@ -47,6 +52,7 @@ class Pending(BaseModel):
     nonce: str
     goal: str
     account: str | None
+    password: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,7 @@ class Oidc:
             nonce=secrets.token_urlsafe(32),
             goal=goal,
             account=account,
+            password="" if account is None else _digest(self._store.rows(_PASSWORD, [account])),
         )
         with self._client(redirect) as client:
             address, _ = client.create_authorization_url(
@@ -162,9 +169,19 @@ class Oidc:
         query = "SELECT 1 FROM identities WHERE issuer = ? AND account = ?"
         return bool(self._store.rows(query, [self.provider.issuer, account]))
 
-    def link(self, account: str, subject: str) -> None:
-        """Link an identity to an account; ConflictError if it is another account's."""
+    def link(self, proven: Proven) -> None:
+        """Link an identity to the account whose owner went to the provider for it.
+
+        Raises:
+            IdentityError: the account was withdrawn meanwhile, or has another password.
+            ConflictError: the identity is another account's.
+        """
+        account, subject = proven.pending.account, proven.subject
+        assert account is not None
         with self._store.change(account) as change:
+            now = _digest(change.execute(_PASSWORD, [account]))
+            if not now or now != proven.pending.password:
+                raise IdentityError("The account has changed meanwhile.", next_step="Begin again.")
             query = "SELECT account FROM identities WHERE issuer = ? AND subject = ?"
             known = change.execute(query, [self.provider.issuer, subject])
             if known and known[0][0] != account:
@@ -228,6 +245,10 @@ class Oidc:
         except (JoseError, ValueError, TypeError) as error:
             raise IdentityError("The identity provider's word cannot be verified.", next_step="Begin again.") from error
         return dict(found.claims)
+
+
+def _digest(found: list[tuple[Any, ...]]) -> str:
+    return hashlib.sha256(str(found[0][0]).encode()).hexdigest() if found else ""
 
 
 def _failed(where: str) -> ServiceFailedError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -106,6 +107,8 @@ def _after(node: NodeProgress, said: dict[str, Any], time: float) -> NodeProgres
         error = str(said["error"]).removeprefix("TASK_ERROR_CODE_").lower().replace("_", " ")
         return node.model_copy(update={"errors": node.errors + 1, "error": error})
     examples = said.get("num-examples")
+    if examples is not None and not math.isfinite(examples):  # an app's own word, and no number of rows
+        examples = None
     return node.model_copy(
         update={
             "replies": node.replies + 1,

@@ -115,7 +115,7 @@ class Publisher:
     def forget(self, change: Change, version: Version) -> None:
         """Let the intents of a version that was written anew say what it is now, and not what it was."""
         for intent in self._intents("dataset = ? AND number = ?", version.dataset, str(version.number)):
-            request = intent.request.model_copy(update={"report": version.report})
+            request = intent.request.model_copy(update={"report": version.report, "lineage": ()})
             change.execute("UPDATE intents SET request = ? WHERE id = ?", [request.model_dump_json(), intent.id])
 
     def settle(self, intent: Intent) -> None:

@@ -15,6 +15,7 @@ import shutil
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -146,7 +147,7 @@ def _moves(event: Event) -> bool:
 
 
 def _append(path: Path, changes: list[Committed]) -> None:
-    with path.open("a", encoding="utf-8") as file:
+    with open(path, "a", encoding="utf-8", opener=partial(os.open, mode=0o600)) as file:
         file.writelines(f"{encode(one)}\n" for one in changes)
         file.flush()
         os.fsync(file.fileno())

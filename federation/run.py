@@ -28,6 +28,8 @@ ConfigValue = bool | int | float | str | list[bool] | list[int] | list[float] | 
 COMPLETED = "completed"
 """Outcome of a run whose ServerApp has come to its end."""
 FAILED = "failed"
+CARD = "run-card.json"
+"""Name of the run card, in a run's folder and among the files that it leaves."""
 
 
 class RunPlace(BaseModel):
@@ -112,7 +114,7 @@ class RunFolder:
     @property
     def card(self) -> Path:
         """The run card, written at the end whatever the outcome."""
-        return self.path / "run-card.json"
+        return self.path / CARD
 
     @property
     def journal(self) -> Path:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from catalog.release.records import Check, CheckName
 
 BYTES_PER_VALUE = 8
+TEXT_PER_VALUE = 32
+"""Bytes of text, names of numbers among them, that could carry a number, however they are written."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,9 @@ def checks(looks: Sequence[Look], sites: Sequence[Site], examples: Mapping[str, 
     """
     rows = sum(one.rows for one in sites)
     threshold = max((one.threshold for one in sites), default=0)
-    shortest = min((examples.get(one.node, one.rows) for one in sites), default=0)
+    shortest = min((min(one.rows, examples.get(one.node, one.rows)) for one in sites), default=0)  # an app may say more
     found = [_examples(one, examples) for one in sites]
-    values = sum(one.values for one in looks)
+    values = sum(one.values + len(one.name) // TEXT_PER_VALUE for one in looks)  # a name can carry numbers, too
     found.append(Check(name=CheckName.PARAMETERS, holds=values <= rows, found=values, limit=rows))
     size, most = sum(one.bytes for one in looks), sum(one.rows * one.columns for one in sites) * BYTES_PER_VALUE
     found.append(Check(name=CheckName.SIZE, holds=size <= most, found=size, limit=most))

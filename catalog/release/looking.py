@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
-from catalog.release.checks import Look
+from catalog.release.checks import TEXT_PER_VALUE, Look
 
 MOST_HEADER = 8 << 20
 MOST_TEXT = 16 << 20
@@ -20,6 +20,12 @@ MOST_TEXT = 16 << 20
 MOST_ONNX = 256 << 20
 MOST_NODE = 1000
 """Bytes that the names of an ONNX model may take for each of its operators; more could be something else."""
+MOST_NPY_HEADER = 512
+WIDEST = 16
+"""Bytes of the widest number of NumPy."""
+_DTYPES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2}
+_DTYPES |= {"U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8}
+"""Bytes of each type of safetensors."""
 _COUNTED = re.compile(
     r"(^|[-_ ])(n|counts?|rows|events|examples|people|patients|persons|cases|positives|negatives|left|at[-_]risk)$",
     re.IGNORECASE,
@@ -35,7 +41,7 @@ def look(name: str, size: int, source: BinaryIO) -> Look:
         return Look(name, size, known=False)
     try:
         return reader(name, size, source)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, csv.Error):
         return Look(name, size, known=False)
 
 
@@ -46,6 +52,12 @@ def _safetensors(name: str, size: int, source: BinaryIO) -> Look:
     header: dict[str, Any] = json.loads(source.read(length))
     said = json.dumps(header.pop("__metadata__", {}))
     shapes = [tuple(int(one) for one in tensor["shape"]) for tensor in header.values()]
+    for shape, tensor in zip(
+        shapes, header.values(), strict=True
+    ):  # a shape that is too small would hide what is there
+        start, end = tensor["data_offsets"]
+        if min(shape, default=0) < 0 or end - start != math.prod(shape) * _DTYPES[tensor["dtype"]]:
+            raise ValueError("a tensor of another size")
     told = sum(int(one["data_offsets"][1]) - int(one["data_offsets"][0]) for one in header.values())
     if told != size - 8 - length or len(said) > MOST_HEADER // 100:  # room for something that no tensor says
         raise ValueError("more bytes than tensors")
@@ -57,7 +69,11 @@ def _npy(name: str, size: int, source: BinaryIO) -> Look:
     found = _SHAPE.search(start) if start.startswith(b"\x93NUMPY") and b"'|O'" not in start else None
     if found is None:
         raise ValueError("not an array of numbers")
-    return _arrays(name, size, [tuple(int(one) for one in found[1].decode().split(",") if one.strip())])
+    seen = _arrays(name, size, [tuple(int(one) for one in found[1].decode().split(",") if one.strip())])
+    length = 10 + int.from_bytes(start[8:10], "little") if start[6] == 1 else 12 + int.from_bytes(start[8:12], "little")
+    if length > MOST_NPY_HEADER or size > length + WIDEST * seen.values:
+        raise ValueError("more bytes than numbers")
+    return seen
 
 
 def _arrays(name: str, size: int, shapes: list[tuple[int, ...]]) -> Look:
@@ -102,7 +118,7 @@ def _json(name: str, size: int, source: BinaryIO) -> Look:
             values += 1
             if float(one).is_integer() and any(_COUNTED.search(part) for part in path):
                 cells.append(int(one))
-    return Look(name, size, values=values, longest=longest, cells=tuple(cells))
+    return Look(name, size, values=max(values, size // TEXT_PER_VALUE), longest=longest, cells=tuple(cells))
 
 
 def _walk(document: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -121,12 +137,14 @@ def _csv(name: str, size: int, source: BinaryIO) -> Look:
     rows = [row for row in csv.reader(io.StringIO(_text(size, source))) if row]
     counted = [index for index, title in enumerate(rows[0]) if _COUNTED.search(title)] if rows else []
     cells = [int(row[index]) for row in rows[1:] for index in counted if index < len(row) and row[index].isdigit()]
-    return Look(name, size, values=sum(map(len, rows)), longest=len(rows), cells=tuple(cells))
+    values = max(sum(map(len, rows)), size // TEXT_PER_VALUE)
+    return Look(name, size, values=values, longest=len(rows), cells=tuple(cells))
 
 
 def _prose(name: str, size: int, source: BinaryIO) -> Look:
     text = _text(size, source)
-    return Look(name, size, values=len(re.findall(r"\d+(?:\.\d+)?", text)), longest=len(text.splitlines()))
+    values = max(len(re.findall(r"\d+(?:\.\d+)?", text)), size // TEXT_PER_VALUE)
+    return Look(name, size, values=values, longest=len(text.splitlines()))
 
 
 def _text(size: int, source: BinaryIO) -> str:

@@ -16,11 +16,12 @@ from catalog.records import AccountDraft, Dataset, Role
 from catalog.release.checks import Look, Site, checks
 from catalog.release.records import Release, ReleaseDecision
 from catalog.release.transitions import RELEASE, ReleaseState, ReleaseStep, follow_release
-from catalog.run_records import RunRecord
+from catalog.run_records import RunRecord, RunState
 from catalog.store import Change, Store, check_revision, now
 from datalab.errors import BadInputError, NotFoundError
 
 CARD = "run-card.json"
+WITHHELD = "The run failed; why is told with its run card, once that is released."
 
 
 def required(permits: Sequence[PermitRecord], datasets: Sequence[Dataset]) -> Release | None:
@@ -50,9 +51,9 @@ def decides(release: Release, account: AccountDraft) -> bool:
 
 
 def is_held(run: RunRecord, account: AccountDraft) -> bool:
-    """Return whether what a run's app has written is kept from an account."""
+    """Return whether what a run's app has said beside its files is kept from an account: it goes with the run card."""
     release = run.release
-    if release is None or release.state is ReleaseState.RELEASED:
+    if release is None or (release.state is ReleaseState.RELEASED and CARD in release.files):
         return False
     return not decides(release, account) and account.role is not Role.AUDITOR
 
@@ -62,11 +63,16 @@ def shown(run: RunRecord, account: AccountDraft) -> RunRecord:
     release = run.release
     if release is None or decides(release, account) or account.role is Role.AUDITOR:
         return run
-    told = release.model_copy(update={"checks": ()})
+    files = release.files if release.state is ReleaseState.RELEASED else ()
+    fields: dict[str, object] = {
+        "artifacts": tuple(one for one in run.artifacts if one.name in files),
+        "release": release.model_copy(update={"checks": ()}),
+    }
     if is_held(run, account):
-        return run.model_copy(update={"card": None, "artifacts": (), "release": told})
-    released = tuple(one for one in run.artifacts if one.name in release.files)
-    return run.model_copy(update={"artifacts": released, "release": told})
+        fields["card"] = None
+        if run.state is RunState.FAILED and run.started is not None:  # an app says in its own words why it failed
+            fields["reason"] = WITHHELD
+    return run.model_copy(update=fields)
 
 
 def check_may_take(run: RunRecord, name: str, account: AccountDraft) -> None:

@@ -99,6 +99,7 @@ class Keeper:
             gone = old.model_copy(update={"files": (), "report": old.public, "withdrawn": withdrawn})
             change.replace_version(gone)
             self.publisher.forget(change, gone)
+            change.execute("DELETE FROM lineage WHERE dataset = ? AND number = ?", [dataset, number])  # exact counts
             change.event("version.expired", due.subject, since=due.since.isoformat())
 
     def _remove_upload(self, key: str, due: Due, at: datetime) -> None:

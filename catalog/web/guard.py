@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import re
 import time
 from collections.abc import MutableMapping
@@ -121,8 +122,17 @@ class Guard:
     def _count(self, scope: Scope, account: AccountDraft | None) -> None:
         """Count a request of the API; services of the lab itself may ask as often as they need."""
         if account is None or account.name not in set(SERVICE_ROLES):
-            who = f"account {account.name}" if account else f"from {(scope['client'] or ('?',))[0]}"
+            who = f"account {account.name}" if account else f"from {_network((scope['client'] or ('?',))[0])}"
             self._limits.check(scope["method"], scope["path"], who)
+
+
+def _network(address: str) -> str:
+    """Return the address that counts as one: of IPv6 the network of 64 bits, all of which one machine can have."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return address if found.version == 4 else str(ipaddress.ip_network((int(found) >> 64 << 64, 64)))
 
 
 def _token(scope: Scope) -> str:

@@ -110,7 +110,7 @@ def progress(lab: Lab, key: str, account: AccountDraft) -> Progress:
         seen=seen,
         started=run.started,
         finished=run.finished,
-        reason=run.reason,
+        reason=releases.shown(run, account).reason,
         waiting=waiting,
         rounds_asked=asked if isinstance(asked, int) else None,
         rounds=rounds,
@@ -130,9 +130,9 @@ def ask_release(lab: Lab, key: str, text: str, account: AccountDraft) -> RunReco
         ConflictError: it needs none, has left nothing yet, or was asked for already.
     """
     run = runs.whole(lab.store, key, account)
-    looks = []
+    looks, names = [], [one.name for one in run.artifacts]
     for one in run.artifacts:
-        if one.name != releases.CARD:  # which the lab itself writes
+        if one.name != releases.CARD or names.count(one.name) > 1:  # the card the lab itself writes
             with lab.objects.open(_key(lab, one)) as source:
                 looks.append(look(one.name, one.bytes, source))
     _, nodes = rounds_and_nodes(federation.events(lab.home, run.id)[1], run.nodes)

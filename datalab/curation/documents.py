@@ -22,7 +22,8 @@ MAX_RECORD = 1 << 20
 MAX_DEPTH = 64
 _PIECE = 1 << 18
 _BLANK = re.compile(r"[ \t\r\n]*")
-_NESTING = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
+# A text that is never closed is taken to its end: to begin anew at each of its quotes would take hours.
+_NESTING = re.compile(r'"(?:[^"\\]|\\.)*"?|([\[{])|([\]}])', re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from datalab.errors import BadInputError
 
 _LOOKED_AT = 100_000
 """Records in which columns are looked for; each is then read in all of them."""
+MAX_PATH = 400
+"""Characters of a path beyond which a value is not looked at; a contract takes 500, quotes and signs included."""
 _STEP = re.compile(r'\[0\]|\.?(?:"[^"]*"|[A-Za-z0-9_-]+)')
 _NOTHING = re.compile(r"(.*\.)?[0-9A-F]{8}\.vr|7FE0.*|resourceType")
 """Types of DICOM's values, its pixels, and what is the same in all records."""
@@ -134,6 +136,8 @@ def _leaves(content: Any) -> dict[str, str]:
     while rest:
         at, value = rest.pop()
         if isinstance(value, dict):
+            if len(at) + max(map(len, value), default=0) > MAX_PATH:  # a long key above many would fill the memory
+                value = {key: below for key, below in value.items() if len(at) + len(key) <= MAX_PATH}
             rest += [(f"{at}.{_key(key)}".lstrip("."), below) for key, below in reversed(value.items())]
         elif isinstance(value, list):
             rest += [(f"{at}[0]", below) for below in value[:1] if at]

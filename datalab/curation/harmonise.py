@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from datalab.canonical import sha256_file
-from datalab.curation.anonymise import Deidentified, deidentified_rows
+from datalab.curation.anonymise import PERSONS, Deidentified, deidentified_rows
 from datalab.curation.anonymity import measure, ordered_columns
 from datalab.curation.contract import Contract, HarmonisedColumn
 from datalab.curation.database import Limits, connect, identifier, literal
@@ -118,6 +118,8 @@ def harmonise(
                 people = database.execute(f"SELECT DISTINCT {person} AS p FROM {source} WHERE p IS NOT NULL").fetchall()
                 database.execute("CREATE TEMP TABLE gone (name VARCHAR)")
                 gone = opt_outs.among(row[0] for row in people)
+                if deidentified is not None and contract.export.person is not None:
+                    gone += _pseudonyms(database, work, opt_outs)
                 database.execute("INSERT INTO gone SELECT unnest(?::VARCHAR[])", [gone])
             counts: dict[int, int] = {}
             if cases:
@@ -170,6 +172,13 @@ def _write_unmapped(database: DuckDBPyConnection, contract: Contract, work: Path
     )
     counts = dict(database.execute("SELECT place, sum(n)::BIGINT FROM unmapped GROUP BY ALL").fetchall())
     return {one.name: counts.get(index, 0) for index, one in enumerate(mapped)}
+
+
+def _pseudonyms(database: DuckDBPyConnection, work: Path, opt_outs: OptOuts) -> list[str]:
+    """Return the pseudonyms of people who have opted out by the name that their holder knows them by."""
+    named = database.execute(f"SELECT person::VARCHAR, pseudonym FROM {_parquet(work / PERSONS)}").fetchall()
+    called: dict[str, str] = dict(named)
+    return [called[one] for one in opt_outs.among(called)]
 
 
 def _parquet(path: Path) -> str:

@@ -6,17 +6,21 @@ import codecs
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from zlib import error as PackingError  # noqa: N812 - it is an error, written small
 
 import yaml
 
 from datalab.curation.contract import Contract, load_contract
-from datalab.curation.database import identifier
+from datalab.curation.database import connect, identifier, literal
 from datalab.curation.source import holds, unpacked
 from datalab.errors import DatalabError
 
 SUFFIX = ".odcs.yaml"
+_PARQUET = b"PAR1"
+_NUMBERS = ("TINY", "SMALL", "INT", "BIG", "HUGE", "U", "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN")
 _LONGEST = 16 << 20
 """Characters of a line; no record of a table has more."""
 
@@ -27,12 +31,15 @@ def names(read: Callable[[], Iterable[bytes]], pseudonym: str, contract: Contrac
     With a contract that takes the pseudonym from a column as it is, that column's values are compared as a whole, and
     free text by words; a record that is not as the contract says is searched for the text anywhere. So ``12`` is not
     found in the age 112. Without one, or in a file that is damaged, the text anywhere counts: better to find too much.
+    Parquet packs its values, and is read.
 
     Args:
-        read: yields the file's pieces from its start; called twice at the most.
+        read: yields the file's pieces from its start; called three times at the most.
         pseudonym: of the person.
         contract: of the file, where it is known.
     """
+    if _is_parquet(read()):
+        return _in_parquet(read(), pseudonym)
     if not holds(read(), pseudonym):
         return False
     column = None if contract is None else _column(contract)
@@ -42,6 +49,39 @@ def names(read: Callable[[], Iterable[bytes]], pseudonym: str, contract: Contrac
         return _in_records(_records(read(), contract), pseudonym, contract, column)
     except (csv.Error, UnicodeDecodeError, PackingError):
         return True
+
+
+def _is_parquet(pieces: Iterable[bytes]) -> bool:
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= len(_PARQUET):
+            break
+    return head.startswith(_PARQUET)
+
+
+def _in_parquet(pieces: Iterable[bytes], pseudonym: str) -> bool:
+    """Look for a text in the texts of a Parquet file, or a value written like it; a damaged file may hold anything."""
+    import duckdb
+
+    with TemporaryDirectory(prefix="datalab-") as name:
+        folder = Path(name)
+        with (folder / "raw.parquet").open("wb") as file:
+            file.writelines(pieces)
+        table = f"read_parquet({literal(str(folder / 'raw.parquet'))})"
+        try:
+            with connect(folder) as database:
+                found = database.execute(f"SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM {table})")
+                tests = [
+                    f"{identifier(column)}::VARCHAR = $1"
+                    if kind.startswith(_NUMBERS) and not kind.endswith("]")
+                    else f"contains({identifier(column)}::VARCHAR, $1)"
+                    for column, kind in found.fetchall()
+                ]
+                where = " OR ".join(tests) or "false"
+                return bool(database.execute(f"SELECT 1 FROM {table} WHERE {where} LIMIT 1", [pseudonym]).fetchall())
+        except (duckdb.Error, DatalabError):
+            return True
 
 
 def own_contract(folder: Path, contract_id: str, version: str) -> Contract | None:
@@ -97,6 +137,18 @@ def _in_records(records: Iterator[list[str]], pseudonym: str, contract: Contract
         if len(record) != len(order):
             if any(pseudonym in one for one in record):
                 return True
-        elif record[person].strip() == pseudonym or any(word.search(record[at]) for at in free):
+        elif _same(record[person].strip(), pseudonym, columns[column].domain.type) or any(
+            word.search(record[at]) for at in free
+        ):
             return True
     return False
+
+
+def _same(written: str, pseudonym: str, kind: str) -> bool:
+    """Whether a value is a person's pseudonym; a number may be written in other ways than it is told."""
+    if written == pseudonym or kind == "string":
+        return written == pseudonym
+    try:
+        return Decimal(written) == Decimal(pseudonym)
+    except InvalidOperation:
+        return False

@@ -10,6 +10,8 @@ from __future__ import annotations
 import codecs
 import gzip
 import hashlib
+import json
+import re
 import zlib
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -175,7 +177,7 @@ def holds(pieces: Iterable[bytes], text: str) -> bool:
 
     A packed file that is damaged may hold anything.
     """
-    wanted = {text.encode(encoding, "ignore") for encoding in get_args(Encoding)} - {b""}
+    wanted = {one.encode(encoding, "ignore") for encoding in get_args(Encoding) for one in _written(text)} - {b""}
     overlap, rest = max(map(len, wanted), default=0), b""
     try:
         for piece in unpacked(pieces):
@@ -186,6 +188,14 @@ def holds(pieces: Iterable[bytes], text: str) -> bool:
     except zlib.error:
         return True
     return False
+
+
+def _written(text: str) -> set[str]:
+    """Return a text as it may stand in a file: as it is, and with the escapes that writers of JSON use."""
+    escaped = json.dumps(text)[1:-1]
+    capital = re.sub(r"\\u[0-9a-f]{4}", lambda found: rf"\u{found[0][2:].upper()}", escaped)
+    ways = {text, json.dumps(text, ensure_ascii=False)[1:-1], escaped, capital}
+    return ways | {one.replace("/", r"\/") for one in ways}
 
 
 def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from datalab.curation.report import CurationReport
 from datalab.home import Home
 from federation.node.config import NodeConfig, load_config
 from federation.node.holdings import dataset_folder, hold_datasets
-from federation.node.optout import leave_out
+from federation.node.optout import leave_out, pseudonyms_of
 from federation.node.s3 import FOLDER
 
 _READ = 1 << 20
@@ -47,6 +47,10 @@ def erase(home: Home, pseudonym: str, *, reason: str) -> Erased:
     config = load_config(home.path)
     new = leave_out(home, pseudonym)
     AuditLog(home.path / "audit.jsonl").append("erasure ordered", reason=reason, again=not new, uid=os.getuid())
+    for entry in config.datasets:
+        if entry.contract is not None:
+            for one in pseudonyms_of(home, load_contract(home.path / entry.contract), [pseudonym]):
+                leave_out(home, one)
     before = _reports(home, config)
     hold_datasets(home, config)
     after = _reports(home, config)

@@ -9,13 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datalab.curation.optout import OptOuts, mark_of
 from datalab.errors import BadInputError, NotFoundError
 from datalab.home import Home, write_atomically
 from federation.node.config import NodeConfig
 
+if TYPE_CHECKING:
+    from datalab.curation.contract import Contract
+
+PSEUDONYMS = "pseudonyms.key"
+"""The node's own key for pseudonyms, below ``secrets``."""
 MARKS = "left-out.json"
 KEY = "opt-out-key"
 """Secret of the node's home with which pseudonyms become marks."""
@@ -31,9 +39,29 @@ def read_opt_outs(home: Home, config: NodeConfig) -> OptOuts:
     """
     key = home.secret(KEY).encode()
     marks = set(_marks(home))
-    if config.opt_outs is not None:
-        marks |= {mark_of(key, _SCOPE, one) for one in _listed(home.path / config.opt_outs)}
+    marks |= {mark_of(key, _SCOPE, one) for one in listed(home, config)}
     return OptOuts(key, _SCOPE, frozenset(marks))
+
+
+def listed(home: Home, config: NodeConfig) -> list[str]:
+    """Return the people on the list that ``node.toml`` names, as the holder knows them; raises as ``read_opt_outs``."""
+    return [] if config.opt_outs is None else _listed(home.path / config.opt_outs)
+
+
+def pseudonyms_of(home: Home, contract: Contract, people: Iterable[str]) -> list[str]:
+    """Return what a contract with keyed pseudonyms calls people here whom the holder knows by other names."""
+    person, path = contract.export.person, home.path / "secrets" / PSEUDONYMS
+    if person is None or not path.exists():  # nothing was curated with it yet
+        return []
+    from datalab.curation.key import load_key
+
+    key = load_key(path)
+    return [key.pseudonym(person.pseudonym or "", one)[0] for one in people]
+
+
+def leaving_out_too(people: OptOuts, others: Iterable[str]) -> OptOuts:
+    """Return a list with more people on it."""
+    return replace(people, marks=people.marks | {mark_of(people.key, people.holder, one) for one in others})
 
 
 def leave_out(home: Home, pseudonym: str) -> bool:

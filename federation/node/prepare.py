@@ -15,7 +15,7 @@ from datalab.errors import BadInputError, DatalabError, NotFoundError
 from datalab.home import Home, sync_folder, write_atomically
 from federation.node.config import NodeConfig, SiteDataset, load_config
 from federation.node.holdings import dataset_folder
-from federation.node.optout import read_opt_outs, state
+from federation.node.optout import PSEUDONYMS, leaving_out_too, listed, pseudonyms_of, read_opt_outs, state
 from federation.node.published import lab_of, published_file
 from federation.node.s3 import fetch
 
@@ -53,12 +53,12 @@ def prepare(home: Home, config: NodeConfig, entry: SiteDataset) -> str:
         DatalabError: the file, the contract or the list of who has opted out is not usable, or the lab does not answer.
     """
     people = read_opt_outs(home, config)
-    rows, public = _from_lab(home, config, entry) if entry.in_lab else _on_site(home, entry, people)
+    rows, public = _from_lab(home, config, entry) if entry.in_lab else _on_site(home, config, entry, people)
     left_out = sha256_file(dataset_folder(home, entry) / "data.parquet") if entry.in_lab else state(people)
     return json.dumps({"rows": rows, "public": public, "left_out": left_out})
 
 
-def _on_site(home: Home, entry: SiteDataset, people: OptOuts) -> tuple[int, str]:
+def _on_site(home: Home, config: NodeConfig, entry: SiteDataset, people: OptOuts) -> tuple[int, str]:
     """Curate a raw file here by its contract, unless that was done before with the same file and contract.
 
     Whoever is to be left out is, also of what was curated before; that is then told with the counts of before.
@@ -86,6 +86,7 @@ def _on_site(home: Home, entry: SiteDataset, people: OptOuts) -> tuple[int, str]
                 where=str(home.path / "node.toml"),
                 next_step=f"Write `version = {entry.version + 1}` under its [[datasets]]: a version never changes.",
             )
+        people = leaving_out_too(people, pseudonyms_of(home, contract, listed(home, config)))
         report, told = _without(folder, report, people)
     else:
         assert raw is not None
@@ -133,7 +134,7 @@ def _key(home: Home) -> PseudonymKey:
     """Return the node's own key for pseudonyms, made when it is first needed."""
     from datalab.curation.key import load_key, make_key
 
-    path = home.folder("secrets") / "pseudonyms.key"
+    path = home.folder("secrets") / PSEUDONYMS
     if not path.exists():
         make_key(path)
     return load_key(path)

@@ -20,7 +20,7 @@ from pathlib import Path
 from federation.errors import RunFailedError, WireError
 from federation.pb import federation_pb2, records_pb2
 from federation.pb import server_app_pb2 as pb
-from federation.run import flower_id
+from federation.run import CARD, flower_id
 from federation.runner.journal import RunJournal
 from federation.runner.link import Link
 from federation.runner.replies import UNLIKE, Shapes, check_reply, shapes_of, unlike_others
@@ -175,9 +175,11 @@ class Stage:
         """Copy what the app has left behind, once its process has ended: plain files, as many as the catalog takes.
 
         Raises:
-            RunFailedError: it is too much.
+            RunFailedError: it is too much, or would take the place of the run card.
         """
         files = list(_plain_files(self._artifacts, Path()))
+        if CARD in {name for name, _ in files}:  # nobody would look into it: the lab itself writes that one
+            raise RunFailedError(f"The ServerApp left a file {CARD}, which is the lab's own to write.")
         if len(files) > MAX_ARTIFACTS or sum(size for _, size in files) > self._sandbox.limits.disk_bytes:
             raise RunFailedError(f"The ServerApp left more than {MAX_ARTIFACTS} files or too large ones.")
         for name, _ in files:

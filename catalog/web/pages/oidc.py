@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import RedirectResponse
 
 from catalog.errors import ConflictError, TooManyAttemptsError
-from catalog.oidc import PATIENCE, Oidc
+from catalog.oidc import PATIENCE, Oidc, Proven
 from catalog.permissions import Action
 from catalog.web.errors import status_of
 from catalog.web.pages.accounts import WRONG_PASSWORD, own_account
@@ -73,13 +73,9 @@ def callback(page: AnyPage, state: Word = "", code: Word = "") -> Response:
         return _problem(page, _REFUSED, 401)
     except ServiceFailedError:
         return _problem(page, _FAILED, 503)
-    goal, owner = proven.pending.goal, proven.pending.account
-    if owner is not None:
-        try:
-            oidc.link(owner, proven.subject)
-        except ConflictError:
-            return _problem(page, _OTHERS, 409)
-        return page.show("onwards.html", goal=goal)
+    goal = proven.pending.goal
+    if proven.pending.account is not None:
+        return _linked(page, oidc, proven)
     account = oidc.account_of(proven.subject)
     if account is None:
         return _problem(page, _UNKNOWN, 403)
@@ -89,6 +85,16 @@ def callback(page: AnyPage, state: Word = "", code: Word = "") -> Response:
     page.keep(answer, session)
     answer.delete_cookie(_COOKIE, path=_PATH)
     return answer
+
+
+def _linked(page: Page, oidc: Oidc, proven: Proven) -> Response:
+    try:
+        oidc.link(proven)
+    except IdentityError:
+        return _problem(page, _REFUSED, 401)
+    except ConflictError:
+        return _problem(page, _OTHERS, 409)
+    return page.show("onwards.html", goal=proven.pending.goal)
 
 
 def _send(page: Page, *, goal: str, account: str | None) -> Response:

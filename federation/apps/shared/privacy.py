@@ -79,7 +79,8 @@ def private_updates(message: Message, context: Context, call_next: ClientAppCall
     """Clip a site's update and add noise to it (a mod of its ClientApp); of its metrics only the rows are left.
 
     Raises:
-        ValueError: it is asked for more updates than the promise was made for.
+        ValueError: it is asked for more updates than the promise was made for, or the promise is none: budgets count
+            epsilon alone, and a great delta would make it cheap.
     """
     config = context.run_config
     if message.metadata.message_type.partition(".")[0] != "train" or not spends(config):
@@ -101,7 +102,7 @@ def private_updates(message: Message, context: Context, call_next: ClientAppCall
         {
             name: Array(
                 np.asarray(
-                    before[name].numpy() + one * shrink + rng.normal(0.0, sigma, one.shape),
+                    before[name].numpy() + (one * shrink + rng.normal(0.0, sigma, one.shape)),
                     dtype=before[name].numpy().dtype,
                 )
             )
@@ -109,6 +110,10 @@ def private_updates(message: Message, context: Context, call_next: ClientAppCall
         }
     )
     told = {key: one for record in reply.content.metric_records.values() for key, one in record.items()}
+    if float(config["privacy-delta"]) * float(told[_KEPT]) > 1:  # type: ignore[arg-type]
+        raise ValueError(
+            "With a delta above 1 in the rows of a site, a row could be sent as it is, whatever epsilon is."
+        )
     reply.content["metrics"] = MetricRecord({_KEPT: told[_KEPT]})
     return reply
 

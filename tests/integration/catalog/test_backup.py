@@ -124,6 +124,7 @@ def test_what_was_acknowledged_is_elsewhere_seconds_before_the_machine_is_gone(t
             dataset = client.register_dataset(draft(id="atlas"))
             pipeline.publish("atlas", request(connect(home), tmp_path, "atlas", "one", rows=40))
             until(lambda: (away / "latest").exists() and list(newest(away).glob("objects/data/atlas/v1/*")))
+            assert newest(away).stat().st_mode & 0o077 == 0
             while len(acknowledged) < 20:
                 patch = DatasetPatch(title=f"Title {dataset.revision}")
                 dataset = client.update_dataset("atlas", patch, revision=dataset.revision)

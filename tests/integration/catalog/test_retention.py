@@ -72,6 +72,7 @@ def test_what_has_outlived_its_time_goes_and_what_is_under_hold_stays(
         assert version.withdrawn is not None
         assert (version.files, version.withdrawn.reason) == ((), REASON)
         assert version.report == version.public
+        assert lab.store.rows("SELECT dataset FROM lineage") == [("kept-atlas",)]
         assert list(object_store.list("data/gone-atlas/")) == list(object_store.list("runs/kept-run/")) == []
         assert list(object_store.landing.list("landing/gbsg/gone-atlas/")) == []
         assert lab.store.get(Upload, "uploads", gone.id).sealed is None

@@ -74,6 +74,11 @@ def test_a_round_more_than_declared_is_refused(tmp_path: Path) -> None:
         grid.ask_again("train")
 
 
+def test_a_delta_that_makes_epsilon_worth_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="delta above 1 in the rows"):
+        run_app("logistic", sites(), tmp_path, privacy_epsilon=1e-9, privacy_delta=0.1, **WANTED)
+
+
 def test_without_it_nothing_changes(tmp_path: Path) -> None:
     models = []
     for settings in ({}, {"clipping_norm": 0.001}):

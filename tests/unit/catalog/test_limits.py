@@ -5,6 +5,7 @@ import pytest
 from catalog import limits
 from catalog.errors import TooManyRequestsError
 from catalog.limits import RATES, Kind, Limits, kind_of
+from catalog.web.guard import _network
 
 
 class Clock:
@@ -56,3 +57,9 @@ def test_what_it_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_costs_much_is_counted(method: str, path: str, kind: Kind | None) -> None:
     assert kind_of(method, path) is kind
+
+
+def test_all_addresses_of_one_network_of_ipv6_count_as_one() -> None:
+    assert _network("2001:db8:1:2::1") == _network("2001:db8:1:2:ffff::9") != _network("2001:db8:1:3::1")
+    assert _network("192.0.2.1") != _network("192.0.2.2")
+    assert _network("testclient") == "testclient"

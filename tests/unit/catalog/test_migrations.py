@@ -73,11 +73,21 @@ def test_every_schema_of_the_past_is_opened_and_taken_back(frozen: Path) -> None
 
 def test_what_the_schema_before_does_not_know_is_taken_out_of_the_records(frozen: Path) -> None:
     store = Store(frozen)
-    lifecycle.hold(store, "gbsg", Hold(reason="Court order 12"), account())
+    lifecycle.hold(store, "gbsg", Hold(), account())
     store.close()
     with duckdb.connect(frozen) as opened:
+        assert [row for row in content(opened)["datasets"] if "legal_hold" in row[1]]
         downgrade(opened, 1)
         assert not [row for row in content(opened)["datasets"] if "legal_hold" in row[1]]
+
+
+@pytest.mark.parametrize("patch", ['{"legal_hold": "Court order 12"}', '{"release": true}'])
+def test_there_is_no_way_back_that_would_forget_a_hold_or_a_demand(frozen: Path, patch: str) -> None:
+    Store(frozen).close()
+    with duckdb.connect(frozen) as opened:
+        opened.execute("UPDATE datasets SET record = json_merge_patch(record, ?::JSON) WHERE id = 'gbsg'", [patch])
+        with pytest.raises(CatalogError, match=r"1 raw files that are encrypted.*legal hold"):
+            downgrade(opened, 1)
 
 
 def test_there_is_no_way_back_for_raw_files_that_are_encrypted(frozen: Path) -> None:

@@ -88,6 +88,7 @@ def test_until_its_release_a_run_shows_nothing_that_its_app_has_written(tmp_path
     decide(store, "release", ANTON, "small model", ("model.npy",))
     seen = runs.visible(store, "run-1", ROSA)
     assert [one.name for one in seen.artifacts] == ["model.npy"]
+    assert (seen.card, releases.is_held(seen, ROSA)) == (None, True)  # the card was not released: nor metrics, nor log
     releases.check_may_take(runs.whole(store, "run-1", ROSA), "model.npy", ROSA)
     with pytest.raises(NotPermittedError, match="was not released"):
         releases.check_may_take(runs.whole(store, "run-1", ROSA), "run-card.json", ROSA)
@@ -96,6 +97,17 @@ def test_until_its_release_a_run_shows_nothing_that_its_app_has_written(tmp_path
         releases.check_may_take(runs.whole(store, "run-1", ROSA), "model.npy", ROSA)
     said = [one.action for one in store.find_events(subject="run/run-1", action="run.release", limit=9)]
     assert said == ["run.release-refused", "run.release-released", "run.release-asked"]
+    store.close()
+
+
+def test_what_an_app_says_of_its_failure_goes_with_its_card(tmp_path: Path) -> None:
+    store = held_run(tmp_path)
+    whole = store.get(RunRecord, "runs", "run-1")
+    failed = whole.model_copy(update={"state": RunState.FAILED, "reason": "50,1;51,0;…"})
+    assert releases.shown(failed, ROSA).reason == releases.WITHHELD
+    assert releases.shown(failed, ANTON).reason == "50,1;51,0;…"
+    lab_s_own = failed.model_copy(update={"started": None, "reason": "Its permit was revoked while it waited."})
+    assert releases.shown(lab_s_own, ROSA).reason == lab_s_own.reason
     store.close()
 
 
@@ -176,7 +188,9 @@ def test_copied_rows_too_many_parameters_and_too_many_bytes_are_found() -> None:
     rows = seen("model.safetensors", save({"embedding": np.zeros((100, 200))}))
     assert failing(rows) == {CheckName.COPIED_ROWS, CheckName.PARAMETERS, CheckName.SIZE}
     assert failing(seen("rows.csv", b"age,event\n" + b"50,1\n" * 120)) == {CheckName.COPIED_ROWS}
-    assert CheckName.COPIED_ROWS in failing(seen("rows.npy", _npy(np.zeros((150, 2)))))
+    copied = seen("rows.npy", _npy(np.zeros((150, 2))))
+    assert CheckName.COPIED_ROWS in failing(copied)
+    assert CheckName.COPIED_ROWS in failing(copied, rotterdam=10**9, berlin=10**9)  # the app's own word
     assert failing(seen("hidden.json", json.dumps({"note": "x" * 5000}).encode())) == {CheckName.PARAMETERS}
 
 
@@ -188,6 +202,32 @@ def test_small_cells_are_found_where_people_are_counted() -> None:
     assert failing(berlin=9) == {CheckName.EXAMPLES}
 
 
+def test_text_that_carries_numbers_counts_as_what_it_can_carry() -> None:
+    for name, data in (
+        ("rows.csv", b"note\n" + b"x" * 30_000),
+        ("rows.json", json.dumps({"x" * 30_000: 0}).encode()),
+        ("README.md", b"7" * 30_000),
+    ):
+        assert CheckName.PARAMETERS in failing(seen(name, data)), name
+
+    named = [seen(f"{'7' * 200}-{number}.txt", b"") for number in range(110)]
+    assert failing(*named) == {CheckName.PARAMETERS}
+
+
+def _safetensors(header: dict[str, object], size: int) -> bytes:
+    said = json.dumps(header).encode()
+    return len(said).to_bytes(8, "little") + said + b"x" * size
+
+
+def _npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+NPY = _npy(np.zeros(1))
+
+
 @pytest.mark.parametrize(
     ("name", "data"),
     [
@@ -195,6 +235,20 @@ def test_small_cells_are_found_where_people_are_counted() -> None:
         ("model.safetensors", b"\xff" * 40),
         ("model.safetensors", save({"w": np.zeros(2)}) + b"rows after the end"),
         ("rows.npy", b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False, 'shape': (3,), }"),
+        ("rows.npy", NPY + b"rows after the end" * 9),
+        ("rows.npy", NPY.replace(b"'<f8'", b"'S99'") + b"x" * 90),
+        ("model.safetensors", _safetensors({"w": {"dtype": "F64", "shape": [1], "data_offsets": [0, 4000]}}, 4000)),
+        (
+            "model.safetensors",
+            _safetensors(
+                {
+                    "v": {"dtype": "F64", "shape": [-1], "data_offsets": [8, 0]},
+                    "w": {"dtype": "F64", "shape": [2], "data_offsets": [0, 16]},
+                },
+                8,
+            ),
+        ),
+        ("report.json", b"[" + b"1" * 4000 + b"]"),
         ("report.json", b'{"a": '),
         ("report.json", b"[" * 100_000),
         ("table.csv", b"\xff\xfe"),
@@ -203,9 +257,3 @@ def test_small_cells_are_found_where_people_are_counted() -> None:
 def test_what_is_not_what_its_name_says_cannot_be_looked_into(name: str, data: bytes) -> None:
     assert not seen(name, data).known
     assert CheckName.FILE_TYPE in failing(seen(name, data))
-
-
-def _npy(array: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()

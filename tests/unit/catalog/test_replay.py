@@ -13,6 +13,7 @@ from catalog.errors import CatalogError
 from catalog.records import Dataset, DatasetPatch, Role, Sealed, Upload, Version
 from catalog.replay import LOST, encode, replay
 from catalog.sessions import Sessions
+from catalog.shipping import _append
 from catalog.store import Committed, Store, now
 from datalab.errors import BadInputError
 from tests.unit.catalog.examples import account, draft, version
@@ -128,3 +129,9 @@ def test_nothing_but_changes_to_records_is_run(
 def test_a_line_that_no_lab_has_written_is_named(tmp_path: Path, made: list[Committed]) -> None:
     with pytest.raises(BadInputError, match=r"changes\.jsonl, line 2"):
         replay(tmp_path / "copy.duckdb", write(tmp_path / "changes.jsonl", [encode(made[0]), "{}"]), set())
+
+
+def test_nobody_else_may_read_what_is_shipped(made: list[Committed], tmp_path: Path) -> None:
+    """Digests of passwords, tokens and sessions are among it."""
+    _append(tmp_path / "changes.jsonl", made)
+    assert (tmp_path / "changes.jsonl").stat().st_mode & 0o077 == 0

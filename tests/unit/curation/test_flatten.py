@@ -9,7 +9,7 @@ import pytest
 
 from datalab.curation.contract import load_contract
 from datalab.curation.engine import curate
-from datalab.curation.flatten import infer_any
+from datalab.curation.flatten import _leaves, infer_any
 from datalab.curation.infer import Inference, contract_text
 from datalab.errors import BadInputError
 from tests.golden.curated import SOURCES
@@ -41,6 +41,11 @@ def test_the_contract_that_is_found_reads_the_file(tmp_path: Path) -> None:
     path.write_text(contract_text(found, contract_id="found", version="1.0.0", title="Found"), encoding="utf-8")
     report = curate(load_contract(path), SOURCES / "dicom-headers.json", tmp_path / "out")
     assert (report.rows_in, report.rows) == (7, 7)
+
+
+def test_a_long_key_above_many_fills_no_memory() -> None:
+    record = {"a": {"b" * 400_000: {str(number): "1" for number in range(2000)}, "c": "2"}}
+    assert _leaves(record) == {"a.c": "2"}
 
 
 def test_parquet_is_looked_at_like_csv(tmp_path: Path) -> None:

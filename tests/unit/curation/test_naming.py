@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from datalab.curation.contract import Contract, load_contract
@@ -69,3 +70,34 @@ def test_a_contract_is_found_by_its_id_and_version(tmp_path: Path) -> None:
     one = own_contract(tmp_path, "people", "1.0.0")
     assert one is not None
     assert one.harmonised.pseudonym == "person"
+
+
+@pytest.mark.parametrize(("pseudonym", "there"), [("p-712", True), ("9000071", True), ("p-9", False), ("900", False)])
+def test_parquet_that_packs_its_values_is_read(
+    tmp_path: Path, contract: Contract, pseudonym: str, *, there: bool
+) -> None:
+    path = str(tmp_path / "raw.parquet")
+    duckdb.sql("SELECT 'p-' || (700 + i % 50) AS person, 9000000 + i AS n FROM range(999) AS t(i)").write_parquet(
+        path, compression="zstd"
+    )
+    data = Path(path).read_bytes()
+    assert b"9000071" not in data
+    for known in (contract, None):
+        assert names(lambda: [data[:2], data[2:]], pseudonym, known) is there
+    assert names(lambda: [data[:-9]], pseudonym, contract)  # damaged
+
+
+@pytest.mark.parametrize("text", [r'{"id": "M\u00fcller\/1"}', r'{"id": "M\u00FCller/1"}', '{"id": "Müller/1"}'])
+def test_a_person_is_found_behind_the_escapes_of_json(text: str) -> None:
+    assert names(lambda: [text.encode()], "Müller/1", None)
+
+
+def test_a_number_that_is_written_in_another_way_is_the_same_person(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.odcs.yaml"
+    text = (FOLDER / "people.odcs.yaml").read_text()
+    path.write_text(
+        text.replace("name: person\n        logicalType: string", "name: person\n        logicalType: integer")
+    )
+    numbers = load_contract(path)
+    assert found(f"{HEAD}0012,1.0,0\n", "12", numbers)
+    assert not found(f"{HEAD}0112,1.0,0\n", "12", numbers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,13 @@ def test_a_broken_line_costs_itself(tmp_path: Path) -> None:
         (1, ""), (3, "json"), (4, "nesting"), (5, "json"), (6, "json"), (7, "")
     ]  # fmt: skip
     assert [one.content for one in found if not one.fault] == [{"a": "1.50"}, {"a": "1e999"}]  # as it is written
+
+
+def test_a_text_that_is_never_closed_takes_no_time_to_speak_of(tmp_path: Path) -> None:
+    began = time.process_time()
+    (found,) = read(tmp_path, "[" + "[]," * MAX_DEPTH + '"' + '\\"' * 100_000)
+    assert found.fault == "json"
+    assert time.process_time() - began < 20  # it took minutes
 
 
 def test_the_elements_of_a_document_have_their_lines(tmp_path: Path) -> None:

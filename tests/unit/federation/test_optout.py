@@ -14,6 +14,7 @@ from datalab.canonical import sha256_file
 from datalab.errors import DatalabError
 from datalab.home import Home
 from federation.node.config import load_config
+from federation.node.erasure import erase
 from federation.node.holdings import hold_datasets, leave_out_again
 
 CONTRACT = Path(__file__).parents[2] / "support" / "people.odcs.yaml"
@@ -60,3 +61,21 @@ def test_the_list_holds_for_every_curation_and_for_what_was_curated_before(home:
     state = (report.read_bytes(), table.read_bytes())
     assert hold_datasets(home, config)[0].rows == 57  # as at the next start
     assert (report.read_bytes(), table.read_bytes()) == state
+
+
+def test_who_has_a_keyed_pseudonym_is_left_out_by_the_name_that_the_holder_knows(home: Home) -> None:
+    path = home.path / "people.odcs.yaml"
+    keyed = "        customProperties:\n          - {property: datalab.deidentify, value: pseudonym}\n"
+    place = "      - name: person\n        logicalType: string\n        required: true\n"
+    assert place in path.read_text()
+    path.write_text(path.read_text().replace(place, place + keyed, 1))
+    config = load_config(home.path)
+    (home.path / "opt-outs.txt").write_text("p-3\n", encoding="utf-8")
+    held = hold_datasets(home, config)
+    assert "p-7" not in people_in(home)
+    assert held[0].rows == 59  # of what is curated
+    (home.path / "opt-outs.txt").write_text("p-3\np-7\n", encoding="utf-8")
+    assert leave_out_again(home, config, held) is True
+    assert held[0].rows == 58  # of what was
+    assert erase(home, "p-9", reason="GDPR Art. 17").cleared == ("people version 1",)
+    assert len(people_in(home)) == 57
