@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from datalab.supervisor import Supervisor
 from tests.perf.flamby_heart import PUBLISHED, pooled_accuracy, run, start
 from tests.support.heart import read_hospitals
