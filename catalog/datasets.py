@@ -94,12 +94,13 @@ def version(store: Store, dataset: str, number: int) -> Version:
 
 def shown(version: Version, dataset: Dataset, account: AccountDraft | None) -> Version:
     """Return a version as an account may see it, or who has none: of personal data, small counts only to some roles."""
-    if dataset.data_class == "anonymous" or (account is not None and _sees_counts(dataset, account)):
+    if dataset.data_class == "anonymous" or (account is not None and sees_counts(dataset, account)):
         return version.model_copy(update={"told": None})
     return version.model_copy(update={"report": version.public, "told": None})
 
 
-def _sees_counts(dataset: Dataset, account: AccountDraft) -> bool:
+def sees_counts(dataset: Dataset, account: AccountDraft) -> bool:
+    """Return whether an account sees small counts of a dataset about persons."""
     own = account.role is not Role.STEWARD or account.organisation == dataset.holder
     return own and may(account.role, Action.VERSION_COUNTS)
 

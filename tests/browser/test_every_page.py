@@ -30,6 +30,7 @@ PAGES = {
     "schema-empty": "/datasets/rotterdam/schema",
     "profile": "/datasets/gbsg/profile",
     "quality": "/datasets/gbsg/quality",
+    "lineage": "/datasets/gbsg/lineage",
     "versions": "/datasets/gbsg/versions",
     "versions-empty": "/datasets/rotterdam/versions",
     "compare": "/datasets/gbsg/compare",

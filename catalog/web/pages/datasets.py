@@ -20,7 +20,9 @@ from catalog.search.model import FACETS, MAX_PAGE, SearchPage, SearchQuery
 from catalog.standards.requirements import readiness
 from catalog.store import now
 from catalog.web.access import DatasetId, VersionNumber
+from catalog.web.pages.curation import STAGE
 from catalog.web.pages.language import mark
+from catalog.web.pages.lineage import StageRun, stage_runs
 from catalog.web.pages.page import Page, Shown
 from catalog.web.pages.profile import profile_of
 from datalab.boundary import bad_field
@@ -33,6 +35,7 @@ TABS = {
     "schema": mark("Schema"),
     "profile": mark("Profile"),
     "quality": mark("Quality"),
+    "lineage": mark("Lineage"),
     "versions": mark("Versions"),
     "compare": mark("Compare"),
     "access": mark("Access"),
@@ -118,6 +121,12 @@ def profile(page: Reader, dataset: DatasetId) -> Response:
 def quality(page: Reader, dataset: DatasetId) -> Response:
     """Show every check over the versions."""
     return _tab(page, dataset, "quality")
+
+
+@router.get("/{dataset}/lineage")
+def lineage(page: Reader, dataset: DatasetId) -> Response:
+    """Show how each version came about."""
+    return _tab(page, dataset, "lineage")
 
 
 @router.get("/{dataset}/versions")
@@ -211,6 +220,8 @@ def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | No
         changes=_changes(made) if tab == "versions" else {},
         downloadable=_downloadable(page, dataset, made),
         file_name=downloads.file_name,
+        stages=_stages(page, dataset, made) if tab == "lineage" else {},
+        stage=STAGE,
         comparison=comparison,
         profile=profile_of(made[-1].report) if made and tab == "profile" else (),
         permits=held if tab == "access" else (),
@@ -221,6 +232,13 @@ def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | No
         may_change=may_change(page.account, dataset),
         may_launch=may_submit and any(_in_force(one, page.account) for one in held),
     )
+
+
+def _stages(page: Page, dataset: Dataset, made: Sequence[Version]) -> dict[int, list[StageRun]]:
+    """Return, by version, the stages of its curation, whose counts are for its holder and those who audit."""
+    if not datasets.sees_counts(dataset, page.account):
+        return {}
+    return {one.number: stage_runs(datasets.lineage(page.lab.store, one)) for one in made}
 
 
 def _downloadable(page: Page, dataset: Dataset, made: Sequence[Version]) -> set[int]:
