@@ -88,7 +88,7 @@ def hold(store: Store, key: str, wanted: Hold, account: AccountDraft) -> Dataset
         NotPermittedError: it is another holder's.
     """
     with store.change(account.name) as change:
-        dataset = change.get(Dataset, "datasets", key)
+        dataset = known(change, key, account)
         check_holder(account, dataset.holder)
         held = dataset.model_copy(
             update={"legal_hold": wanted.reason, "updated": now(), "revision": dataset.revision + 1}

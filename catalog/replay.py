@@ -43,7 +43,8 @@ def encode(change: Committed) -> str:
 def replay(catalog: Path, changes: Path, objects: Collection[str]) -> int:
     """Make the changes that are written down in ``changes`` again; return how many.
 
-    Versions, raw files and results whose data was not fetched any more are on record as lost.
+    Versions, raw files and results whose data was not fetched any more are on record as lost. So is how many changes
+    came after an erasure, which are not made again: until the next whole backup there is none that they fit.
 
     Args:
         catalog: a copy of the records that is in nobody's use.
@@ -56,9 +57,12 @@ def replay(catalog: Path, changes: Path, objects: Collection[str]) -> int:
     """
     with closing(open_file(catalog)) as connection:
         ((last,),) = connection.execute("SELECT coalesce(max(n), 0) FROM events").fetchall()
-        made = 0
+        made = left_out = 0
         for line in _lines(changes):
             if line["n"] <= last:
+                continue
+            if left_out or _STOP in line["actions"]:
+                left_out += 1
                 continue
             if line["before"] != last:
                 raise CatalogError(
@@ -66,11 +70,12 @@ def replay(catalog: Path, changes: Path, objects: Collection[str]) -> int:
                     where=str(changes),
                     next_step="Move this file away to restore the state before all of them.",
                 )
-            if _STOP in line["actions"]:
-                break
             _run(connection, line["statements"], changes)
             last, made = line["n"], made + 1
     with closing(Store(catalog)) as store:
+        if left_out:
+            with store.change(ACTOR) as change:
+                change.event("changes.left-out", "catalog", after=last, count=left_out)
         _say_lost(store, objects)
     return made
 

@@ -101,6 +101,10 @@ def test_an_erasure_is_not_made_again_here_since_its_data_is_not_in_the_backup(
         change.event("erasure.requested", "erasure/one")
     changes = write(tmp_path / "changes.jsonl", [encode(one) for one in made])
     assert replay(tmp_path / "copy.duckdb", changes, keys(store)) == 4
+    copy = Store(tmp_path / "copy.duckdb")
+    (said,) = copy.find_events(action="changes.left-out", limit=10)
+    assert (said.actor, said.details) == ("restore", {"after": 6, "count": 1})
+    copy.close()
 
 
 @pytest.mark.parametrize(
