@@ -114,8 +114,10 @@ class Session(Generic[Incoming, Outgoing]):
     def pass_time(self, seconds: float) -> bool:
         """Say that this end is there, if it is time to; return whether the other end has fallen silent now."""
         self._pulse.pass_time(seconds)
-        if self.beat is not None and self._pulse.due and self._queue.empty() and self._idle.is_set():
+        at_rest = self._queue.empty() and self._idle.is_set()
+        if self.beat is not None and self._pulse.due and (at_rest or self._pulse.unannounced):
             self.send(self.beat())
+            self._pulse.said(beat=True)
         if self._pulse.silent and not self.is_cut:
             self.cut(self._pulse.lost())
             return True

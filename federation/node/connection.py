@@ -76,7 +76,7 @@ class Stream:
         async def beat() -> None:
             with contextlib.suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):  # it has ended: reading says why
                 await self.send(pb.ConnectRequest(beat=pb.Beat()))
-            pulse.said()
+            pulse.said(beat=True)
 
         async def read() -> None:
             async for frame in self.frames:

@@ -156,7 +156,7 @@ class RunnerStream:
                 if call is self._call and not self._finished:  # else this side of it is closed, or soon will be
                     with contextlib.suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):  # reading says why
                         await call.write(pb.ConductRequest(beat=pb.Beat()))
-            pulse.said()
+            pulse.said(beat=True)
 
         async def read() -> None:
             async for frame in frames:

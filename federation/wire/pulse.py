@@ -58,10 +58,15 @@ class Patience:
 class Pulse:
     """One end of a stream: when it is to send a beat, and whether it still hears the other end.
 
-    Only a peer that has sent a beat is expected to send more; those of earlier versions do not.
+    Only a peer that has sent a beat is expected to send more; those of earlier versions do not. So the first one is due
+    at once, however much else there is to say: until then a line that is lost would not be noticed.
 
     Args:
         patience: with the line that the stream goes over.
+
+    Attributes:
+        beats: whether the other end has sent one.
+        unannounced: whether this end has not.
     """
 
     def __init__(self, patience: Patience) -> None:
@@ -69,20 +74,22 @@ class Pulse:
         self._silence = 0.0
         self._said = float("-inf")
         self.beats = False
+        self.unannounced = True
 
     @property
     def due(self) -> bool:
         """Whether it is time for a beat, should there be nothing else to send."""
-        return time.monotonic() - self._said >= BEAT_SECONDS
+        return self.unannounced or time.monotonic() - self._said >= BEAT_SECONDS
 
     @property
     def silent(self) -> bool:
         """Whether the line is lost."""
         return self.beats and self._silence > self._patience.seconds
 
-    def said(self) -> None:
+    def said(self, *, beat: bool = False) -> None:
         """Take note that something was sent."""
         self._said = time.monotonic()
+        self.unannounced = self.unannounced and not beat
 
     def heard(self, *, beat: bool) -> None:
         """Take note that something has come."""

@@ -69,12 +69,15 @@ def test_a_pause_of_ones_own_is_no_silence_of_the_peers() -> None:
 
 def test_a_beat_is_due_when_nothing_was_said_for_a_while(clock: Clock) -> None:
     pulse = Pulse(Patience())
-    due = [pulse.due]  # the first one shows that there will be more
     pulse.said()
+    due = [pulse.due]  # the first one shows that there will be more: it is sent whatever else there is to say
+    pulse.said(beat=True)
     due.append(pulse.due)
     clock.now += BEAT_SECONDS
     due.append(pulse.due)
-    assert due == [True, False, True]
+    pulse.said()
+    due.append(pulse.due)
+    assert due == [True, False, True, False]
 
 
 def test_who_was_not_gone_is_given_more_time_for_a_minute(clock: Clock) -> None:
@@ -110,7 +113,7 @@ def test_a_stream_on_which_nothing_comes_ends(monkeypatch: pytest.MonkeyPatch) -
 
         async def beat() -> None:
             beats.append(pulse.silent)
-            pulse.said()
+            pulse.said(beat=True)
 
         await while_heard(pulse, beat, asyncio.sleep(60))
 
