@@ -424,6 +424,19 @@ def lab_client(home: Home, role: str) -> LabClient:
     return LabClient(home.address("lab")["url"], home.secret(f"token-{role}"))
 
 
+def asked_lab(home: Path | None, lab: str | None, token_file: Path | None) -> LabClient:
+    """Return a client for the lab that a command is to ask: by address and API token, or its operator's by its home.
+
+    Raises:
+        BadInputError: neither is given.
+    """
+    if lab is not None and token_file is not None:
+        return LabClient(lab.rstrip("/"), token_file.read_text(encoding="ascii").strip())
+    if home is None:
+        raise BadInputError("It is not said which lab.", next_step="Give --lab URL and --token-file FILE, or --home.")
+    return lab_client(Home(home), "operator")
+
+
 def _part(text: str) -> str:
     return quote(text, safe="")
 

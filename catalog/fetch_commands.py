@@ -8,10 +8,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from catalog.client import LabClient, lab_client
+from catalog.client import asked_lab
 from catalog.fetch import fetch
-from datalab.errors import BadInputError
-from datalab.home import Home
 
 
 @click.command("download")
@@ -35,7 +33,7 @@ def download(
     """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with _client(home, lab, token_file) as client, Progress(*columns, console=console, transient=True) as progress:
+    with asked_lab(home, lab, token_file) as client, Progress(*columns, console=console, transient=True) as progress:
         tasks = {}
 
         def tell(path: Path, done: int, size: int) -> None:
@@ -46,11 +44,3 @@ def download(
         paths = fetch(client, dataset, folder, version=version, tell=tell)
     for path in paths:
         click.echo(f"{path}: whole, its SHA-256 is the catalog's.")
-
-
-def _client(home: Path | None, lab: str | None, token_file: Path | None) -> LabClient:
-    if lab is not None and token_file is not None:
-        return LabClient(lab.rstrip("/"), token_file.read_text(encoding="ascii").strip())
-    if home is None:
-        raise BadInputError("It is not said which lab.", next_step="Give --lab URL and --token-file FILE, or --home.")
-    return lab_client(Home(home), "operator")

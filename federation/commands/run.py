@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 from pydantic import ValidationError
 
-from catalog.client import LabClient, lab_client
+from catalog.client import asked_lab
 from catalog.launch import DryRun
 from catalog.progress import Progress, Round
 from catalog.run_records import ConfigValue, LaunchPlace, RunRecord, RunState
@@ -49,14 +49,6 @@ def at_lab(command: _F) -> _F:
     for option in reversed(options):
         command = option(command)
     return command
-
-
-def _client(home: Path | None, lab: str | None, token_file: Path | None) -> LabClient:
-    if lab is not None and token_file is not None:
-        return LabClient(lab.rstrip("/"), token_file.read_text(encoding="ascii").strip())
-    if home is None:
-        raise BadInputError("It is not said which lab.", next_step="Give --lab URL and --token-file FILE, or --home.")
-    return lab_client(Home(home), "operator")
 
 
 @click.command()
@@ -113,7 +105,7 @@ def submit(
     parameters = {**asked.pop("parameters", {}), **(read_toml(config_file) if config_file else {})}
     if app_signature:
         asked["app_signature"] = app_signature.read().strip()
-    with _client(home, lab, token_file) as client:
+    with asked_lab(home, lab, token_file) as client:
         launch = make_launch(
             app=client.upload_app(pack(Path(app))).sha256 if Path(app).is_dir() else app,
             places=[*(_toml_place(one) for one in asked.pop("places", ())), *(_place(one) for one in places)],
@@ -135,7 +127,7 @@ def submit(
 @at_lab
 def watch(run: str, home: Path | None, lab: str | None, token_file: Path | None) -> None:
     """Show the run RUN round by round until it ends."""
-    with _client(home, lab, token_file) as client:
+    with asked_lab(home, lab, token_file) as client:
         _follow(client.runs.get(run))
 
 
@@ -144,7 +136,7 @@ def watch(run: str, home: Path | None, lab: str | None, token_file: Path | None)
 @at_lab
 def cancel(run: str, home: Path | None, lab: str | None, token_file: Path | None) -> None:
     """Stop the run RUN at every node, or take it out of the queue."""
-    with _client(home, lab, token_file) as client:
+    with asked_lab(home, lab, token_file) as client:
         client.runs.get(run).cancel()
     click.echo(f"{run} is cancelled")
 
@@ -153,7 +145,7 @@ def cancel(run: str, home: Path | None, lab: str | None, token_file: Path | None
 @at_lab
 def list_runs(home: Path | None, lab: str | None, token_file: Path | None) -> None:
     """List the runs that you may see, the newest first."""
-    with _client(home, lab, token_file) as client:
+    with asked_lab(home, lab, token_file) as client:
         for run in sorted(client.runs.all(), key=lambda one: one.created, reverse=True):
             used = ", ".join(f"{one.dataset} v{one.version}" for one in run.datasets)
             click.echo(f"{run.id:<34} {run.state:<10} {run.created:%Y-%m-%d %H:%M}  {used}")
@@ -165,7 +157,7 @@ def list_runs(home: Path | None, lab: str | None, token_file: Path | None) -> No
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the files.")
 def download(run: str, home: Path | None, lab: str | None, token_file: Path | None, out: Path) -> None:
     """Download what the run RUN left behind, and check it against the checksums on record."""
-    with _client(home, lab, token_file) as client:
+    with asked_lab(home, lab, token_file) as client:
         for path in client.runs.get(run).download(out):
             click.echo(str(path))
 
@@ -176,7 +168,7 @@ def download(run: str, home: Path | None, lab: str | None, token_file: Path | No
 @click.option("--reason", required=True, help="What the files are needed for; whoever decides reads it.")
 def release(run: str, home: Path | None, lab: str | None, token_file: Path | None, reason: str) -> None:
     """Ask that what the run RUN left behind may leave the lab, where its permit or a dataset makes that a decision."""
-    with _client(home, lab, token_file) as client:
+    with asked_lab(home, lab, token_file) as client:
         found = client.runs.get(run).ask_release(reason)
     click.echo(f"The release of {run} is {found.release.state if found.release else 'not needed'}.")
 
@@ -186,7 +178,7 @@ def release(run: str, home: Path | None, lab: str | None, token_file: Path | Non
 @at_lab
 def reproduce(run: str, home: Path | None, lab: str | None, token_file: Path | None) -> None:
     """Run RUN again, with the same app, data, parameters and seed, and say whether the result is the same."""
-    with _client(home, lab, token_file) as client:
+    with asked_lab(home, lab, token_file) as client:
         before = client.run(run)
         if before.launch is None or before.state is not RunState.FINISHED:
             raise RefusedError("Only a finished run that came through the queue can be run again.", where=f"run {run}")

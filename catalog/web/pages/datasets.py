@@ -218,7 +218,7 @@ def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | No
         changed=max([dataset.updated, *(one.created for one in made)]),
         versions=made,
         changes=_changes(made) if tab == "versions" else {},
-        downloadable=_downloadable(page, dataset, made),
+        downloadable=_downloadable(page, dataset, made if tab == "versions" else made[-1:]),
         file_name=downloads.file_name,
         stages=_stages(page, dataset, made) if tab == "lineage" else {},
         stage=STAGE,

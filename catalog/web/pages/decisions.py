@@ -150,8 +150,12 @@ def two_people(
     page: Annotated[Page, Depends(Shown(Action.DATASET_DECIDERS, decision=True))], dataset: DatasetId, form: Form
 ) -> Response:
     """Say whether two people have to approve requests for a dataset."""
+    return change_rule(page, dataset, DatasetPatch(two_people=form.get("two_people") == "yes"))
+
+
+def change_rule(page: Page, dataset: str, patch: DatasetPatch) -> Response:
+    """Change how is decided on a dataset, as it is now, and show its terms."""
     found = page.lab.store.get(Dataset, "datasets", dataset)
-    patch = DatasetPatch(two_people=form.get("two_people") == "yes")
     datasets.update(page.lab.store, dataset, patch, revision=found.revision, account=page.account)
     return page.go(f"/datasets/{dataset}/access?notice=changed")
 

@@ -7,16 +7,17 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 from pydantic import ValidationError
 
-from catalog import datasets, runs
+from catalog import runs
 from catalog.errors import NotPermittedError
 from catalog.permissions import Action
-from catalog.records import Dataset, DatasetPatch, Slug
+from catalog.records import DatasetPatch, Slug
 from catalog.release import releases
 from catalog.release.records import ReleaseDecision
 from catalog.release.transitions import ReleaseStep
 from catalog.run_records import RunRecord
 from catalog.web import launching
 from catalog.web.access import DatasetId
+from catalog.web.pages.decisions import change_rule
 from catalog.web.pages.language import mark
 from catalog.web.pages.page import Form, Page, Shown
 from datalab.errors import BadInputError
@@ -87,10 +88,7 @@ def demand(
     page: Annotated[Page, Depends(Shown(Action.DATASET_DECIDERS, decision=True))], dataset: DatasetId, form: Form
 ) -> Response:
     """Say whether what runs on a dataset leave behind has to be released."""
-    found = page.lab.store.get(Dataset, "datasets", dataset)
-    patch = DatasetPatch(release=form.get("release") == "yes")
-    datasets.update(page.lab.store, dataset, patch, revision=found.revision, account=page.account)
-    return page.go(f"/datasets/{dataset}/access?notice=changed")
+    return change_rule(page, dataset, DatasetPatch(release=form.get("release") == "yes"))
 
 
 def _run(page: Page, run: str) -> RunRecord:
