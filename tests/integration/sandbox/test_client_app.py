@@ -117,7 +117,7 @@ def test_scratch_space_is_bounded(federation: Federation) -> None:
         ("make scratch files without end", "it made more files than it may"),
         ("hide a folder", "it hid what it wrote"),
         ("write to the pipe", "it broke its protocol"),
-        ("kill all", "it ended by itself"),
+        ("kill all", "ended by itself"),
         ("reply with a link", "cannot be read"),
         ("reply with a folder", "cannot be read"),
         ("reply with something else", "does not have the digest"),

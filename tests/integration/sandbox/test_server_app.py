@@ -140,6 +140,7 @@ def test_an_app_that_never_ends_goes_with_its_runner(
             runner.send_signal(end)
 
     with pytest.raises(RunFailedError, match=said):
-        run(federation, what, "x", run_id=name, while_running=stop)
+        # a killed runner is waited for, and the node keeps its worker, for as long as the run's grace is
+        run(federation, what, "x", run_id=name, while_running=stop, grace=2.0)
     assert 3 <= len(inside) <= PROCESSES + 2
     assert psutil.wait_procs(inside, timeout=10)[1] == []
