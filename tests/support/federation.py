@@ -165,6 +165,7 @@ class Federation:
         timeout: float = 20.0,
         grace: float = 30.0,
         limits: Limits | None = None,
+        proxy: Proxy | None = None,
         while_running: Callable[[subprocess.Popen[bytes], dict[str, Any]], None] | None = None,
     ) -> RunFolder:
         """Submit a run, watch it to its end and return its folder; raises as ``federation.client.watch``.
@@ -182,6 +183,7 @@ class Federation:
             timeout: seconds to wait for the nodes' decisions.
             grace: seconds to wait for who is away.
             limits: what the ServerApp may use.
+            proxy: through which the runner reaches the gateway.
             while_running: called with the runner's process and each event.
         """
         folder = client.submit(
@@ -199,6 +201,10 @@ class Federation:
             limits=limits,
             record=False,
         )
+        if proxy is not None:
+            identity = folder.path / "identity"
+            enrol(folder.token.read_text(encoding="ascii"), identity)
+            (identity / "gateway").write_text(f"127.0.0.1:{proxy.port}", encoding="ascii")
         with Supervisor() as supervisor:  # of its own, so that runs may go on side by side
             runner = client.start(folder, supervisor)
             for event in client.watch(folder, runner):

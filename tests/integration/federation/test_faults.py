@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
@@ -18,6 +19,7 @@ from federation.errors import RunFailedError
 from federation.run import ConfigValue
 from tests.support.federation import Federation
 from tests.support.proxy import Proxy
+from tests.support.waiting import events
 
 LARGE = 8 << 20
 
@@ -50,6 +52,11 @@ def eventually(true: Any, seconds: float = 10.0) -> bool:
             return True
         time.sleep(0.05)
     return bool(true())
+
+
+def names(log: Path) -> list[str]:
+    """Return the names of the events of an audit log."""
+    return [str(one["event"]) for one in events(log)]
 
 
 def workers(federation: Federation, name: str) -> int:
@@ -113,6 +120,59 @@ def test_a_line_that_is_lost_without_a_word_is_noticed_at_both_ends_and_the_node
     assert mended
     batches = [one for one in said if one["event"] == "batch"]
     assert all(set(batch["nodes"]) == {"arnhem", "breda"} for batch in batches)
+
+
+@pytest.mark.slow
+def test_a_line_that_is_lost_without_a_word_under_a_large_transfer_is_noticed(two: Federation) -> None:
+    """100 MB are on their way, over a line that lets 16 MB through in a second: both queues are full."""
+    gateway = two.lab.address("gateway")
+    said: list[dict[str, Any]] = []
+    severed: list[float] = []
+    with Proxy(gateway["host"], gateway["port"], piece_delay=0.004) as proxy:
+        reconnect_through(two, "breda", proxy)
+        before = proxy.bytes_passed
+
+        def sever(_: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
+            said.append(event)
+            if event["event"] == "nodes":
+                assert eventually(lambda: proxy.bytes_passed - before > LARGE, seconds=60), "the model is on its way"
+                severed.append(time.time())
+                proxy.sever()
+            if event["event"] == "node" and event["state"] == "away":
+                proxy.mend()
+
+        config: dict[str, ConfigValue] = {"bytes": 100_000_000, "num-server-rounds": 1, "noise": True}
+        run = two.run(["arnhem", "breda"], config=config, grace=120.0, while_running=sever)
+        passed = proxy.bytes_passed - before
+    assert run.read_card()["outcome"] == "completed"
+    away, back = (one for one in said if one["event"] == "node")
+    assert (away["state"], back["state"]) == ("away", "back")
+    assert away["time"] - severed[0] < 10, "5 seconds where the machine is not busy"
+    print(f"noticed after {away['time'] - severed[0]:.2f} s; {passed / 1e6:.0f} MB passed")
+    batches = [one for one in said if one["event"] == "batch"]
+    assert all(set(batch["nodes"]) == {"arnhem", "breda"} for batch in batches)
+
+
+def test_a_runner_whose_line_is_lost_without_a_word_notices_and_goes_on(two: Federation) -> None:
+    """The gateway says that the runner is away, and soon that it is back; the run ends with what its rounds make."""
+    gateway, log = two.lab.address("gateway"), two.lab.path / "gateway" / "audit.jsonl"
+    severed: list[float] = []
+    with Proxy(gateway["host"], gateway["port"]) as proxy:
+        two.lab.announce("gateway", **{**gateway, "port": proxy.port})
+
+        def sever(_: subprocess.Popen[bytes], event: dict[str, Any]) -> None:
+            if event["event"] == "round" and not severed:
+                severed.append(time.time())
+                proxy.sever()
+                assert eventually(lambda: "runner away" in names(log), seconds=10), "5 where the machine is not busy"
+                proxy.mend()
+
+        config: dict[str, ConfigValue] = {"num-server-rounds": 4, "pause": 0.2}
+        run = two.run(["arnhem", "breda"], config=config, proxy=proxy, while_running=sever)
+    assert severed
+    assert run.read_card()["outcome"] == "completed"
+    assert names(log).count("runner away") == names(log).count("runner back") == 1
+    assert float(np.load(run.artifacts / "model.npy").flat[0]) == 4.0
 
 
 def test_a_node_that_does_not_come_back_is_lost_in_the_end_and_the_run_goes_on_without_it(two: Federation) -> None:
