@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -189,6 +189,11 @@ class Settings(BaseSettings):
     """Where others reach the lab server, if a proxy stands before it: ``https://lab.example.eu``, without a path.
 
     The names of datasets in exports begin with it, so keep it.
+    """
+    proxies: tuple[IPvAnyNetwork, ...] = ()
+    """Addresses or networks of the proxies before the lab server, whose ``X-Forwarded-For`` is believed.
+
+    Without them, who asks too often or guesses passwords is told apart by account alone: all come from the proxy.
     """
     ports: Ports = Ports()
     certificates: Certificates = Certificates()

@@ -52,7 +52,8 @@ def main(home: Home) -> None:
             access_log=False,  # the guard logs accesses, with the account
             log_config=None,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=bool(settings.proxies),
+            forwarded_allow_ips=[str(one) for one in settings.proxies],
             lifespan="off",
             timeout_graceful_shutdown=_GRACE,
         )
