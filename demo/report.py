@@ -21,7 +21,7 @@ def build_report(demo: Demo, card: dict[str, Any], report: dict[str, Any], poole
     Args:
         demo: the finished demo.
         card: its run card.
-        report: what the ServerApp wrote: the sites' AUCs by Flower's node id.
+        report: what the ServerApp wrote: the sites' AUCs by Flower's node id; those of too few patients are left out.
         pooled: AUC of the pooled model by site.
     """
     versions = demo.versions()
@@ -31,6 +31,8 @@ def build_report(demo: Demo, card: dict[str, Any], report: dict[str, Any], poole
         metrics = report[ids[demo.node_of(site)]]
         auc = {
             model: {key: metrics[f"{model}-{key}"] for key in ("value", "low", "high")}
+            if f"{model}-value" in metrics
+            else None
             for model in ("local", "federated")
         }
         version, cost = versions[site.name], demo.costs.get(site.name)
@@ -134,8 +136,8 @@ def _count(value: int | None) -> str:
     return "withheld" if value is None else f"{value:,}"
 
 
-def _auc(auc: dict[str, float]) -> str:
-    return f"{auc['value']:.3f} ({auc['low']:.3f}-{auc['high']:.3f})"
+def _auc(auc: dict[str, float] | None) -> str:
+    return "withheld" if auc is None else f"{auc['value']:.3f} ({auc['low']:.3f}-{auc['high']:.3f})"
 
 
 def catalog_entries(demo: Demo) -> list[dict[str, Any]]:

@@ -102,6 +102,8 @@ def test_the_heart_study_trains_at_four_hospitals(heart_disease: Path, tmp_path:
         ("long-beach", "site", 200),
     ]
     assert len(result["transport"]["client_identities"]) == 4
+    # of the Swiss patients nearly all are ill
+    assert [one["name"] for one in result["sites"] if one["auc"]["federated"] is None] == ["switzerland"]
 
 
 def test_ctrl_c_stops_everything(tmp_path: Path) -> None:

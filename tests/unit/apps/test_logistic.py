@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +130,27 @@ def test_fedadam_is_algorithm_2_of_its_paper(tmp_path: Path) -> None:
         first, second = 0.9 * first + 0.1 * change, 0.99 * second + 0.01 * change**2
         model = model + 0.5 * first / (np.sqrt(second) + 1e-3)
     np.testing.assert_allclose(np.concatenate([found["weights"], found["bias"]]), model, atol=1e-9)
+
+
+def test_an_auc_of_too_few_of_either_kind_is_not_said(tmp_path: Path) -> None:
+    """Of 60 rows 18 are held out; 9 of each kind are too few, and with a smallest group of 5 they are not."""
+    tables = {}
+    for name in ("amsterdam", "berlin"):
+        x, _ = data(60 if name == "amsterdam" else 200)
+        tables[name] = pd.DataFrame(x, columns=["a", "b", "c"]).assign(event=np.arange(len(x)) % 2)
+    wanted = {"features": "a,b,c", "num_server_rounds": 1, "bootstrap": 20}
+    said = []
+    for number, smallest in enumerate((10, 5)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        run_app("logistic", tables, folder, **wanted, minimum_cell=smallest)
+        said.append(json.loads((folder / "report.json").read_text(encoding="utf-8")))
+    assert [{"federated-value" in site for site in report.values()} for report in said] == [{False, True}, {True}]
+    assert all("federated-accuracy" in site for report in said for site in report.values())
+
+
+def test_a_site_with_too_few_rows_takes_no_part(tmp_path: Path) -> None:
+    x, y = data(230)
+    whole = pd.DataFrame(x, columns=["a", "b", "c"]).assign(event=y.astype(int))
+    with pytest.raises(ValueError, match="fewer than 10 rows"):
+        run_app("logistic", {"amsterdam": whole[:200], "berlin": whole[200:]}, tmp_path, features="a,b,c")

@@ -10,6 +10,7 @@ from flwr.clientapp import ClientApp
 
 from logistic.data import Site, Task, read_site
 from logistic.model import descend, log_loss, predict
+from logistic.shared.disclosure import minimum_cell, require_at_least
 from logistic.shared.evaluation import accuracy, auc_interval
 from logistic.shared.privacy import private_updates
 from logistic.shared.scaling import Moments, Scaling
@@ -18,14 +19,17 @@ app = ClientApp(mods=[private_updates])
 
 
 def _site(context: Context) -> Site:
+    """Return the site's rows; raises ValueError where they are too few to say anything about."""
     config = context.run_config
-    return read_site(
+    site = read_site(
         str(context.node_config["dataset"]),
         Task.of(config),
         test_share=float(config["test-share"]),
         seed=int(config["split-seed"]),
         held_out=str(config["held-out-column"]),
     )
+    require_at_least(min(len(site.y_train), len(site.y_test)), minimum_cell(config), "rows to train, or to test, on")
+    return site
 
 
 def _common_scaling(message: Message) -> Scaling:
@@ -96,10 +100,13 @@ def evaluate(message: Message, context: Context) -> Message:
 def report(message: Message, context: Context) -> Message:
     """Return AUC and accuracy on held-out rows, of the federated model and of a model trained on this site alone.
 
-    Where each site scales by itself, the accuracy under the common scaling is reported as well.
+    Where each site scales by itself, the accuracy under the common scaling is reported as well. An AUC is of pairs, one
+    with and one without the event: where fewer than ``minimum-cell`` rows are of one kind, there is none.
     """
     site, config = _site(context), context.run_config
     resamples, seed = int(config["bootstrap"]), int(config["split-seed"])
+    events = int(site.y_test.sum())
+    enough = min(events, len(site.y_test) - events) >= minimum_cell(config)
     weights, bias = message.content.array_records["arrays"].to_numpy_ndarrays()
     federated = predict(weights, bias, _scaling(message, context, site).apply(site.x_test))
 
@@ -120,7 +127,7 @@ def report(message: Message, context: Context) -> Message:
         f"{name}-{key}": value
         for name, score in (("federated", federated), ("local", local))
         for key, value in {
-            **auc_interval(score, site.y_test, resamples=resamples, seed=seed),
+            **(auc_interval(score, site.y_test, resamples=resamples, seed=seed) if enough else {}),
             "accuracy": accuracy(score, site.y_test),
         }.items()
     }
