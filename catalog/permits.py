@@ -181,27 +181,20 @@ def may_revoke(permit: PermitRecord, account: AccountDraft) -> bool:
     return account.role is not Role.STEWARD or account.organisation == permit.steward_of
 
 
-def revoke(store: Store, key: str, account: AccountDraft) -> PermitRecord:
-    """Mark a permit as revoked, once and for all.
-
-    Raises:
-        NotFoundError: it is not on record.
-        NotPermittedError: a steward's, where an access body or another holder's steward decided.
-        ConflictError: it has expired.
-    """
-    with store.change(account.name) as change:
-        permit = change.get(PermitRecord, "permits", key)
-        if not may_revoke(permit, account):
-            raise NotPermittedError(
-                "Somebody else decided on this permit, and revokes it.",
-                where=f"permit {key}",
-                next_step=f"Write to {permit.claims.issuer}; your node's own policy can refuse it at once.",
-            )
-        if permit.revoked is None:
-            follow_permit(PermitStep.REVOKE, state(permit, now()), key)
-        revoked = permit.model_copy(update={"revoked": permit.revoked or now()})
-        change.update("permits", key, revoked)
-        change.event("permit.revoked", f"permit/{key}")
+def mark_revoked(change: Change, key: str, account: AccountDraft) -> PermitRecord:
+    """Mark a permit as revoked; raises as ``catalog.revocation.revoke``, which also stops its runs."""
+    permit = change.get(PermitRecord, "permits", key)
+    if not may_revoke(permit, account):
+        raise NotPermittedError(
+            "Somebody else decided on this permit, and revokes it.",
+            where=f"permit {key}",
+            next_step=f"Write to {permit.claims.issuer}; your node's own policy can refuse it at once.",
+        )
+    if permit.revoked is None:
+        follow_permit(PermitStep.REVOKE, state(permit, now()), key)
+    revoked = permit.model_copy(update={"revoked": permit.revoked or now()})
+    change.update("permits", key, revoked)
+    change.event("permit.revoked", f"permit/{key}")
     return revoked
 
 

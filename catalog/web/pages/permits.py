@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import ValidationError
 
-from catalog import permits
+from catalog import permits, revocation
 from catalog.access import requests
 from catalog.access.records import PermitRecord, ResultDraft
 from catalog.access.transitions import PERMIT, PermitStep
@@ -65,8 +65,8 @@ def revoke_form(page: Revoker, permit: PermitId) -> Response:
 
 @router.post("/{permit}/revoke")
 def revoke(page: Revoker, permit: PermitId) -> Response:
-    """Revoke a permit."""
-    permits.revoke(page.lab.store, permit, page.account)
+    """Revoke a permit, and stop its runs."""
+    revocation.revoke(page.lab.store, permit, page.account)
     return page.go(f"/permits/{permit}?notice=revoked")
 
 

@@ -206,7 +206,7 @@ NOTICE = {
     "changed": mark("The dataset is changed."),
     "moved": mark("The state of the dataset is changed."),
     "version-withdrawn": mark("The version is withdrawn. Nobody may use it any more."),
-    "revoked": mark("The permit is revoked. No new run may name it."),
+    "revoked": mark("The permit is revoked, and its runs are stopped. No new one may name it."),
     "draft": mark("The draft is kept. Nobody else has been asked yet."),
     "submitted": mark("The request is handed in. Who assesses and decides can see it now."),
     "request-withdrawn": mark("The request is withdrawn."),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
 
-from catalog import permits
+from catalog import permits, revocation
 from catalog.access import requests, revocations
 from catalog.access.records import AccessRequest, PermitDraft, PermitRecord, ResultDraft
 from catalog.permissions import Action
@@ -77,5 +77,5 @@ def revoke(
     lab: TheLab,
     account: Annotated[AccountDraft, Depends(Allowed(Action.PERMIT_REVOKE))],
 ) -> PermitRecord:
-    """Mark a permit as revoked; no new run may name it."""
-    return permits.revoke(lab.store, permit, account)
+    """Mark a permit as revoked, and stop its runs; no new one may name it."""
+    return revocation.revoke(lab.store, permit, account)

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from catalog import datasets, permits
+from catalog import datasets, permits, revocation
 from catalog.access import decisions, projects, requests, transitions
 from catalog.access.policy import Lack
 from catalog.access.records import AccessRequest, Kind, PermitRecord, ProjectDraft, RequestContent, RequestDraft, Terms
@@ -297,8 +297,8 @@ def test_where_no_access_body_decides_the_holders_steward_does(world: World) -> 
     _, permit = decisions.grant(world.store, made.id, token, world.keys, revision=approved.revision, account=STELLA)
     assert permit.steward_of == "gbsg"
     with pytest.raises(NotPermittedError, match="Somebody else decided"):
-        permits.revoke(world.store, permit.id, STRANGER)
-    assert permits.revoke(world.store, permit.id, STELLA).revoked is not None
+        revocation.revoke(world.store, permit.id, STRANGER)
+    assert revocation.revoke(world.store, permit.id, STELLA).revoked is not None
 
 
 def test_only_exactly_what_was_decided_is_granted(world: World) -> None:
@@ -367,7 +367,7 @@ def test_a_renewal_starts_from_the_last_request_and_marks_the_permit(world: Worl
     found = world.store.get(PermitRecord, "permits", old.id)
     assert (found.renewed_by, permits.state(found, now())) == (new.id, PermitState.RENEWED)
     assert permits.state(found, old.claims.expires) is PermitState.EXPIRED
-    permits.revoke(world.store, old.id, ANTON)
+    revocation.revoke(world.store, old.id, ANTON)
     found = world.store.get(PermitRecord, "permits", old.id)
     assert permits.state(found, now()) is PermitState.REVOKED
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog import permits
+from catalog import permits, revocation
 from catalog.errors import ConflictError, NotPermittedError
 from catalog.records import Role
 from catalog.store import Store, now
@@ -53,8 +53,8 @@ def test_a_permit_of_a_pinned_key_is_recorded_once_and_can_be_revoked(tmp_path: 
         permits.record(store, sign_permit(claims(id="P-2"), generate_key()), pinned, body)
 
     permits.check_not_revoked(store, "P-1")
-    revoked = permits.revoke(store, "P-1", body)
-    assert permits.revoke(store, "P-1", body).revoked == revoked.revoked is not None
+    revoked = revocation.revoke(store, "P-1", body)
+    assert revocation.revoke(store, "P-1", body).revoked == revoked.revoked is not None
     with pytest.raises(NotPermittedError, match="revoked"):
         permits.check_not_revoked(store, "P-1")
     store.close()

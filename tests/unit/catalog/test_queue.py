@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog import datasets, queue, runs
+from catalog import datasets, queue, revocation, runs
 from catalog.access.records import PermitRecord
 from catalog.credentials import Credentials
 from catalog.dry_run import dry_run
@@ -107,6 +107,23 @@ def test_a_cancelled_run_is_to_be_stopped_and_a_revoked_permit_starts_nothing(st
     assert store.get(RunRecord, "runs", later.id).reason == "Its permit was revoked while it waited."
     with pytest.raises(NotPermittedError, match="revoked"):
         submit(store)
+
+
+def test_a_revoked_permit_stops_what_waits_and_what_runs_under_it_and_nothing_else(store: Store) -> None:
+    done, running, waiting = submit(store), submit(store), submit(store)
+    (first, *_) = queue.take(store, RULES, [], RUNNER).start
+    assert first.run.id == done.id
+    for state in (RunState.RUNNING, RunState.FINISHED):
+        revision = store.get(RunRecord, "runs", done.id).revision
+        runs.update(store, done.id, RunPatch(state=state), revision=revision, account=RUNNER)
+    queue.take(store, RULES, [done.id], RUNNER)
+    revision = store.get(RunRecord, "runs", running.id).revision
+    runs.update(store, running.id, RunPatch(state=RunState.RUNNING), revision=revision, account=RUNNER)
+    revocation.revoke(store, "P-1", account(Role.ACCESS_BODY))
+    states = [store.get(RunRecord, "runs", one.id).state for one in (done, running, waiting)]
+    assert states == [RunState.FINISHED, RunState.STOPPED, RunState.STOPPED]
+    assert store.get(RunRecord, "runs", running.id).reason == "Its permit was revoked."
+    assert queue.take(store, RULES, [running.id], RUNNER).stop == (running.id,)
 
 
 def test_who_is_not_on_the_permit_and_what_its_purpose_does_not_cover_is_refused(store: Store) -> None:
