@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from catalog.access import revocations
 from catalog.accounts import Accounts
 from catalog.backup import take_snapshot
 from catalog.credentials import Credentials
@@ -25,6 +26,7 @@ from catalog.snapshot import Snapshot
 from catalog.store import Store
 from catalog.tokens import Tokens
 from datalab.home import Home
+from datalab.permits.lists import FOLDER, RevocationFiles
 from datalab.sealing.keys import KeyRing
 from datalab.settings import Compute, load_settings
 from datalab.storage.store import ObjectStore
@@ -53,6 +55,7 @@ class Lab:
         keeper: removes what has outlived its time.
         compute: how runs share what there is.
         permit_keys: folder of the public keys that the lab pins for permits, ``HOME/permit-keys/*.jwk``.
+        revocation_files: the signed lists of revoked permits, where the gateway finds them.
     """
 
     store: Store
@@ -70,6 +73,7 @@ class Lab:
     home: Home
     oidc: Oidc | None
     permit_keys: Path
+    revocation_files: RevocationFiles
     snapshot: Callable[[str], Snapshot]
     keeper: Keeper
     compute: Compute
@@ -89,6 +93,8 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
         stack.callback(store.close)
         lake = Lake(folder / "lake.ducklake", objects)
         stack.callback(lake.close)
+        files = RevocationFiles(home.folder(FOLDER))
+        revocations.lay_out(store, files)
         accounts = Accounts(store)
         accounts.ensure_service_accounts(home)
         publisher = Publisher(store, lake, objects)
@@ -119,6 +125,7 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
             home=home,
             oidc=_open_oidc(home, store),
             permit_keys=home.folder("permit-keys"),
+            revocation_files=files,
             snapshot=lambda actor: take_snapshot(home, store, lake, publisher, actor=actor),
             keeper=Keeper(home, store, lake, objects, landing, publisher, load_settings(home).retention),
             compute=load_settings(home).compute,

@@ -1,14 +1,13 @@
-"""Signed lists of revoked permits: what is to be signed, and the latest list of each key, for nodes to fetch.
+"""Signed lists of revoked permits: what is to be signed, and the latest list of each key, for nodes.
 
 A permit that is revoked counts no more for the lab at once. Nodes go by the list that the deciding body signs with its
-own key; each node's ``node.toml`` says how old that list may be.
+own key: the gateway sends it to them, and each node's ``node.toml`` says how old it may be.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from catalog import permits
 from catalog.access.records import PermitRecord
@@ -16,12 +15,8 @@ from catalog.errors import ConflictError, NotPermittedError
 from catalog.records import AccountDraft, Role
 from catalog.store import Store, now
 from datalab.errors import NotFoundError
-from datalab.permits.errors import PermitError, Reason
-from datalab.permits.keys import key_id
-from datalab.permits.revocation import RevocationList, verify_revocations
-
-if TYPE_CHECKING:
-    from joserfc.jwk import OKPKey
+from datalab.permits.lists import RevocationFiles, signer_of
+from datalab.permits.revocation import RevocationList
 
 FRESH = timedelta(hours=1)
 """How old a list may be when it is handed in."""
@@ -39,8 +34,8 @@ def due(store: Store, account: AccountDraft) -> list[str]:
     return [one.id for one in revoked if one.claims.expires > now()]
 
 
-def publish(store: Store, token: str, keys: Path, account: AccountDraft) -> RevocationList:
-    """Put a signed list in the place of the same key's earlier one.
+def publish(store: Store, token: str, keys: Path, account: AccountDraft, *, files: RevocationFiles) -> RevocationList:
+    """Put a signed list in the place of the same key's earlier one; the gateway sends ``files`` to the nodes.
 
     Raises:
         RefusedError: it is not signed by a pinned key of the account's body, or is not of now.
@@ -48,7 +43,8 @@ def publish(store: Store, token: str, keys: Path, account: AccountDraft) -> Revo
         ConflictError: a later list by this key is there.
     """
     steward_of = account.organisation if account.role is Role.STEWARD else None
-    signer, found = _verified(token, permits.pinned(keys, steward_of))
+    signer, found = signer_of(token, permits.pinned(keys, steward_of), now=now())
+    found.check_fresh(now(), FRESH)
     missing = sorted(set(due(store, account)) - found.ids)
     if missing:
         raise NotPermittedError(
@@ -61,6 +57,7 @@ def publish(store: Store, token: str, keys: Path, account: AccountDraft) -> Revo
             raise ConflictError("A later list by this key is published.", next_step="Sign a new one.")
         change.execute("INSERT OR REPLACE INTO revocations VALUES (?, ?, ?)", [signer, issued, token])
         change.event("permit.revocations", f"permit-key/{signer}", permits=len(found.ids), issued=str(found.issued))
+        files.put(signer, token)  # ahead of the commit, which may fail: it is the body's word in any case
     return found
 
 
@@ -76,16 +73,7 @@ def published(store: Store, signer: str) -> str:
     return str(found[0][0])
 
 
-def _verified(token: str, keys: list[OKPKey]) -> tuple[str, RevocationList]:
-    """Return which of ``keys`` signed a list, and the list."""
-    for key in keys:
-        try:
-            return key_id(key), verify_revocations(token, [key], now=now(), max_age=FRESH)
-        except PermitError as error:
-            if error.reason is not Reason.UNKNOWN_KEY:
-                raise
-    raise PermitError(
-        Reason.UNKNOWN_KEY,
-        "The list is not signed by a key that this lab pins for you.",
-        next_step="Sign it with the key that signs your permits.",
-    )
+def lay_out(store: Store, files: RevocationFiles) -> None:
+    """Lay the published lists out for the gateway, as the catalog has them: it may have come from a backup."""
+    for signer, token in store.rows("SELECT signer, token FROM revocations", {}):
+        files.put(str(signer), str(token))

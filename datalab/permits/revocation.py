@@ -38,6 +38,15 @@ class RevocationList(BaseModel):
                 next_step=f"Ask {claims.issuer} why, or for another one.",
             )
 
+    def check_fresh(self, now: datetime, max_age: timedelta) -> None:
+        """Raise PermitError if the list was signed longer than ``max_age`` before ``now``."""
+        if now - self.issued > max_age:
+            raise PermitError(
+                Reason.STALE_REVOCATIONS,
+                f"The list of revoked permits is of {self.issued.isoformat()}, too old to go by.",
+                next_step="Get the present list from the issuer of the permits.",
+            )
+
 
 def sign_revocations(ids: Iterable[str], key: OKPKey, *, issued: datetime) -> str:
     """Sign the list of all revoked permits as of ``issued`` (with time zone); return it as a compact JWS."""
@@ -45,8 +54,10 @@ def sign_revocations(ids: Iterable[str], key: OKPKey, *, issued: datetime) -> st
     return sign(canonical_json({**document, "ids": sorted(document["ids"])}), kind=KIND, key=key)
 
 
-def verify_revocations(token: str, keys: Sequence[OKPKey], *, now: datetime, max_age: timedelta) -> RevocationList:
-    """Return a list that one of ``keys`` has signed not longer than ``max_age`` before ``now``.
+def verify_revocations(
+    token: str, keys: Sequence[OKPKey], *, now: datetime, max_age: timedelta | None = None
+) -> RevocationList:
+    """Return a list that one of ``keys`` has signed, not longer than ``max_age`` before ``now`` if that is given.
 
     Raises:
         PermitError: malformed, by another key, wrongly signed, from the future, or too old to go by.
@@ -61,10 +72,6 @@ def verify_revocations(token: str, keys: Sequence[OKPKey], *, now: datetime, max
             f"The list of revoked permits is from the future ({found.issued.isoformat()}).",
             next_step="Check that this machine's clock is right.",
         )
-    if now - found.issued > max_age:
-        raise PermitError(
-            Reason.STALE_REVOCATIONS,
-            f"The list of revoked permits is of {found.issued.isoformat()}, too old to go by.",
-            next_step="Get the present list from the issuer of the permits.",
-        )
+    if max_age is not None:
+        found.check_fresh(now, max_age)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,7 @@ class Hub:
         self._closing: OrderedDict[tuple[str, str], pb.AuditHead] = OrderedDict()
         # Serial numbers of the nodes' certificates that are in the audit log.
         self._noted: set[str] = set()
+        self._permit_lists: list[pb.ConnectResponse] = []
         self._folder = folder
         self._announce = announce
         self._write = record
@@ -116,6 +117,13 @@ class Hub:
                 log.warning("a line is silent", peer=str(session.identity))
                 if self.nodes.get(name := session.identity.name) is session:  # its stream may not end for long
                     self._forget(name)
+
+    def tell_permit_revocations(self, lists: Sequence[str]) -> None:
+        """Send every node the signed lists of revoked permits, now and whenever one connects."""
+        self._permit_lists = [pb.ConnectResponse(permit_revocations=pb.PermitRevocations(token=one)) for one in lists]
+        for session in self.nodes.values():
+            for frame in self._permit_lists:
+                session.send(frame)
 
     def tell_revocations(self) -> None:
         """Send every node the new list of revoked certificates."""
@@ -218,6 +226,8 @@ class Hub:
         welcome.open_runs.extend(run.id for run in runs)
         self._gateway.prove(welcome, str(session.identity), nonce)
         session.send(pb.ConnectResponse(welcome=welcome))
+        for frame in self._permit_lists:
+            session.send(frame)
         for run in () if continues else runs:
             run.places[name].decided = False
             self._offer(run, name)

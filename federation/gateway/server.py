@@ -22,6 +22,7 @@ import structlog
 from datalab.audit.log import AuditLog
 from datalab.errors import IdentityError, NotFoundError
 from datalab.home import Home
+from datalab.permits.lists import FOLDER, RevocationFiles
 from datalab.service import check_port, run_service
 from datalab.settings import load_settings
 from federation.enrolment.server import enrolment_handler
@@ -92,6 +93,8 @@ async def _serve(home: Home) -> None:
     )
     enrolment.add_generic_rpc_handlers((handler,))
     gc.set_threshold(*COLLECTING)
+    lists = _PermitLists(home)
+    hub.tell_permit_revocations(lists.news() or ())
     await server.start()
     await enrolment.start()
     home.announce("gateway", host=settings.bind, port=port, enrolment_port=enrolment_port)
@@ -99,7 +102,7 @@ async def _serve(home: Home) -> None:
 
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    watcher = asyncio.create_task(_watch(hub, identity))
+    watcher = asyncio.create_task(_watch(hub, identity, lists))
     await asyncio.wait({watcher, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
     home.withdraw("gateway")
     if watcher.done():
@@ -120,7 +123,25 @@ def _make_authority(home: Home) -> None:
         create_federation(home)
 
 
-async def _watch(hub: Hub, identity: GatewayIdentity) -> None:
+class _PermitLists:
+    """The signed lists of revoked permits that the lab server has laid out."""
+
+    def __init__(self, home: Home) -> None:
+        self._files = RevocationFiles(home.folder(FOLDER))
+        self._seen = -1
+        self._tokens: tuple[str, ...] = ()
+
+    def news(self) -> tuple[str, ...] | None:
+        """Return the lists if there may be another one since the last time."""
+        seen = self._files.folder.stat().st_mtime_ns
+        # The folder may change again without its time changing.
+        if seen == self._seen and time.time_ns() - seen > 10**8:
+            return None
+        before, self._seen, self._tokens = self._tokens, seen, self._files.tokens()
+        return None if before == self._tokens else self._tokens
+
+
+async def _watch(hub: Hub, identity: GatewayIdentity, lists: _PermitLists) -> None:
     """Keep the gateway's identity current, and end the streams of whoever is revoked or expires."""
     before = time.monotonic()
     while True:
@@ -136,6 +157,8 @@ async def _watch(hub: Hub, identity: GatewayIdentity) -> None:
             continue
         if changed:
             hub.tell_revocations()
+        if (news := lists.news()) is not None:
+            hub.tell_permit_revocations(news)
         hub.cut_ended(datetime.now(UTC))
 
 

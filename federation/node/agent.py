@@ -367,6 +367,8 @@ class _Agent:
             case pb.RevocationList() as revocations:
                 self._trust.take_list(revocations, self._credentials)
                 await self._runs.end_revoked(self._trust.revoked)
+            case pb.PermitRevocations() as permits:
+                await self._runs.take_permit_list(permits.token)
             case pb.RunnerRenewed() | pb.ReplyRefused() as news:
                 self._runs.note(news)
 

@@ -130,8 +130,9 @@ class Policy(_Model):
         purposes: purposes under EHDS Art. 53(1) that this holder serves.
         permit_keys: public keys (JWK files below the home) of the bodies whose permits count here.
         revocations: file with the access body's signed list of revoked permits, below the home; where one is named,
-            a run is refused if the list is missing, or older than ``revocations_days``.
-        revocations_days: how old the list may be.
+            a run is refused if the newest list, this one or one that the gateway has sent, is older than
+            ``revocations_days``, or if there is none. A permit on a list that was sent is refused in any case.
+        revocations_days: how old the newest list may be.
         users: data users, as permits name them, that may use data here; left out: whoever has a permit.
         projects: projects, as permits name them, that may use data here; left out: any with a permit.
         minimum_rows: fewest rows that a dataset must have to be trained on.

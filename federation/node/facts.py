@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from datalab.permits.keys import load_public_key
+from datalab.permits.lists import FOLDER, RevocationFiles
 from federation.node.approvals import is_approved
 from federation.node.config import NodeConfig, Policy
 from federation.node.ledger import Spending
@@ -56,6 +57,7 @@ def gather(
         signer_keys=keys.signers,
         approved=lambda sha256: is_approved(home, sha256),
         revocations=_revocations(home, config.policy),
+        received=RevocationFiles(home / FOLDER).tokens(),
         spendings=spendings,
     )
 

@@ -6,6 +6,7 @@ names the clause, never a value of the data. ``datalab node check`` shows all of
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from datalab.errors import RefusedError
 from datalab.permits.claims import PermitClaims
+from datalab.permits.errors import PermitError
 from datalab.permits.permit import verify_permit
-from datalab.permits.revocation import verify_revocations
+from datalab.permits.revocation import RevocationList, verify_revocations
 from datalab.permits.use import permits_app, permits_dataset, permits_purpose
 from federation.app_signature import check_app_signature
 from federation.node.config import Policy, Rule, SiteDataset
@@ -71,7 +73,8 @@ class Facts:
         permit_keys: public keys whose permits count here.
         signer_keys: public keys of the policy's signers, in their order.
         approved: whether the operator has approved the app with a digest.
-        revocations: the signed list of revoked permits; None if there is none to be read.
+        revocations: the signed list of revoked permits in the file that the policy names; None if there is none.
+        received: the signed lists that the gateway has sent, each the latest of its key.
         spendings: what was spent before.
     """
 
@@ -82,6 +85,7 @@ class Facts:
     signer_keys: Sequence[OKPKey] = ()
     approved: Callable[[str], bool] = lambda _: False
     revocations: str | None = None
+    received: Sequence[str] = ()
     spendings: Sequence[Spending] = ()
 
 
@@ -166,14 +170,28 @@ def check_still_permitted(approval: Approval, policy: Policy, now: datetime) -> 
 
 def check_not_revoked(claims: PermitClaims, facts: Facts) -> str:
     """Return how it is known that the permit with these claims is not revoked; raises RefusedError where it is not."""
-    if facts.policy.revocations is None:
+    known = _lists(facts)
+    for one in known:
+        one.check(claims)
+    newest = max(known, key=lambda one: one.issued, default=None)
+    if facts.policy.revocations is not None:
+        if newest is None:
+            raise RefusedError("The list of revoked permits cannot be read at this node.")
+        newest.check_fresh(facts.now, timedelta(days=facts.policy.revocations_days))
+    if newest is None:
         return "no list of revoked permits is asked for here"
-    if facts.revocations is None:
-        raise RefusedError("The list of revoked permits cannot be read at this node.")
-    max_age = timedelta(days=facts.policy.revocations_days)
-    found = verify_revocations(facts.revocations, facts.permit_keys, now=facts.now, max_age=max_age)
-    found.check(claims)
-    return f"not on the list of {found.issued.isoformat()}"
+    return f"not on the list of {newest.issued.isoformat()}"
+
+
+def _lists(facts: Facts) -> list[RevocationList]:
+    """Return the lists that count: those received, as far as their keys are pinned still, and the file's."""
+    found = []
+    for token in facts.received:
+        with contextlib.suppress(PermitError):  # was right when it was received, so its key has been unpinned
+            found.append(verify_revocations(token, facts.permit_keys, now=facts.now))
+    if facts.revocations is not None:
+        found.append(verify_revocations(facts.revocations, facts.permit_keys, now=facts.now))
+    return found
 
 
 class _Case:

@@ -15,6 +15,8 @@ import structlog
 from datalab.audit.log import AuditLog
 from datalab.errors import IdentityError, NotWritableError, RefusedError
 from datalab.home import Home
+from datalab.permits.errors import PermitError
+from datalab.permits.lists import FOLDER, RevocationFiles
 from federation.errors import BundleError, FederationError, WireError
 from federation.node.config import NodeConfig
 from federation.node.facts import Keys, gather
@@ -99,6 +101,7 @@ class Runs:
         self._stopping = False
         # What forgets the runs that are at rest, in time.
         self._forgetting: dict[str, asyncio.Task[None]] = {}
+        self._permit_lists = RevocationFiles(home.folder(FOLDER))
         self._forget_old()
 
     def _forget_old(self) -> None:
@@ -292,6 +295,25 @@ class Runs:
         for run_id in [run_id for run_id, runner in self._runners.items() if runner.serial in revoked]:
             if await self._drop(run_id):
                 self._audit.append("run ended", run=run_id, outcome="runner revoked")
+
+    async def take_permit_list(self, token: str) -> None:
+        """Keep a signed list of revoked permits, and end every run whose permit is on it.
+
+        What is by a key that is not pinned here, older than what is known, or no list at all is not gone by.
+        """
+        now = datetime.now(UTC)
+        try:
+            taken = self._permit_lists.take(token, self._keys.permits, now=now)
+        except PermitError as error:
+            log.info("a list of revoked permits is not gone by", reason=error.what)
+            return
+        if taken is None:
+            return
+        signer, found = taken
+        self._audit.append("permits revoked", signer=signer, issued=found.issued.isoformat(), permits=len(found.ids))
+        for run_id, run in list(self._runs.items()):
+            if run.approval.claims.id in found.ids and await self._drop(run_id):
+                self._audit.append("run ended", run=run_id, outcome="permit revoked")
 
     def note(self, news: pb.RunnerRenewed | pb.ReplyRefused) -> None:
         """Take note of something about a run that this node takes part in."""

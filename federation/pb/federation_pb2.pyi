@@ -55,7 +55,7 @@ class ConnectRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[NodeHello, _Mapping]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_closed: _Optional[_Union[RunClosed, _Mapping]] = ..., beat: _Optional[_Union[Beat, _Mapping]] = ...) -> None: ...
 
 class ConnectResponse(_message.Message):
-    __slots__ = ("welcome", "offer", "task", "fetch", "chunk", "run_end", "revocations", "reply_refused", "runner_renewed", "beat")
+    __slots__ = ("welcome", "offer", "task", "fetch", "chunk", "run_end", "revocations", "reply_refused", "runner_renewed", "beat", "permit_revocations")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     OFFER_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +66,7 @@ class ConnectResponse(_message.Message):
     REPLY_REFUSED_FIELD_NUMBER: _ClassVar[int]
     RUNNER_RENEWED_FIELD_NUMBER: _ClassVar[int]
     BEAT_FIELD_NUMBER: _ClassVar[int]
+    PERMIT_REVOCATIONS_FIELD_NUMBER: _ClassVar[int]
     welcome: NodeWelcome
     offer: Offer
     task: Task
@@ -76,7 +77,8 @@ class ConnectResponse(_message.Message):
     reply_refused: ReplyRefused
     runner_renewed: RunnerRenewed
     beat: Beat
-    def __init__(self, welcome: _Optional[_Union[NodeWelcome, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ..., revocations: _Optional[_Union[RevocationList, _Mapping]] = ..., reply_refused: _Optional[_Union[ReplyRefused, _Mapping]] = ..., runner_renewed: _Optional[_Union[RunnerRenewed, _Mapping]] = ..., beat: _Optional[_Union[Beat, _Mapping]] = ...) -> None: ...
+    permit_revocations: PermitRevocations
+    def __init__(self, welcome: _Optional[_Union[NodeWelcome, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., run_end: _Optional[_Union[RunEnd, _Mapping]] = ..., revocations: _Optional[_Union[RevocationList, _Mapping]] = ..., reply_refused: _Optional[_Union[ReplyRefused, _Mapping]] = ..., runner_renewed: _Optional[_Union[RunnerRenewed, _Mapping]] = ..., beat: _Optional[_Union[Beat, _Mapping]] = ..., permit_revocations: _Optional[_Union[PermitRevocations, _Mapping]] = ...) -> None: ...
 
 class ConductRequest(_message.Message):
     __slots__ = ("open", "task", "fetch", "chunk", "run_end", "reply_refused", "beat", "more", "takes_more")
@@ -181,6 +183,12 @@ class RevocationList(_message.Message):
     crl_der: bytes
     issuer_pem: bytes
     def __init__(self, crl_der: _Optional[bytes] = ..., issuer_pem: _Optional[bytes] = ...) -> None: ...
+
+class PermitRevocations(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
 
 class AuditHead(_message.Message):
     __slots__ = ("number", "hash", "signature")

@@ -42,8 +42,8 @@ def revoked(account: Revoker, lab: TheLab) -> list[str]:
 
 @router.post("/revoked", status_code=201)
 def publish_revoked(account: Revoker, signed: PermitDraft, lab: TheLab) -> RevocationList:
-    """Publish a signed list of revoked permits, for nodes to fetch."""
-    return revocations.publish(lab.store, signed.token, lab.permit_keys, account)
+    """Publish a signed list of revoked permits; the nodes are sent it."""
+    return revocations.publish(lab.store, signed.token, lab.permit_keys, account, files=lab.revocation_files)
 
 
 @router.get("/{permit}")

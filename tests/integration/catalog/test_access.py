@@ -24,6 +24,7 @@ from datalab.__main__ import cli
 from datalab.errors import BadInputError, NotFoundError
 from datalab.home import Home
 from datalab.permits.keys import PRIVATE_FILE, generate_key, key_id, load_private_key, write_key_pair
+from datalab.permits.lists import FOLDER, RevocationFiles
 from datalab.permits.permit import sign_permit
 from datalab.permits.revocation import sign_revocations
 from tests.support.pages import deciding_token, settle
@@ -163,7 +164,9 @@ def test_two_people_decide_on_the_command_line_and_one_revokes(
     ]
 
 
-def test_a_list_of_revoked_permits_must_name_them_all_and_be_by_a_pinned_key(setting: Setting) -> None:
+def test_a_list_of_revoked_permits_must_name_them_all_and_be_by_a_pinned_key(
+    setting: Setting, catalog_home: Home
+) -> None:
     with setting.of("anton") as anton:
         due = anton.revoked()
         moment = datetime.now(UTC)
@@ -172,7 +175,7 @@ def test_a_list_of_revoked_permits_must_name_them_all_and_be_by_a_pinned_key(set
         assert due
         with pytest.raises(NotPermittedError, match="leaves out"):
             anton.publish_revoked(sign_revocations([], body, issued=moment))
-        with pytest.raises(NotPermittedError, match="pins for you"):
+        with pytest.raises(NotPermittedError, match="is pinned here"):
             anton.publish_revoked(sign_revocations(due, generate_key(), issued=moment))
         with pytest.raises(NotPermittedError, match="too old"):
             anton.publish_revoked(sign_revocations(due, body, issued=moment - timedelta(days=1)))
@@ -181,6 +184,7 @@ def test_a_list_of_revoked_permits_must_name_them_all_and_be_by_a_pinned_key(set
         with pytest.raises(ConflictError, match="later list"):
             anton.publish_revoked(sign_revocations(due, body, issued=moment))
         assert anton.revocations(key_id(body)) == later
+    assert later in RevocationFiles(catalog_home.path / FOLDER).tokens(), "where the gateway finds it"
 
 
 def test_a_steward_gives_a_statistic_and_the_register_shows_it(setting: Setting, rosa: AccessClient) -> None:

@@ -162,6 +162,23 @@ def test_where_a_list_of_revoked_permits_is_asked_for_it_must_be_there_fresh_and
             judged(policy=strict, revocations=token)
 
 
+def test_a_list_that_the_gateway_has_sent_counts_whether_or_not_one_is_asked_for() -> None:
+    revoked, other = sign_revocations(["permit-1"], KEY, issued=NOW), sign_revocations(["permit-2"], KEY, issued=NOW)
+    old = sign_revocations([], KEY, issued=NOW - timedelta(days=8))
+    strict = {"revocations": "revoked.jws"}
+    judged(received=[other])
+    judged(received=[sign_revocations(["permit-1"], generate_key(), issued=NOW)])  # its key is pinned no more
+    for policy in ({}, strict):
+        with pytest.raises(RefusedError, match="revoked"):
+            judged(policy=policy, received=[other, revoked])
+    judged(policy=strict, received=[other])
+    judged(policy=strict, revocations=old, received=[other])
+    with pytest.raises(RefusedError, match="old"):
+        judged(policy=strict, received=[old])
+    with pytest.raises(RefusedError, match="revoked"):
+        judged(policy=strict, revocations=revoked, received=[other])
+
+
 def test_an_empty_policy_allows_nothing() -> None:
     refused = [one.name for one in explain(Asked(**ASKED), Facts(policy=Policy(), now=NOW)) if one.refusal]
     assert refused[:5] == ["app", "configuration", "dataset", "purpose", "permit"]
