@@ -15,7 +15,7 @@ import structlog
 from datalab.audit.log import AuditLog
 from datalab.errors import IdentityError, NotWritableError, RefusedError
 from datalab.home import Home
-from datalab.permits.errors import PermitError
+from datalab.permits.errors import PermitError, Reason
 from datalab.permits.lists import FOLDER, RevocationFiles
 from federation.errors import BundleError, FederationError, WireError
 from federation.node.config import NodeConfig
@@ -32,7 +32,7 @@ from federation.node.policy import (
 )
 from federation.node.room import FullError, Room
 from federation.node.run import NodeRun, left_behind
-from federation.node.trust import SKEW_TOLERATED, GatewayTrust
+from federation.node.trust import SKEW_TOLERATED, GatewayTrust, UntrustedError
 from federation.node.witness import Witness
 from federation.node.worker import WorkerLostError
 from federation.pb import federation_pb2 as pb
@@ -299,13 +299,19 @@ class Runs:
     async def take_permit_list(self, token: str) -> None:
         """Keep a signed list of revoked permits, and end every run whose permit is on it.
 
-        What is by a key that is not pinned here, older than what is known, or no list at all is not gone by.
+        One by a key that is not pinned here is another holder's affair, and one older than what is known is no news.
+
+        Raises:
+            UntrustedError: it is no signed list, which the lab would not have published.
         """
         now = datetime.now(UTC)
         try:
             taken = self._permit_lists.take(token, self._keys.permits, now=now)
         except PermitError as error:
-            log.info("a list of revoked permits is not gone by", reason=error.what)
+            if error.reason is Reason.NOT_YET_VALID:
+                log.warning("a list of revoked permits is not gone by", reason=error.what)
+            elif error.reason is not Reason.UNKNOWN_KEY:
+                raise UntrustedError(f"The gateway sends a list that is none. {error.what}") from error
             return
         if taken is None:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +16,7 @@ from datalab.audit.log import AuditLog
 from datalab.errors import RefusedError
 from datalab.home import Home
 from datalab.permits.keys import generate_key, public_key
+from datalab.permits.permit import sign_permit
 from datalab.permits.revocation import sign_revocations
 from federation.errors import WireError
 from federation.node.config import Policy
@@ -23,8 +24,11 @@ from federation.node.facts import Keys, gather
 from federation.node.ledger import Ledger, Spending
 from federation.node.policy import check_not_revoked
 from federation.node.runs import Runs
+from federation.node.trust import UntrustedError
 from federation.pb import federation_pb2 as pb
 from federation.wire.protocol import MAX_NAME
+from tests.support.waiting import events
+from tests.unit.permits.conftest import claims
 
 UNUSED = cast("Any", None)
 
@@ -89,3 +93,22 @@ def test_a_permit_that_is_revoked_while_its_run_goes_on_counts_no_more(tmp_path:
     (tmp_path / "revoked.jws").write_text(sign_revocations(["permit-1"], key, issued=now), encoding="ascii")
     with pytest.raises(RefusedError, match="revoked"):
         task()
+
+
+def test_a_list_of_revoked_permits_that_is_none_ends_the_connection_and_anothers_is_passed_over(tmp_path: Path) -> None:
+    key, stranger, now = generate_key(), generate_key(), datetime.now(UTC)
+    keys = Keys(permits=(public_key(key),))
+    audit = AuditLog(tmp_path / "audit.jsonl")
+    one = Runs("n", Home(tmp_path), UNUSED, [], keys, audit, Ledger(tmp_path), UNUSED, UNUSED)
+    good = sign_revocations(["permit-1"], key, issued=now)
+    anothers = sign_revocations(["permit-1"], stranger, issued=now)
+    tampered = f"{good[:-4]}{'AAAA' if good[-4:] != 'AAAA' else 'BBBB'}"
+    asyncio.run(one.take_permit_list(anothers))
+    asyncio.run(one.take_permit_list(sign_revocations([], key, issued=now + timedelta(hours=1))))
+    for wrong in (tampered, "no list", sign_permit(claims(), key)):
+        with pytest.raises(UntrustedError, match="none"):
+            asyncio.run(one.take_permit_list(wrong))
+    assert not [*(tmp_path / "permit-revocations").iterdir()]
+    asyncio.run(one.take_permit_list(good))
+    asyncio.run(one.take_permit_list(good))
+    assert [one["event"] for one in events(tmp_path / "audit.jsonl")] == ["permits revoked"], "once"
