@@ -46,7 +46,9 @@ class Federation:
         self._gateway = gateway
         self.supervisor = supervisor
         self.lab = Home(folder / "lab")
-        (self.lab.folder() / "datalab.toml").write_text("[ports]\ngateway = 0\nenrolment = 0\n", encoding="utf-8")
+        (self.lab.folder() / "datalab.toml").write_text(
+            "[ports]\nobject_store = 0\ngateway = 0\nenrolment = 0\n", encoding="utf-8"
+        )
         self.key = generate_key()
         self.access_body = Home(folder / "access-body").folder()
         write_key_pair(self.key, self.access_body)
@@ -165,6 +167,7 @@ class Federation:
         timeout: float = 20.0,
         grace: float = 30.0,
         limits: Limits | None = None,
+        record: bool = False,
         while_running: Callable[[subprocess.Popen[bytes], dict[str, Any]], None] | None = None,
     ) -> RunFolder:
         """Submit a run, watch it to its end and return its folder; raises as ``federation.client.watch``.
@@ -182,6 +185,7 @@ class Federation:
             timeout: seconds to wait for the nodes' decisions.
             grace: seconds to wait for who is away.
             limits: what the ServerApp may use.
+            record: whether the runner is told where the lab's catalog and storage are.
             while_running: called with the runner's process and each event.
         """
         folder = client.submit(
@@ -197,7 +201,7 @@ class Federation:
             timeout=timeout,
             grace=grace,
             limits=limits,
-            record=False,
+            record=record,
         )
         with Supervisor() as supervisor:  # of its own, so that runs may go on side by side
             runner = client.start(folder, supervisor)

@@ -19,6 +19,7 @@ from datalab.permits.keys import PUBLIC_FILE
 from datalab.supervisor import Supervisor
 from federation.bundle import pack
 from federation.scheduler.service import SERVICE as SCHEDULER
+from federation.service import SERVICE as GATEWAY
 from tests.support.federation import DATASET, ECHO, Federation
 from tests.support.waiting import wait_until
 from tests.unit.catalog.examples import draft
@@ -55,9 +56,7 @@ def whole_lab(lab_home: Home, folder: Path, supervisor: Supervisor) -> Federatio
     at = lab_home.address("object-store")
     home.announce("object-store", endpoint=at["endpoint"], bucket=at["bucket"])
     shutil.copyfile(federation.access_body / PUBLIC_FILE, home.folder("permit-keys") / "body.jwk")
-    supervisor.start(LAB.name, LAB.module, home)
-    federation.start_gateway()
-    federation.processes["scheduler"] = supervisor.start(SCHEDULER.name, SCHEDULER.module, home)
+    start_services(federation)
     terms = {"kept_at": "site", "node": NODE, "access": "federated-only", "contract_id": "toy"}
     with lab_client(home, "operator") as operator:
         operator.register_dataset(draft(id=DATASET, title="Toy registry", **terms))
@@ -65,6 +64,12 @@ def whole_lab(lab_home: Home, folder: Path, supervisor: Supervisor) -> Federatio
     federation.add_node(NODE)
     federation.wait_for(NODE)
     return federation
+
+
+def start_services(federation: Federation) -> None:
+    """Start lab server, gateway and scheduler."""
+    for one in (LAB, GATEWAY, SCHEDULER):
+        federation.processes[one.name] = federation.supervisor.start(one.name, one.module, federation.lab)
 
 
 @contextmanager

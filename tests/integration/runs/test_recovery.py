@@ -7,6 +7,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -24,11 +25,12 @@ from datalab.supervisor import Supervisor
 from federation.run import RunFolder
 from federation.scheduler.service import SERVICE as SCHEDULER
 from federation.shipped import Head, head_key, length
-from tests.integration.runs.conftest import NODE, Lab, lab_with_rosa
+from tests.integration.runs.conftest import NODE, Lab, lab_with_rosa, start_services
 from tests.integration.runs.test_queue import watch
 from tests.support.waiting import events, wait_until
 
 ROUNDS = 30
+PORTS = {"gateway": "port", "enrolment": "enrolment_port"}
 CONFIG = {"remember": True, "pause": 0.1, "bytes": 200_000, "noise": True}
 """The app keeps a state at its node: what is done twice, or forgotten, changes the parameters."""
 
@@ -95,15 +97,20 @@ def rounds(folder: RunFolder) -> list[dict[str, Any]]:
     return [one for one in events(folder.events) if one["event"] == "round"]
 
 
+def kill(lab: Lab, run: str, *services: str) -> None:
+    """Kill the scheduler, and with it the runner of a run, and other services."""
+    pid = Home(lab.home.path / "runs" / run).address("runner")["pid"]
+    for service in ("scheduler", *services):
+        process = lab.federation.processes.pop(service)
+        process.kill()
+        lab.federation.supervisor.forget(process)
+    wait_until(lambda: not psutil.pid_exists(pid), "the runner has ended, too")
+
+
 def lose(lab: Lab, run: str) -> None:
     """Kill the scheduler, and its runners with it, and remove a run's folder."""
-    folder = lab.home.path / "runs" / run
-    pid = Home(folder).address("runner")["pid"]
-    scheduler = lab.federation.processes.pop("scheduler")
-    scheduler.kill()
-    lab.federation.supervisor.forget(scheduler)
-    wait_until(lambda: not psutil.pid_exists(pid), "the runner has ended, too")
-    shutil.rmtree(folder)
+    kill(lab, run)
+    shutil.rmtree(lab.home.path / "runs" / run)
 
 
 def start_scheduler(lab: Lab) -> None:
@@ -118,7 +125,7 @@ def said_of(lab: Lab, run: str, event: str) -> Counter[str]:
     )
 
 
-@pytest.mark.parametrize("stored", ["a part of the journal", "nothing"])
+@pytest.mark.parametrize("stored", ["a part of the journal", pytest.param("nothing", marks=pytest.mark.slow)])
 def test_a_run_whose_folder_is_lost_ends_as_if_nothing_had_happened(
     lab: Lab, storage: Storage, undisturbed: str, stored: str
 ) -> None:
@@ -145,6 +152,7 @@ def test_a_run_whose_folder_is_lost_ends_as_if_nothing_had_happened(
         storage.objects().stat(head_key(run.id))
 
 
+@pytest.mark.slow
 def test_a_journal_that_was_tampered_with_ends_the_run_with_that(lab: Lab, storage: Storage) -> None:
     run = lab.rosa.submit_run(lab.launch(rounds=100_000))
     folder = RunFolder(lab.home.path / "runs" / run.id)
@@ -158,3 +166,23 @@ def test_a_journal_that_was_tampered_with_ends_the_run_with_that(lab: Lab, stora
     done = watch(lab.rosa, run.id)
     assert done.state is RunState.FAILED
     assert "not what was shipped: a part of it was changed or cut off" in (done.reason or "")
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_where_the_lab_is_elsewhere(storage: Storage, undisturbed: str, tmp_path: Path) -> None:
+    """All of the lab is killed, and started again from a copy of its home that has no runs."""
+    with lab_with_rosa(storage.home, tmp_path / "here") as lab:
+        run = lab.rosa.submit_run(lab.launch(rounds=ROUNDS, parameters=CONFIG))
+        wait_until(lambda: shipped(RunFolder(lab.home.path / "runs" / run.id)) > 0, "a part of the journal is stored")
+        ports = {name: int(lab.home.address("gateway")[key]) for name, key in PORTS.items()}
+        ports["lab"] = int(lab.home.address("lab")["url"].rpartition(":")[2])
+        kill(lab, run.id, "gateway", "lab")
+        elsewhere = tmp_path / "elsewhere"
+        shutil.copytree(lab.home.path, elsewhere, ignore=shutil.ignore_patterns("runs"))
+        lab.home.path.rename(tmp_path / "gone")
+        said = "".join(f"{name} = {port}\n" for name, port in ports.items())
+        (elsewhere / "datalab.toml").write_text(f"[ports]\n{said}")
+        lab.federation.lab = Home(elsewhere)
+        start_services(lab.federation)
+        assert model(lab.rosa, run) == undisturbed
+        assert set(said_of(lab, run.id, "task done").values()) == {1}
