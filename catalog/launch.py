@@ -129,7 +129,7 @@ class DryRun(Record):
 
 
 class Start(Record):
-    """A run that is to start, with its signed permit."""
+    """A run that is to start, or to go on, with its signed permit."""
 
     run: RunRecord
     permit: str
@@ -146,4 +146,4 @@ class Work(Record):
 
     start: tuple[Start, ...]
     stop: tuple[str, ...]
-    lost: tuple[str, ...]
+    lost: tuple[Start, ...]

@@ -89,7 +89,11 @@ def take(store: Store, rules: Compute, known: Collection[str], account: AccountD
             run = runs.move(change, run, RunPatch(state=RunState.SUBMITTED))
             start.append(Start(run=run, permit=permit.token))
     working = {one.id for one in queue.working}
-    lost = tuple(one.id for one in unknown if one.state is RunState.RUNNING)
+    lost = tuple(
+        Start(run=one, permit=store.get(PermitRecord, "permits", one.permits[0]).token)
+        for one in unknown
+        if one.state is RunState.RUNNING
+    )
     stop = tuple(key for key in known if key not in working and _stopped(store, key))
     return Work(start=tuple(start), stop=stop, lost=lost)
 

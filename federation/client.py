@@ -18,10 +18,11 @@ from datalab.errors import DatalabError, NotFoundError, error_of_child
 from datalab.home import Home, write_atomically
 from datalab.supervisor import Supervisor
 from federation.bundle import check_config, digest, pack, read_app
-from federation.errors import RunFailedError
+from federation.errors import FolderLostError, RunFailedError
 from federation.nodes import Node, Waiting, approve_node, invite_node, nodes, revoke_node, waiting_nodes
 from federation.pki.identity import Role
 from federation.pki.local import invite, open_registry
+from federation.recovery import recover
 from federation.run import COMPLETED, FAILED, ConfigValue, RunFolder, RunPlace, RunSpec
 from federation.sandbox.limits import Limits
 
@@ -30,11 +31,11 @@ __all__ = [
     "Waiting",
     "approve_node",
     "conduct",
-    "find",
     "give_up",
     "interrupted",
     "invite_node",
     "nodes",
+    "recover",
     "revoke_node",
     "start",
     "submit",
@@ -148,9 +149,12 @@ def conduct(folder: RunFolder, supervisor: Supervisor) -> Iterator[dict[str, Any
 
     Raises:
         RunFailedError: the run did not complete.
+        FolderLostError: the run's folder is gone.
     """
     with folder.keeping():
         code = yield from _keep(folder, supervisor)
+    if not folder.spec.exists():
+        raise FolderLostError(folder.path)
     if folder.read_card()["outcome"] != COMPLETED:
         raise failure(folder, code)
 
@@ -261,14 +265,6 @@ def _follow(tail: _Tail, runner: subprocess.Popen[bytes]) -> Iterator[dict[str, 
         if ended:
             return
         time.sleep(_POLL)
-
-
-def find(home: Home, run_id: str) -> RunFolder:
-    """Return the folder of a run; raises NotFoundError if there is none."""
-    folder = RunFolder(home.path / "runs" / run_id)
-    if not folder.spec.exists():
-        raise NotFoundError(f"There is no run {run_id} in {home.path}.")
-    return folder
 
 
 def failure(folder: RunFolder, code: int) -> DatalabError:

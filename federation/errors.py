@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from datalab.errors import BadInputError, DatalabError, ExitCode
 
 
@@ -25,3 +27,18 @@ class BundleError(BadInputError):
 
 class RunFailedError(FederationError):
     """A federated run did not reach its end."""
+
+
+class FolderLostError(RunFailedError):
+    """The folder of a run that goes on is gone.
+
+    Args:
+        path: of the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            "The run's folder is gone.",
+            where=str(path),
+            next_step=f"Go on from object storage: datalab run resume {path.name} --home {path.parents[1]}",
+        )

@@ -35,19 +35,22 @@ class Journal:
             _sync_folder(path.parent)
         self._size = os.fstat(self._file).st_size
 
+    @property
+    def size(self) -> int:
+        """Bytes of all records."""
+        return self._size
+
     def records(self) -> Iterator[tuple[int, bytes]]:
         """Yield every record and its place in the file, the oldest first; to be read to the end before appending."""
-        at = 0
-        while at < self._size:
-            record = self._whole(at)
-            if record is None:
-                log.warning("a journal's torn end is cut off", path=str(self._path), bytes=self._size - at)
-                os.ftruncate(self._file, at)
-                os.fdatasync(self._file)
-                self._size = at
-                return
+        end = 0
+        for at, record in whole_records(self._file, 0, self._size):
             yield at, record
-            at += _HEAD.size + len(record)
+            end = end_of(at, record)
+        if end < self._size:
+            log.warning("a journal's torn end is cut off", path=str(self._path), bytes=self._size - end)
+            os.ftruncate(self._file, end)
+            os.fdatasync(self._file)
+            self._size = end
 
     def append(self, record: bytes) -> int:
         """Write a record and return its place; it outlives this process, and the machine after ``sync``."""
@@ -58,7 +61,7 @@ class Journal:
         except OSError:  # a full disk: what comes later would lie behind half a record, and be lost with it
             os.ftruncate(self._file, at)
             raise
-        self._size = at + _HEAD.size + len(record)
+        self._size = end_of(at, record)
         return at
 
     def sync(self) -> None:
@@ -67,7 +70,7 @@ class Journal:
 
     def read(self, at: int) -> bytes:
         """Return the record at a place that ``records`` or ``append`` has given."""
-        record = self._whole(at)
+        record = _whole(self._file, at, self._size)
         assert record is not None
         return record
 
@@ -75,15 +78,23 @@ class Journal:
         """Close the file."""
         os.close(self._file)
 
-    def _whole(self, at: int) -> bytes | None:
-        head = os.pread(self._file, _HEAD.size, at)
-        if len(head) < _HEAD.size:
-            return None
-        length, checksum = _HEAD.unpack(head)
-        if length > self._size - at - _HEAD.size:
-            return None
-        record = os.pread(self._file, length, at + _HEAD.size)
-        return record if _checksum(record) == checksum else None
+
+def whole_records(file: int, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the records of an open journal and their places, up to the first that is not whole.
+
+    Args:
+        file: the file's descriptor.
+        start: where a record begins.
+        end: bytes of the file that count.
+    """
+    while (record := _whole(file, start, end)) is not None:
+        yield start, record
+        start = end_of(start, record)
+
+
+def end_of(at: int, record: bytes) -> int:
+    """Return where a record at a place ends."""
+    return at + _HEAD.size + len(record)
 
 
 def task_digest(task: pb.Task, content_sha256: bytes) -> bytes:
@@ -98,6 +109,18 @@ def task_digest(task: pb.Task, content_sha256: bytes) -> bytes:
 def content_digest(task: pb.Task) -> bytes:
     """Return the SHA-256 of a task's content; large arrays count by the digests that name them."""
     return hashlib.sha256(task.content.SerializeToString(deterministic=True)).digest()
+
+
+def _whole(file: int, at: int, end: int) -> bytes | None:
+    """Return the record at a place; None at the end, and where it is not whole."""
+    head = os.pread(file, _HEAD.size, at) if end - at >= _HEAD.size else b""
+    if len(head) < _HEAD.size:
+        return None
+    length, checksum = _HEAD.unpack(head)
+    if length > end - at - _HEAD.size:
+        return None
+    record = os.pread(file, length, at + _HEAD.size)
+    return record if _checksum(record) == checksum else None
 
 
 def _checksum(record: bytes) -> bytes:

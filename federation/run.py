@@ -127,6 +127,11 @@ class RunFolder:
         return self.path / "buffers"
 
     @property
+    def shipped(self) -> Path:
+        """What of the journal is in object storage; the store has the same, sealed (``federation.shipped``)."""
+        return self.path / "shipped.json"
+
+    @property
     def progress(self) -> int:
         """How far the run has come, as a number that only grows: bytes of its journal."""
         return self.journal.stat().st_size if self.journal.exists() else 0
@@ -160,6 +165,12 @@ class RunFolder:
             self.check_resumable()
             yield
 
+    @contextmanager
+    def recovering(self) -> Iterator[None]:
+        """Be the one process that brings the folder back from object storage (raises RunFailedError as ``keeping``)."""
+        with self._hold("keeper"):
+            yield
+
     @property
     def conducted(self) -> bool:
         """Whether a process conducts the run now, or sees to it that one does."""
@@ -183,6 +194,7 @@ class RunFolder:
     def forget_journal(self) -> None:
         """Remove the journal of a run whose end is on record: nobody needs the nodes' single replies any more."""
         remove_folder(self.buffers)
+        self.shipped.unlink(missing_ok=True)
         self.journal.unlink()
 
     def read_spec(self) -> RunSpec:

@@ -30,6 +30,8 @@ _HOME = click.option(
 def retention(*, dry_run: bool, day: datetime | None, home: Path) -> None:
     """Remove what has outlived its time: data of versions, raw files, rejects, what runs left behind, ended sessions.
 
+    Journals of runs go once the run has ended.
+
     A lab does so by itself each hour, with an entry in the audit chain for each. How long things are kept, a dataset's
     retention says, and [retention] in datalab.toml. What is under legal hold (`datalab dataset hold`) stays.
     """

@@ -3,6 +3,7 @@
     versions, raw files      when the dataset's retention has ended; raw files earlier, where [retention] says so
     rejects and reports      of curation runs, after ``rejects_days``
     what runs left behind    after ``artifacts_days``, unless a dataset of the run is under hold
+    journals of runs         once the run has ended: nobody goes on with it, and they hold what nodes have sent
     sessions, tokens         once they have ended
 
 A version's record stays, withdrawn, with what was told of it. Both catalog files are then written anew and the object
@@ -26,6 +27,7 @@ from catalog.run_records import RunRecord
 from catalog.store import Store
 from datalab.home import Home
 from datalab.settings import Retention
+from datalab.storage.access import JOURNALS
 from datalab.storage.compaction import compact
 from datalab.storage.store import ObjectStore
 
@@ -49,7 +51,7 @@ class Keeper:
         """Return what has outlived its time at a moment, what is under legal hold included; nothing is changed."""
         ended, holds = self._ended(at), self._holds()
         found = [*self._versions(ended, holds), *self._uploads(ended, holds, at), *self._curations(ended, holds, at)]
-        return [*found, *self._artifacts(holds, at), *self._sessions(at)]
+        return [*found, *self._artifacts(holds, at), *self._journals(at), *self._sessions(at)]
 
     def carry_out(self, at: datetime) -> list[Due]:
         """Remove what has outlived its time at a moment, and return it; it can be repeated after a crash."""
@@ -80,6 +82,10 @@ class Keeper:
                 shutil.rmtree(self.home.path / "curation" / rest, ignore_errors=True)
             case "artifacts":
                 self._remove_artifacts(rest, due)
+            case "journal":
+                self.objects.erase(f"{JOURNALS}/{rest}/")
+                with self.store.change(ACTOR) as change:
+                    change.event("run.journal-expired", due.subject, since=due.since.isoformat())
             case "sessions":
                 with self.store.change(ACTOR) as change:
                     for table in ("sessions", "tokens", "invitations"):
@@ -161,6 +167,14 @@ class Keeper:
             if end is not None and end <= at:
                 held = next((holds[one.dataset] for one in run.datasets if one.dataset in holds), None)
                 yield Due(kind="artifacts", subject=f"run/{run.id}", since=end, held=held)
+
+    def _journals(self, at: datetime) -> Iterator[Due]:
+        stored = {one.key.split("/")[1] for one in self.objects.list(f"{JOURNALS}/")}
+        rows = self.store.scan("SELECT record FROM runs WHERE list_contains($1, id) ORDER BY id", [sorted(stored)])
+        for (record,) in rows:
+            run = RunRecord.model_validate_json(record)
+            if run.finished is not None and run.finished <= at:
+                yield Due(kind="journal", subject=f"run/{run.id}", since=run.finished)
 
     def _sessions(self, at: datetime) -> Iterator[Due]:
         query = " UNION ALL ".join(f"SELECT expires FROM {table}" for table in ("sessions", "tokens", "invitations"))

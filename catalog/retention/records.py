@@ -19,7 +19,7 @@ class Due(Record):
         held: the legal hold under which it stays all the same, or None.
     """
 
-    kind: Literal["version", "upload", "curation", "artifacts", "sessions"]
+    kind: Literal["version", "upload", "curation", "artifacts", "journal", "sessions"]
     subject: Line
     since: AwareDatetime
     held: Line | None = None

@@ -9,6 +9,8 @@ from datalab.home import Home
 BUCKET = "datalab"
 LANDING = "datalab-landing"
 """The bucket of raw files, which has versions and object locks. What lies there is encrypted."""
+JOURNALS = "journals"
+"""Below it lie the journals of runs that go on, encrypted (``federation.shipped``)."""
 REGION = "us-east-1"
 """Named so that the SDK does not ask the server for it, which takes a right of its own."""
 
@@ -16,7 +18,8 @@ GRANTS: dict[str, tuple[str, ...]] = {
     "lab": ("Admin",),
     "pipeline": (f"Read:{LANDING}/*", f"Read:{BUCKET}/staging/*", f"Write:{BUCKET}/staging/*"),
     "compute": (f"Read:{BUCKET}/data/*",),
-    "runner": (f"Write:{BUCKET}/runs/*",),
+    "runner": (f"Write:{BUCKET}/runs/*", f"Write:{BUCKET}/{JOURNALS}/*"),
+    "scheduler": (f"Read:{BUCKET}/{JOURNALS}/*",),
 }
 """Least privilege by user: an action, alone or with the bucket and keys that it covers. Only the lab may list keys."""
 

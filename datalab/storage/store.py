@@ -68,6 +68,10 @@ class ObjectStore:
     """Off for the store on this machine only."""
     ca_file: Path | None = None
     """Certificates (PEM) by which the server is known, where no public authority vouches for it."""
+    timeout: float = 60.0
+    """Seconds that the server may be silent."""
+    retries: int = 3
+    """Times that a request is tried again."""
     extra: str = "lab"
     """The extra that brings the SDK, for whoever has to install it."""
 
@@ -87,7 +91,7 @@ class ObjectStore:
             raise NotInstalledError("Object storage", self.extra) from error
         from urllib3 import PoolManager, Retry
 
-        retry = Retry(total=3, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504])
+        retry = Retry(total=self.retries, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504])
         return Minio(
             self.endpoint,
             self.access_key,
@@ -95,7 +99,7 @@ class ObjectStore:
             secure=self.tls,
             region=self.region,
             http_client=PoolManager(
-                timeout=60,
+                timeout=self.timeout,
                 retries=retry,
                 maxsize=8,
                 cert_reqs="CERT_REQUIRED",
@@ -161,8 +165,8 @@ class ObjectStore:
         digest, size = hashlib.sha256(), 0
         descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(descriptor, "wb") as file, self.open(key) as source, self._explained("read", key):
-                while chunk := source.read(READ_BYTES):
+            with os.fdopen(descriptor, "wb") as file:
+                for chunk in self.read(key):
                     digest.update(chunk)
                     size += file.write(chunk)
             if sha256 is not None and digest.hexdigest() != sha256:
@@ -175,6 +179,12 @@ class ObjectStore:
         finally:
             Path(partial).unlink(missing_ok=True)
         return StoredObject(key, size, digest.hexdigest(), self.uri(key))
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """Yield the bytes of an object, up to ``READ_BYTES`` at a time."""
+        with self.open(key) as source, self._explained("read", key):
+            while chunk := source.read(READ_BYTES):
+                yield chunk
 
     def open(self, key: str) -> BinaryIO:
         """Return an object as a stream of bytes, to be closed by the caller."""

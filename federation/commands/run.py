@@ -16,7 +16,7 @@ from catalog.progress import Progress, Round
 from catalog.run_records import ConfigValue, LaunchPlace, RunRecord, RunState
 from catalog.running import Run, make_launch
 from datalab.boundary import bad_field, read_toml
-from datalab.errors import BadInputError, RefusedError
+from datalab.errors import BadInputError, NotFoundError, RefusedError
 from datalab.home import Home
 from datalab.permits.claims import Purpose
 from datalab.permits.permit import read_claims_unverified
@@ -27,6 +27,7 @@ from federation.run import RunFolder
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _CARD = "run-card.json"
+_BEHIND = "object storage does not take the journal; what it lacks is on this machine's disk only"
 
 
 def at_lab(command: _F) -> _F:
@@ -223,11 +224,14 @@ def resume(folder: Path, run: str) -> None:
     """Go on with a run that was interrupted, and show it until it ends.
 
     The app is run again from its beginning, with what its nodes have answered so far; none of them does anything twice.
-    `datalab up` does this by itself: the command is for a run that was begun elsewhere.
+    A run whose folder is gone is brought back from the lab's object storage first. `datalab up` does all of this by
+    itself: the command is for a run that was begun elsewhere.
     """
     from federation import client
 
-    found = client.find(Home(folder), run)
+    found = client.recover(Home(folder), run)
+    if found is None:
+        raise NotFoundError(f"There is no run {run} in {folder}, nor is the journal of one in its object storage.")
     found.check_resumable()
     with Supervisor() as supervisor:
         _show(found, client.conduct(found, supervisor))
@@ -240,6 +244,8 @@ def _show(run: RunFolder, events: Iterator[dict[str, Any]]) -> None:
             click.echo(round_line(event))
         elif event["event"] == "node":
             click.echo(f"node {event['node']} is {event['state']}")
+        elif event["event"] == "journal":
+            click.echo("the journal is in object storage" if event["state"] == "shipped" else _BEHIND)
         elif event["event"] == "resumed":
             click.echo(f"resumed; {event['tasks']} messages are known from before")
     click.echo(f"completed; run card: {run.card}")

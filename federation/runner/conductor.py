@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 
 import structlog
 
@@ -23,6 +25,7 @@ from federation.runner.card import list_artifacts, run_card
 from federation.runner.journal import RunJournal
 from federation.runner.link import Link
 from federation.runner.record import LabRecord
+from federation.runner.shipping import Shipping
 from federation.runner.stage import LIMITS, Stage
 from federation.runner.stream import Endpoint
 from federation.runner.watch import Watch
@@ -53,6 +56,9 @@ class Conductor:
         self._watch = watch
         self._parent = os.getppid()
         self._journal = RunJournal(folder.journal, folder.spec)
+        self._shipping: Shipping | None = None
+        if spec.lab_home is not None:
+            self._shipping = Shipping(Home(Path(spec.lab_home)), folder, lambda: self._journal.durable, watch.say)
         remove_folder(folder.path / "app")
         self._app = unpack(folder.bundle, folder.path / "app")
         self._config = {**self._app.config, **spec.config}
@@ -69,7 +75,9 @@ class Conductor:
         if not self._folder.card.exists():  # else only its end is not on record yet
             started = datetime.now(UTC)
             record.start()
-            self._write_card(self._failure(), started)
+            with self._shipping.going_on() if self._shipping else nullcontext():
+                failure = self._failure()
+            self._write_card(failure, started)
         self._finish(record)
 
     def abandon(self, why: str) -> None:
@@ -160,6 +168,8 @@ class Conductor:
                 run_config=encode_config(self._config),
             )
             stage.conduct(start, link, self._watch)
+            if self._shipping is not None:
+                self._shipping.flush()  # once they know of its end, nodes forget what they have recorded
             outcome = COMPLETED
         finally:
             if self._orphaned:

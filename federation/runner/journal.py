@@ -7,11 +7,14 @@ and answers it from the journal, exchange by exchange, until it has reached the 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+from datalab.canonical import canonical_json
 from datalab.errors import ExitCode
 from federation.errors import RunFailedError
 from federation.journal import Journal, content_digest, task_digest
@@ -49,10 +52,11 @@ class RunJournal:
         self._nodes: dict[int, list[str]] = {}
         self._answered = self._asked = self._count = 0
         self._load()
+        self._sync()
         # What was there when the journal was opened is replayed.
         self._known_tasks, self._known_answers = len(self._pushed), max(self._answers, default=0)
         self._present: list[str] = []
-        self._spec_sha256 = hashlib.sha256(spec.read_bytes()).digest()
+        self._spec_sha256 = _asked(spec)
         self._check_start()
 
     @property
@@ -65,6 +69,11 @@ class RunJournal:
         """How many tasks were known when the journal was opened."""
         return self._known_tasks
 
+    @property
+    def durable(self) -> int:
+        """Bytes of the journal that are on the disk; from any thread."""
+        return self._durable
+
     def begin(self, decisions: Collection[pb.Decision]) -> JournalStart:
         """Write down how the run begins: when, and who takes part."""
         self.start = JournalStart(
@@ -74,7 +83,7 @@ class RunJournal:
             decisions=decisions,
         )
         self._journal.append(JournalEntry(start=self.start).SerializeToString())
-        self._journal.sync()
+        self._sync()
         return self.start
 
     def push(self, tasks: Sequence[pb.Task]) -> list[pb.Task]:
@@ -118,7 +127,7 @@ class RunJournal:
             self._journal.append(JournalEntry(reply=reply).SerializeToString())
         answer = JournalAnswer(number=self._answered, replies=len(replies), settled=settled)
         self._journal.append(JournalEntry(answer=answer).SerializeToString())
-        self._journal.sync()
+        self._sync()
 
     def nodes(self, present: Sequence[str]) -> list[str]:
         """Return the run's nodes as the ServerApp was told the same time before, or else those that are ``present``."""
@@ -134,6 +143,10 @@ class RunJournal:
     def close(self) -> None:
         """Close the file."""
         self._journal.close()
+
+    def _sync(self) -> None:
+        self._journal.sync()
+        self._durable = self._journal.size
 
     def _check_start(self) -> None:
         start = self.start
@@ -165,3 +178,10 @@ class RunJournal:
                     places = []
                 case "nodes":
                     self._nodes[entry.nodes.number] = list(entry.nodes.nodes)
+
+
+def _asked(spec: Path) -> bytes:
+    """Return the SHA-256 of what was asked for; where the lab lies, which may be another place by then, is no part."""
+    said: dict[str, Any] = json.loads(spec.read_bytes())
+    said.pop("lab_home", None)
+    return hashlib.sha256(canonical_json(said)).digest()

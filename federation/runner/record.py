@@ -12,6 +12,7 @@ from datalab.home import Home
 from datalab.permits.permit import read_claims_unverified
 from datalab.storage.store import connect
 from federation.run import RunFolder, RunSpec
+from federation.shipped import head_key
 
 
 class LabRecord:
@@ -45,7 +46,7 @@ class LabRecord:
                 lab.update_run(record.id, RunPatch(state=RunState.RUNNING), revision=record.revision)
 
     def finish(self, folder: RunFolder, card: dict[str, Any], *, failed: bool) -> None:
-        """Store card and artifacts, and record the run's end.
+        """Store card and artifacts, and record the run's end; its journal in the store counts no more.
 
         Raises:
             DatalabError: the lab or its storage does not answer; the files stay in the run's folder.
@@ -62,6 +63,7 @@ class LabRecord:
             stored.append(Artifact(name=name, uri=put.uri, sha256=put.sha256, bytes=put.bytes))
         with lab_client(self._home, "runner") as lab:
             self._end(lab, RunState.FAILED if failed else RunState.FINISHED, card, tuple(stored))
+        store.delete(head_key(self._spec.id))
 
     def _end(self, lab: LabClient, state: RunState, card: dict[str, Any], artifacts: tuple[Artifact, ...]) -> None:
         current = lab.run(self._spec.id)

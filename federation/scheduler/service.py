@@ -3,7 +3,7 @@
 The lab server decides (``catalog.queue``) and keeps the record; this process asks it what to do next, starts a runner
 for each run and stops those that are cancelled or past their deadline. It keeps nothing of its own. A runner that dies
 is started again, and a run that has begun, not ended, and is conducted by nobody is taken up: whoever has started it is
-gone, or the whole lab was.
+gone, or the whole lab was. Where a run's folder is gone, it is brought back from object storage first.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from federation.run import RunFolder, RunPlace
 from federation.scheduler.executor import Executor, PlacedExecutor
 from federation.scheduler.places import LocalPlace, Place
 from federation.scheduler.slurm import SlurmPlace
+from federation.shipped import JournalBrokenError
 
 SERVICE = Service(name="scheduler", module="federation.scheduler.service", requires=("gateway", "lab"))
 WAIT = 1.0
@@ -100,10 +101,12 @@ class Scheduler:
             self._executor.stop(run)
         if work.stop:
             time.sleep(STOPPING)
-        for run in work.lost:
-            folder = RunFolder(self._home.path / "runs" / run)
-            if not folder.unfinished:
-                _fail(server, run, "Its runner is gone: the lab was stopped, or the process was ended.")
+        for lost in work.lost:
+            folder = RunFolder(self._home.path / "runs" / lost.run.id)
+            if not folder.spec.exists():
+                self._recover(server, lost)
+            elif not folder.unfinished:
+                _fail(server, lost.run.id, "Its runner is gone: the lab was stopped, or the process was ended.")
             elif not folder.events.exists():  # its runner had not even begun
                 self._take(folder)
         for one in work.start:
@@ -153,9 +156,33 @@ class Scheduler:
         except DatalabError as error:
             log.warning("a run could not be taken up", run=run, error=str(error))
 
+    def _recover(self, server: LabClient, lost: Start) -> None:
+        """Go on with a run whose folder is gone: from object storage, or from the beginning where nothing is there.
+
+        Either way its nodes know it by its offer, and say again what they have recorded.
+        """
+        run = lost.run.id
+        try:
+            folder = client.recover(self._home, run)
+        except JournalBrokenError as error:
+            log.error("a run cannot be brought back", run=run, error=str(error))
+            _fail(server, run, str(error))
+        except DatalabError as error:
+            log.warning("a run cannot be brought back yet", run=run, error=str(error))
+            time.sleep(PAUSE)
+        else:
+            if folder is None:
+                log.warning("nothing of a run's journal is stored; it begins again", run=run)
+                self._start(server, lost)
+            else:
+                self._take(folder)
+
     def _end(self, server: LabClient) -> None:
         for run, error in self._executor.reap().items():
             self._deadlines.pop(run, None)
+            if not RunFolder(self._home.path / "runs" / run).spec.exists():
+                log.warning("a run's folder is gone", run=run)
+                continue  # the lab server says that the run is lost, and it is brought back
             _fail(server, run, str(error) if error else "Its runner ended without saying how the run went.")
             log.info("ended", run=run)
 

@@ -1,9 +1,9 @@
 """What a run survives: ``python -m tests.chaos --faults 30 --seed 1 --json``.
 
 Real processes: object store, lab server, gateway, three nodes behind proxies and with disks of their own, a runner for
-each run. Each run has one fault, and must end with the parameters of the run that was left alone. The app keeps a state
-at each node, so that a task that is carried out twice, or a state that is lost, changes them. Disks are mounted, so
-that this is for root on Linux.
+each run. Each run has one fault, the loss of its folder among them, and must end with the parameters of the run that
+was left alone. The app keeps a state at each node, so that a task that is carried out twice, or a state that is lost,
+changes them. Disks are mounted, so that this is for root on Linux.
 
 At the end a run of 20 rounds is made twice, the second time with its runner killed half-way.
 """
@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from datalab.errors import DatalabError
-from federation import client
 from federation.run import ConfigValue, RunFolder
 from tests.chaos.faults import NOTICED, Fault, inject, phase, plan
 from tests.chaos.system import NODES, System
@@ -55,7 +54,7 @@ def run_once(system: System, run_id: str, config: dict[str, ConfigValue], fault:
 
     error = ""
     try:
-        for event in client.conduct(run, system.supervisor):
+        for event in system.conduct(run, config):
             seen.append(event)
             if fault is not None and not threads and _reached(seen, fault):
                 threads.append(threading.Thread(target=strike, args=(fault,), daemon=True))

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import psutil
 from federation.run import RunFolder
 from tests.chaos.system import NODES, System
 
-COMPONENTS = ("runner", "gateway", "node", "worker", "network", "disk", "lab", "object-store")
+COMPONENTS = ("runner", "gateway", "node", "worker", "network", "disk", "lab", "object-store", "folder")
 LONGEST_AWAY = 3.0
 """Seconds after which what was killed is started again, at most."""
 LONG_CUTS = (12.0, 75.0)
@@ -56,7 +57,7 @@ def plan(count: int, seed: int, rounds: int) -> list[Fault]:
             component=(component := COMPONENTS[number % len(COMPONENTS)]),
             after=chance.choice([0, 2 * rounds - 1])
             if component in ("lab", "object-store")
-            else chance.randrange(2 * rounds),
+            else chance.randrange(2 * rounds - (component == "folder")),  # a run that has ended has no folder to lose
             delay=chance.uniform(0.0, 0.25),
             away=chance.uniform(0.2, LONGEST_AWAY),
             node=chance.choice(NODES),
@@ -73,13 +74,16 @@ def inject(fault: Fault, system: System, run: RunFolder) -> Callable[[], None]:
     """Do it; return what brings back what was hit."""
     match fault.component:
         case "runner":
-            os.kill(_runner(run), signal.SIGKILL)
-            return lambda: None  # the lab starts it again by itself
+            os.kill(_runner(run), signal.SIGKILL)  # the lab starts it again by itself
+        case "folder":
+            runner, gone = _runner(run), run.path.with_name(f".{run.path.name}")
+            run.path.rename(gone)  # before the lab can start another runner in it
+            os.kill(runner, signal.SIGKILL)
+            shutil.rmtree(gone)  # the lab brings it back from object storage
         case "worker":
             agent = psutil.Process(system.federation.processes[fault.node].pid)
             for process in agent.children():
                 process.kill()
-            return lambda: None
         case "network":
             proxy = system.proxies[fault.node]
             proxy.sever()
@@ -93,6 +97,7 @@ def inject(fault: Fault, system: System, run: RunFolder) -> Callable[[], None]:
         case service:
             system.kill(service)
             return _later(fault.away, lambda: system.start(service))
+    return lambda: None
 
 
 def fill(path: Path) -> None:

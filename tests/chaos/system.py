@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from datalab.permits.keys import PUBLIC_FILE
 from datalab.service import free_ports, installed_services
 from datalab.supervisor import Supervisor
 from federation import client
+from federation.errors import FolderLostError
 from federation.run import ConfigValue, RunFolder, RunPlace
 from tests.support.federation import ECHO, Federation
 from tests.support.proxy import Proxy
@@ -82,6 +84,20 @@ class System:
             purpose="e-ii",
             config=config,
         )
+
+    def conduct(self, run: RunFolder, config: dict[str, ConfigValue]) -> Iterator[dict[str, Any]]:
+        """Conduct a run to its end; where its folder is lost, as the scheduler does with runs from the queue.
+
+        It goes on from what is in object storage, or from the beginning where nothing is there.
+        """
+        while True:
+            try:
+                yield from client.conduct(run, self.supervisor)
+            except FolderLostError:
+                if client.recover(self.lab, run.path.name) is None:
+                    self.submit(run.path.name, config)
+            else:
+                return
 
     def audits(self) -> list[Path]:
         """Return the audit logs of gateway and nodes."""

@@ -7,7 +7,8 @@
 
 Real processes (gateway, runner, agents, sandboxed workers), real mutual TLS. A round is train and evaluate on every
 node. Its seconds are from the first byte of a model that is encoded to the last reply decoded; from the time of each
-batch the longest time that one of the apps took is subtracted. The strategy's sums lie between batches.
+batch the longest time that one of the apps took is subtracted. The strategy's sums lie between batches. A journal that
+is compared with none is shipped to object storage as well; others are with ``--ship`` only.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from datalab.storage.service import SERVICE as OBJECT_STORE
 from datalab.supervisor import Supervisor
 from federation.run import ConfigValue
 from tests.perf import flower, raw, relay, strategy
@@ -62,7 +64,16 @@ class Measured:
         return [one["seconds"] - max(node["app_seconds"] for node in one["nodes"].values()) for one in self.batches]
 
 
-def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Path, journal: bool = True) -> Measured:
+def measure(
+    *,
+    nodes: int,
+    size: int,
+    rounds: int,
+    compare_raw: bool,
+    folder: Path,
+    journal: bool = True,
+    ship: bool = False,
+) -> Measured:
     """Run the echo app.
 
     Args:
@@ -72,12 +83,15 @@ def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Pa
         compare_raw: whether to measure raw streams as well.
         folder: for the homes of all processes.
         journal: whether runner and nodes keep what they have done on the disk.
+        ship: whether there is an object store, to which the runner ships its journal.
     """
     names = [f"node-{number}" for number in range(nodes)]
     seen = Measured()
     folder.mkdir()
     with Supervisor() as supervisor, traced.processes(folder, journal=journal):
         federation = Federation(folder, supervisor)
+        if ship:
+            supervisor.start(OBJECT_STORE.name, OBJECT_STORE.module, federation.lab)
         for name in names:
             federation.add_node(name)
         federation.wait_for(*names)
@@ -101,7 +115,7 @@ def measure(*, nodes: int, size: int, rounds: int, compare_raw: bool, folder: Pa
             "arrays": max(1, size // LAYER),
             "noise": compare_raw,  # nothing is gained over raw streams by compressing zeros
         }
-        card = federation.run(names, config=config, while_running=look).read_card()
+        card = federation.run(names, config=config, while_running=look, record=ship).read_card()
         seen.rounds = card["rounds"]
         if compare_raw:
             identities = [federation.node_home(name).path / "identity" for name in names]
@@ -170,11 +184,13 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=1000, dest="size")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--compare", choices=["raw", "flower", "journal"])
+    parser.add_argument("--ship", action="store_true", help="have an object store, to which the journal is shipped")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     arguments = parser.parse_args()
+    ship = arguments.ship or arguments.compare == "journal"
     asked = {"nodes": arguments.nodes, "size": arguments.size, "rounds": arguments.rounds}
     with tempfile.TemporaryDirectory() as folder:
-        seen = measure(**asked, compare_raw=arguments.compare == "raw", folder=Path(folder, "datalab"))
+        seen = measure(**asked, compare_raw=arguments.compare == "raw", folder=Path(folder, "datalab"), ship=ship)
         result = {
             "nodes": arguments.nodes,
             "bytes": arguments.size,

@@ -46,7 +46,9 @@ class Federation:
         self._gateway = gateway
         self.supervisor = supervisor
         self.lab = Home(folder / "lab")
-        (self.lab.folder() / "datalab.toml").write_text("[ports]\ngateway = 0\nenrolment = 0\n", encoding="utf-8")
+        (self.lab.folder() / "datalab.toml").write_text(
+            "[ports]\nobject_store = 0\ngateway = 0\nenrolment = 0\n", encoding="utf-8"
+        )
         self.key = generate_key()
         self.access_body = Home(folder / "access-body").folder()
         write_key_pair(self.key, self.access_body)
@@ -166,6 +168,7 @@ class Federation:
         grace: float = 30.0,
         limits: Limits | None = None,
         proxy: Proxy | None = None,
+        record: bool = False,
         while_running: Callable[[subprocess.Popen[bytes], dict[str, Any]], None] | None = None,
     ) -> RunFolder:
         """Submit a run, watch it to its end and return its folder; raises as ``federation.client.watch``.
@@ -184,6 +187,7 @@ class Federation:
             grace: seconds to wait for who is away.
             limits: what the ServerApp may use.
             proxy: through which the runner reaches the gateway.
+            record: whether the runner is told where the lab's catalog and storage are.
             while_running: called with the runner's process and each event.
         """
         folder = client.submit(
@@ -199,7 +203,7 @@ class Federation:
             timeout=timeout,
             grace=grace,
             limits=limits,
-            record=False,
+            record=record,
         )
         if proxy is not None:
             identity = folder.path / "identity"

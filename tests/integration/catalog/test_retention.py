@@ -46,7 +46,12 @@ def test_what_has_outlived_its_time_goes_and_what_is_under_hold_stays(
         with lab.store.change("runner") as change:
             stored = object_store.put_bytes("runs/kept-run/model.bin", b"weights")
             change.insert("runs", "kept-run", finished_run("kept-run", "gone-atlas", stored.uri))
+            goes_on = finished_run("a-run-that-goes-on", "gone-atlas", stored.uri)
+            goes_on = goes_on.model_copy(update={"state": RunState.RUNNING, "finished": None, "artifacts": ()})
+            change.insert("runs", goes_on.id, goes_on)
             change.event("run.finished", "run/kept-run")
+        for run in ("kept-run", "a-run-that-goes-on"):
+            object_store.put_bytes(f"journals/{run}/head", b"sealed")
         lab.sessions.open("a-steward", complete=True, second_factor=True)
 
         assert {one.kind for one in lab.keeper.due(END - timedelta(days=1))} == {"sessions"}
@@ -59,6 +64,7 @@ def test_what_has_outlived_its_time_goes_and_what_is_under_hold_stays(
             ("curation", "curation/gone-atlas/run-1", None),
             ("curation", "curation/kept-atlas/run-1", "Court order 12"),
             ("artifacts", "run/kept-run", None),
+            ("journal", "run/kept-run", None),
             ("sessions", "sessions", None),
         ]  # fmt: skip
         assert {one.since for one in due if one.kind in {"version", "upload"}} == {END}
@@ -73,6 +79,8 @@ def test_what_has_outlived_its_time_goes_and_what_is_under_hold_stays(
         assert (version.files, version.withdrawn.reason) == ((), REASON)
         assert version.report == version.public
         assert lab.store.rows("SELECT dataset FROM lineage") == [("kept-atlas",)]
+        assert list(object_store.list("journals/kept-run/")) == []
+        assert list(object_store.list("journals/a-run-that-goes-on/"))
         assert list(object_store.list("data/gone-atlas/")) == list(object_store.list("runs/kept-run/")) == []
         assert list(object_store.landing.list("landing/gbsg/gone-atlas/")) == []
         assert lab.store.get(Upload, "uploads", gone.id).sealed is None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,7 @@ from datalab.permits.keys import PUBLIC_FILE
 from datalab.supervisor import Supervisor
 from federation.bundle import pack
 from federation.scheduler.service import SERVICE as SCHEDULER
+from federation.service import SERVICE as GATEWAY
 from tests.support.federation import DATASET, ECHO, Federation
 from tests.support.waiting import wait_until
 from tests.unit.catalog.examples import draft
@@ -43,9 +46,9 @@ class Lab:
         return Launch.model_validate(asked)
 
 
-def whole_lab(lab_home: Home, folder: object, supervisor: Supervisor) -> Federation:
+def whole_lab(lab_home: Home, folder: Path, supervisor: Supervisor) -> Federation:
     """Start everything but the node; the dataset is registered, so that the node can announce it."""
-    federation = Federation(folder, supervisor, start=False)  # type: ignore[arg-type]
+    federation = Federation(folder, supervisor, start=False)
     home = federation.lab
     (home.path / "datalab.toml").write_text("[ports]\nlab = 0\ngateway = 0\nenrolment = 0\n", encoding="utf-8")
     for secret in (lab_home.path / "secrets").glob("s3-*"):
@@ -53,9 +56,7 @@ def whole_lab(lab_home: Home, folder: object, supervisor: Supervisor) -> Federat
     at = lab_home.address("object-store")
     home.announce("object-store", endpoint=at["endpoint"], bucket=at["bucket"])
     shutil.copyfile(federation.access_body / PUBLIC_FILE, home.folder("permit-keys") / "body.jwk")
-    supervisor.start(LAB.name, LAB.module, home)
-    federation.start_gateway()
-    supervisor.start(SCHEDULER.name, SCHEDULER.module, home)
+    start_services(federation)
     terms = {"kept_at": "site", "node": NODE, "access": "federated-only", "contract_id": "toy"}
     with lab_client(home, "operator") as operator:
         operator.register_dataset(draft(id=DATASET, title="Toy registry", **terms))
@@ -65,13 +66,26 @@ def whole_lab(lab_home: Home, folder: object, supervisor: Supervisor) -> Federat
     return federation
 
 
-@pytest.fixture(scope="package")
-def lab(lab_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """The whole lab."""
+def start_services(federation: Federation) -> None:
+    """Start lab server, gateway and scheduler."""
+    for one in (LAB, GATEWAY, SCHEDULER):
+        federation.processes[one.name] = federation.supervisor.start(one.name, one.module, federation.lab)
+
+
+@contextmanager
+def lab_with_rosa(lab_home: Home, folder: Path) -> Iterator[Lab]:
+    """The whole lab, and a researcher in it."""
     with Supervisor() as supervisor:
-        federation = whole_lab(lab_home, tmp_path_factory.mktemp("whole"), supervisor)
+        federation = whole_lab(lab_home, folder, supervisor)
         with lab_client(federation.lab, "operator") as operator:
             issued = operator.create_account(AccountDraft(name="rosa", role=Role.RESEARCHER, organisation="start-up"))
         with LabClient(federation.lab.address("lab")["url"], issued.token) as rosa:
             wait_until(lambda: bool(rosa.versions(DATASET)), "the node has announced its dataset")
             yield Lab(federation, rosa, rosa.upload_app(pack(ECHO)).sha256)
+
+
+@pytest.fixture(scope="package")
+def lab(lab_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The whole lab."""
+    with lab_with_rosa(lab_home, tmp_path_factory.mktemp("whole")) as lab:
+        yield lab

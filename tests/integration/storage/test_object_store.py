@@ -92,7 +92,7 @@ def test_a_presigned_address_opens_one_object_only(object_store: ObjectStore) ->
     assert refused.value.code == 403
 
 
-PREFIXES = ("landing", "staging", "data", "runs")
+PREFIXES = ("landing", "staging", "data", "runs", "journals")
 
 
 def deeds(store: ObjectStore) -> dict[str, Callable[[], object]]:
@@ -108,7 +108,8 @@ def deeds(store: ObjectStore) -> dict[str, Callable[[], object]]:
     [
         ("pipeline", {"read landing", "read staging", "write staging"}),
         ("compute", {"read data"}),
-        ("runner", {"write runs"}),
+        ("runner", {"write runs", "write journals"}),
+        ("scheduler", {"read journals"}),
     ],
 )
 def test_each_user_may_do_what_it_needs_and_nothing_else(

@@ -90,7 +90,8 @@ def test_a_run_whose_handing_out_was_lost_is_queued_again_and_a_running_one_is_n
     (start,) = queue.take(store, RULES, [], RUNNER).start
     assert start.run.id == run.id
     runs.update(store, run.id, RunPatch(state=RunState.RUNNING), revision=start.run.revision, account=RUNNER)
-    assert queue.take(store, RULES, [], RUNNER).lost == (run.id,)
+    (lost,) = queue.take(store, RULES, [], RUNNER).lost
+    assert (lost.run.id, lost.permit) == (run.id, start.permit)
     assert queue.take(store, RULES, [run.id], RUNNER).lost == ()
 
 

@@ -153,7 +153,9 @@ def test_a_journal_is_of_one_run(tmp_path: Path, spec: Path) -> None:
     first = RunJournal(tmp_path / "journal", spec)
     first.begin([])
     first.close()
-    spec.write_text("{ }", encoding="utf-8")
+    spec.write_text('{"lab_home": "/elsewhere"}', encoding="utf-8")
+    RunJournal(tmp_path / "journal", spec).close()
+    spec.write_text('{"seed": 1}', encoding="utf-8")
     with pytest.raises(NotReplayableError, match="other words"):
         RunJournal(tmp_path / "journal", spec)
 
