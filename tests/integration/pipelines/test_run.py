@@ -415,6 +415,34 @@ def test_refresh_curates_all_that_waits_once(lab: Lab, prepared: Path, tmp_path:
     assert [len(lab.client.versions(dataset)) for dataset in ("waits-here", "waits-there")] == [1, 1]
 
 
+def test_dagster_can_run_what_its_sensor_and_its_schedule_ask_for(lab: Lab, prepared: Path) -> None:
+    import dagster as dg
+
+    from pipelines.definitions import defs
+    from pipelines.defs.curation.sensors import new_landings, refresh
+    from pipelines.instance import open_instance
+
+    lab.register("asked-for")
+    upload = lab.client.upload("asked-for", prepared)
+    with open_instance(lab.home) as instance:
+
+        def asked() -> list[dg.RunRequest]:
+            by_schedule = refresh(dg.build_schedule_context(instance=instance))
+            by_sensor = new_landings(dg.build_sensor_context(instance=instance))
+            assert isinstance(by_schedule, Iterator)
+            assert isinstance(by_sensor, Iterator)
+            both = [[one for one in some if isinstance(one, dg.RunRequest)] for some in (by_schedule, by_sensor)]
+            assert both[0] == both[1]
+            return [one for one in both[0] if one.tags["datalab/upload"] == upload.id]
+
+        [request] = asked()
+        job = defs.resolve_job_def("curate_landed")
+        for _ in range(2):  # the second time, nothing waits
+            assert job.execute_in_process(instance=instance, run_config=request.run_config).success
+        assert asked() == []
+    _assert_undisturbed(lab, "asked-for")
+
+
 def test_dagster_has_the_whole_record_and_no_secret(lab: Lab) -> None:
     from pipelines.defs.curation.partitions import dataset_versions
     from pipelines.instance import open_instance
