@@ -1,7 +1,8 @@
 """Lineage of a version as OpenLineage run events (spec 2-0-2): which stage made what, from what, and when.
 
 The models hold what the specification requires; its JSON Schema comes with no package that could be installed, so they
-are written after it. Facets used: the parent run, the statistics of an output, the version of a dataset.
+are written after it, and tests hold events to the classes that OpenLineage generates from it. Facets used: the parent
+run, the statistics of an output, the version of a dataset.
 """
 
 from __future__ import annotations

@@ -97,12 +97,19 @@ class Publisher:
             self.sweep()
 
     def sweep(self, window: timedelta = WINDOW) -> list[str]:
-        """Remove from staging what a run has left that was killed and not taken up within the clean-up window."""
+        """Remove from staging what a run has left that was killed and not taken up within the clean-up window.
+
+        With it go the parts of uploads, to whatever place, that were begun before and never ended.
+
+        Returns:
+            The keys in staging that were removed, and those that the uploads were to have.
+        """
         held = {file.key for intent in self._intents("state = 'pending'") for file in intent.request.files}
-        left = [key for key in self._objects.older("staging/", now() - window) if key not in held]
+        begun = now() - window
+        left = [key for key in self._objects.older("staging/", begun) if key not in held]
         for key in left:
             self._objects.delete(key)
-        return left
+        return [*left, *self._objects.abort_uploads(begun), *self._objects.landing.abort_uploads(begun)]
 
     @contextmanager
     def alone(self) -> Iterator[None]:

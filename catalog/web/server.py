@@ -39,6 +39,7 @@ def main(home: Home) -> None:
         listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
         stack.enter_context(on_schedule(home, lab.store, settings.checkpoints, federation=settings.federation))
         stack.enter_context(periodically("retention", _HOUR, lambda: lab.keeper.carry_out(now())))
+        stack.enter_context(periodically("clean-up", _HOUR, lab.publisher.reconcile))
         if settings.backup.folder is not None:
             shipper = Shipper(home, lab.store, lab.objects, lab.snapshot, settings.backup, settings.backup.folder)
             stack.enter_context(periodically("backup", settings.backup.every, shipper.ship, last=True))

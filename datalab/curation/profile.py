@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,41 +149,42 @@ def _by_passes(
     )
     counted = _row(database, f"SELECT {asked} FROM {source}")
     found: dict[str, _Found] = {}
-    conditions: list[str] = []
     for index, one in enumerate(columns):
         present, broken, low, high = counted[4 * index : 4 * index + 4]
         if present < 2 * threshold or low is None:
             low = high = None
         found[one.name] = _Found(present, broken, low, high)
-        conditions += _conditions(one, found[one.name], pseudonym)
-    if not conditions:
-        return found
-    counts = list(
-        _row(database, f"SELECT {', '.join(f'coalesce(count_if({one}), 0)' for one in conditions)} FROM {source}")
-    )
+    return found | _with_cells(database, source, [one for one in columns if one.name != pseudonym], found)
+
+
+def _with_cells(
+    database: DuckDBPyConnection, source: str, columns: Sequence[HarmonisedColumn], found: dict[str, _Found]
+) -> dict[str, _Found]:
+    """Count the cells of columns together: the rows of each code, or between the edges that the extremes give."""
+    asked: dict[str, str] = {}
+    edges: dict[str, list[float]] = {}
+    for one in columns:
+        then, name = found[one.name], identifier(one.name)
+        if one.domain.codes:
+            codes = (literal(code) if isinstance(code, str) else repr(code) for code in one.domain.codes)
+            asked[one.name] = f"[{', '.join(f'coalesce(count_if({name} = {code}), 0)' for code in codes)}]"
+        elif then.low is not None and then.high is not None:
+            edges[one.name] = _edges(then.low, then.high, whole=one.domain.type == "integer")
+            # A bin of DuckDB's holds its upper end; one of ours does not. What is above the last comes last, if any.
+            ends = [math.nextafter(edge, -math.inf) for edge in edges[one.name]]
+            asked[one.name] = f"map_values(histogram({name}::DOUBLE, {ends!r}::DOUBLE[]))"
+    if not asked:
+        return {}
+    counts = dict(zip(asked, _row(database, f"SELECT {', '.join(asked.values())} FROM {source}"), strict=True))
+    told: dict[str, _Found] = {}
     for one in columns:
         then = found[one.name]
-        some = [counts.pop(0) for _ in _conditions(one, then, pseudonym)]
-        if some and one.domain.codes:
-            cells = _code_cells(one.domain.codes, some, then.present)
-        elif some and then.low is not None and then.high is not None:
-            cells = _range_cells(_edges(then.low, then.high, whole=one.domain.type == "integer"), some, then.present)
-        else:
-            continue
-        found[one.name] = _Found(then.present, then.broken, then.low, then.high, cells)
-    return found
-
-
-def _conditions(column: HarmonisedColumn, found: _Found, pseudonym: str | None) -> list[str]:
-    """Return what to count for a column's cells: each code, or what lies below each edge."""
-    name = identifier(column.name)
-    if column.name == pseudonym:
-        return []
-    if column.domain.codes:
-        return [f"{name} = {literal(code) if isinstance(code, str) else repr(code)}" for code in column.domain.codes]
-    if found.low is None or found.high is None:
-        return []
-    return [f"{name} < {edge!r}" for edge in _edges(found.low, found.high, whole=column.domain.type == "integer")]
+        if one.name in edges:
+            below = list(accumulate(counts[one.name][: len(edges[one.name])]))
+            told[one.name] = replace(then, cells=_range_cells(edges[one.name], below, then.present))
+        elif one.name in asked:
+            told[one.name] = replace(then, cells=_code_cells(one.domain.codes, counts[one.name], then.present))
+    return told
 
 
 def _is_number(column: HarmonisedColumn, pseudonym: str | None) -> bool:

@@ -305,14 +305,19 @@ class _Window:
         return counts
 
     def _outside(self, places: Ints) -> Bools:
-        """Tell which places are outside quotes: an even number of quotes stands before them."""
+        """Tell which of these (sorted) places are outside quotes: an even number of quotes stands before them."""
         import numpy as np
 
+        outside = np.ones(len(places), dtype=bool)
         if not len(self._quotes):
-            return np.ones(len(places), dtype=bool)
-        # Quotes are few: where each comes among the places is quicker to find than how many come before each place.
-        after = np.bincount(np.searchsorted(places, self._quotes), minlength=len(places) + 1)
-        outside: Bools = (np.cumsum(after[:-1]) & 1) == 0
+            return outside
+        # Few places are quoted: they are set one by one, instead of counting the quotes before each of all places.
+        bounds = np.searchsorted(places, self._quotes)
+        if len(bounds) % 2:
+            bounds = np.append(bounds, len(places))
+        first, count = bounds[::2], bounds[1::2] - bounds[::2]
+        before = np.cumsum(count) - count
+        outside[np.repeat(first - before, count) + np.arange(int(count.sum()))] = False
         return outside
 
     def _first_stray(self) -> int | None:
@@ -322,8 +327,9 @@ class _Window:
         quotes = self._quotes
         if not len(quotes):
             return None
-        padded = np.concatenate(([ord("\n")], self.bytes, [ord("\n")]))
-        before, after = padded[quotes], padded[quotes + 2]
+        end = len(self.bytes) - 1
+        before = np.where(quotes > 0, self.bytes[quotes - 1], ord("\n"))
+        after = np.where(quotes < end, self.bytes[np.minimum(quotes + 1, end)], ord("\n"))
         opens = np.arange(len(quotes)) % 2 == 0
         previous = np.append(-2, quotes[:-1])
         opening = (before == self._delimiter) | (before == ord("\n")) | (quotes == previous + 1)

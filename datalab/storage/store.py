@@ -21,6 +21,7 @@ from datalab.storage.access import LANDING, REGION, credentials
 
 if TYPE_CHECKING:
     from minio import Minio
+    from minio.datatypes import Upload
     from urllib3 import HTTPResponse
 
 PART_BYTES = 16 << 20
@@ -251,6 +252,37 @@ class ObjectStore:
         with self._explained("list", prefix) as client:
             found = client.list_objects(self.bucket, prefix, recursive=True)
             return [one.object_name or "" for one in found if one.last_modified and one.last_modified < moment]
+
+    def abort_uploads(self, before: datetime) -> list[str]:
+        """Give up uploads in parts that were begun before a moment and never ended, as their client was killed.
+
+        No listing of objects shows their parts. An upload under whose key there is an object is left alone: if the
+        server was killed just as it ended the upload, the parts are those of the object, and SeaweedFS would take them
+        away with the upload.
+
+        Returns:
+            The keys that they were to have.
+        """
+        with self._explained("abort", "") as client:
+            left = [one for one in self._unfinished(client) if one.initiated_time and one.initiated_time < before]
+            aborted = []
+            for upload in left:
+                key = upload.object_name or ""
+                there = client.list_objects(self.bucket, key, recursive=True, include_version=True)
+                if all(one.object_name != key for one in there):
+                    client._abort_multipart_upload(self.bucket, key, upload.upload_id or "")  # noqa: SLF001
+                    aborted.append(key)
+        return aborted
+
+    def _unfinished(self, client: Minio) -> Iterator[Upload]:
+        """Yield the uploads in parts that have not ended; the SDK lists them, but not in public."""
+        key, upload = None, None
+        while True:
+            found = client._list_multipart_uploads(self.bucket, key_marker=key, upload_id_marker=upload)  # noqa: SLF001
+            yield from found.uploads
+            if not found.is_truncated:
+                return
+            key, upload = found.next_key_marker, found.next_upload_id_marker
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield every object whose key begins with ``prefix``, by key."""

@@ -6,8 +6,10 @@ A seeded export of eight columns, a hundred rows a person, two in a hundred of t
 the engine: digest and count of the raw bytes, every rule, rejects, keyed pseudonyms, age bands and k-anonymity,
 harmonised and sorted Parquet, profile, upload to the object store (the embedded one, on this machine). Beside it:
 DuckDB's ``COPY`` of the same file with the same casts, sort key, codec, memory limit and target, which skips what it
-cannot cast and de-identifies nothing; and pandas, taking the same decisions. Each is a process of its own, so that its
-peak memory can be told. ``cpu_ratio_vs_copy`` is the same in CPU seconds, for machines that others use too.
+cannot cast and de-identifies nothing; and pandas, taking the same steps: digest, an independent count that says where
+each record lies, rejects by line, record, column, rule and class, pseudonyms, bands, k-anonymity, sorted Parquet,
+profile, upload. Each is a process of its own, so that its peak memory can be told. ``cpu_ratio_vs_copy`` is the same
+in CPU seconds, for machines that others use too.
 
 ``scan_ratio_vs_local`` is a typical filter and aggregate on the uploaded file, in DuckDB, over the same on the local
 file, both warm; ``scan_mb`` is what the first of these queries fetched of how many, by the reader's own counters.
@@ -18,8 +20,11 @@ Not measured here: planning of partitions.
 from __future__ import annotations
 
 import argparse
+import csv
+import hashlib
 import importlib.util
 import json
+import math
 import re
 import resource
 import statistics
@@ -28,12 +33,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from datalab.curation.contract import load_contract
 from datalab.curation.database import Limits
-from datalab.curation.engine import DATA, PseudonymKey, curate
+from datalab.curation.engine import DATA, REJECTS, PseudonymKey, curate
 from datalab.home import Home
 from datalab.storage.service import SERVICE as OBJECT_STORE
 from datalab.storage.store import connect
@@ -157,36 +163,63 @@ def _open_store(database: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 
 def by_pandas(folder: Path) -> None:
-    """Take the same decisions on texts in memory."""
-    import hashlib
-
+    """Take the same steps on texts in memory, each in the way that pandas has for it."""
     import numpy as np
     import pandas as pd
 
     raw = folder / "export.csv"
     with raw.open("rb") as file:
         hashlib.file_digest(file, "sha256")
+    with raw.open(encoding="utf-8", newline="") as file:  # the independent count, and where each record begins
+        reader = csv.reader(file)
+        ends = [reader.line_num for _ in reader]
     table = pd.read_csv(raw, dtype=str, keep_default_na=False)
-    typed = pd.DataFrame(
+    assert len(table) == len(ends) - 1
+    for name in table.columns:
+        table[name] = table[name].str.strip(" \t")
+    whole = {name: _whole(table[name]) for name in ("person", "concept", "age", "fasting")}
+    values = pd.to_numeric(table["value"], errors="coerce").replace([np.inf, -np.inf], np.nan)
+    taken = pd.to_datetime(table["taken"], format="%Y-%m-%d", errors="coerce")
+    typed = {"person": whole["person"], "site": table["site"], "taken": taken, "concept": whole["concept"]}
+    typed |= {"value": values, "age": whole["age"], "sex": table["sex"], "fasting": whole["fasting"]}
+    allowed = {
+        "site": typed["site"].isin(list("ABCD")),
+        "concept": typed["concept"].between(1, 50),
+        "value": typed["value"].between(0, 1000),
+        "age": typed["age"].between(0, 120),
+        "sex": typed["sex"].isin(["f", "m"]),
+        "fasting": typed["fasting"].isin([0, 1]),
+    }
+    findings = []
+    bad = pd.Series(data=False, index=table.index)
+    for place, (name, value) in enumerate(typed.items()):
+        empty, untyped = table[name] == "", value.isna()
+        wrong = ~allowed.get(name, ~untyped) & ~(empty if name in {"value", "fasting"} else False)
+        bad |= wrong
+        some = wrong[wrong].index
+        rule = np.select(
+            [empty[some], untyped[some]], ["required", "type"], "range" if name in _RANGES else "code list"
+        )
+        number = table[name][some].str.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+        kind = np.select([empty[some], number], ["empty", "number"], "text")
+        findings.append(
+            pd.DataFrame({"record": some + 1, "place": place, "column": name, "rule": rule, "value_class": kind})
+        )
+    rejects = pd.concat(findings).sort_values(["record", "place"])
+    rejects.insert(0, "line", np.array(ends)[rejects["record"] - 1] + 1)
+    rejects.drop(columns="place").to_csv(folder / "pandas.csv", index=False)
+    kept = pd.DataFrame(
         {
-            "site": table["site"].where(table["site"].isin(list("ABCD"))),
-            "concept": pd.to_numeric(table["concept"], errors="coerce").where(lambda one: one.between(1, 50)),
-            "day": (
-                pd.to_datetime(table["taken"], format="%Y-%m-%d", errors="coerce") - pd.Timestamp(2000, 1, 1)
-            ).dt.days,
-            "person": pd.to_numeric(table["person"], errors="coerce"),
-            "value": pd.to_numeric(table["value"], errors="coerce").where(lambda one: one.between(0, 1000)),
-            "age": pd.to_numeric(table["age"], errors="coerce").where(lambda one: one.between(0, 120)),
-            "female": table["sex"].map({"f": 1, "m": 0}),
-            "fasting": pd.to_numeric(table["fasting"], errors="coerce").where(lambda one: one.isin([0, 1])),
+            "site": typed["site"],
+            "concept": typed["concept"],
+            "day": (typed["taken"] - pd.Timestamp(2000, 1, 1)).dt.days,
+            "person": typed["person"],
+            "value": typed["value"],
+            "age": typed["age"],
+            "female": (typed["sex"] == "f").astype(int),
+            "fasting": typed["fasting"],
         }
-    )
-    bad = (typed.drop(columns=["value", "fasting"]).isna()).any(axis=1)
-    for name in ("value", "fasting"):
-        bad |= typed[name].isna() & (table[name] != "")
-    rejects = [(line + 2, name) for name in typed.columns for line in table.index[bad & typed[name].isna()]]
-    pd.DataFrame(rejects, columns=["line", "column"]).sort_values("line").to_csv(folder / "pandas.csv", index=False)
-    kept = typed[~bad].copy()
+    )[~bad]
     people = {person: _KEY.pseudonym("measurements", str(int(person)))[0] for person in kept["person"].unique()}
     kept["person"] = kept["person"].map(people)
     for width in (5, 10):
@@ -203,12 +236,27 @@ def by_pandas(folder: Path) -> None:
             kept[name].nsmallest(10), kept[name].nlargest(10)
             np.histogram(kept[name].dropna(), bins=10)
     kept["site"].value_counts()
+    assert kept["concept"].between(1, 50).all()
     connect(Home(folder / "home")).put_file("data/pandas.parquet", folder / "pandas.parquet")
+
+
+_RANGES = {"concept", "value", "age"}
+
+
+def _whole(texts: Any) -> Any:
+    """Return whole numbers, and nothing for what is none."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(texts, errors="coerce")
+    return numbers.where(numbers % 1 == 0)
 
 
 def scan(folder: Path) -> dict[str, float]:
     """Return how much longer a query takes on the uploaded file than on the local one, and what it fetched."""
-    query = "SELECT female, count(*), avg(value) FROM '{}' WHERE site = 'B' AND concept BETWEEN 10 AND 12 GROUP BY ALL"
+    query = (
+        "SELECT female, count(*), avg(value) FROM '{}' WHERE site = 'B' AND concept BETWEEN 10 AND 12 "
+        "GROUP BY ALL ORDER BY ALL"
+    )
     local, remote = folder / "engine" / DATA, connect(Home(folder / "home")).uri("data/engine.parquet")
     with duckdb.connect(config={"threads": _THREADS}) as database:
         _open_store(database, folder)
@@ -218,7 +266,8 @@ def scan(folder: Path) -> dict[str, float]:
         unit = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[fetched[2]]
         best = {}
         for where in (local, remote):
-            assert database.execute(query.format(where)).fetchall() == database.execute(query.format(local)).fetchall()
+            pairs = zip(*(database.execute(query.format(one)).fetchall() for one in (where, local)), strict=True)
+            assert all(math.isclose(*both) for rows in pairs for both in zip(*rows, strict=True))
             times = []
             for _ in range(20):
                 began = time.perf_counter()
@@ -231,6 +280,14 @@ def scan(folder: Path) -> dict[str, float]:
         "scan_mb": round(float(fetched[1]) * unit / 1e6, 2),
         "scan_of_mb": round(local.stat().st_size / 1e6, 2),
     }
+
+
+def _rejects(path: Path) -> Any:
+    """Return the findings of a rejects file: how many, and a sum over all that they say."""
+    return duckdb.sql(
+        f"SELECT count(*), bit_xor(hash(line, record, \"column\", rule, value_class)) FROM read_csv('{path}', "
+        "types = {'value_class': 'VARCHAR'})"
+    ).fetchall()
 
 
 _WAYS = {"engine": by_engine, "copy": by_copy, "pandas": by_pandas}
@@ -276,6 +333,7 @@ def main() -> None:
         found = {way: measure(way, folder) for way in ways}
         (rows,) = duckdb.sql(f"SELECT count(*) FROM '{folder / 'engine' / DATA}'").fetchall()[0]
         if "pandas" in ways:
+            assert _rejects(folder / "pandas.csv") == _rejects(folder / "engine" / REJECTS)
             same = duckdb.sql(f"SELECT count(*) FROM '{folder / 'pandas.parquet'}'").fetchall()[0]
             assert same == (rows,), (same, rows)
         result = {

@@ -1,4 +1,7 @@
-"""A curation run that is killed (SIGKILL) at one step: the environment variable ``KILL_AT`` names it."""
+"""A curation run that is killed (SIGKILL) at one step, or held there (SIGSTOP) until it is told to go on.
+
+The environment variable ``KILL_AT`` or ``HOLD_AT`` names the step.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +49,10 @@ def _after(owner: type, name: str, step: str) -> None:
 
 
 def _reached(step: str) -> None:
-    if os.environ["KILL_AT"] == step:
-        os.kill(os.getpid(), signal.SIGKILL)
+    for variable, sent in (("KILL_AT", signal.SIGKILL), ("HOLD_AT", signal.SIGSTOP)):
+        if os.environ.get(variable) == step:
+            del os.environ[variable]  # a step that is repeated is not held again
+            os.kill(os.getpid(), sent)
 
 
 if __name__ == "__main__":

@@ -131,7 +131,8 @@ def validated(run: CurationRun) -> Result:
 @telling
 def deidentified(run: CurationRun) -> Result:
     """That what arrived was de-identified at its holder, recomputed; nothing is changed here."""
-    run.raw.unlink(missing_ok=True)  # it was decrypted for the stage before, which is not done again from here on
+    # The raw file was decrypted for the stage before, which is not done again from here on; this one may be.
+    shutil.rmtree(run.work / "raw", ignore_errors=True)
     found = Deidentification(checks=engine.check_deidentified(run.load_contract(), run.work))
     run.save(found)
     return Result(check_results=[as_asset_check(K_ANONYMITY, found.checks)])

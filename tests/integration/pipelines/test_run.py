@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -27,14 +28,17 @@ from datalab.curation.contract import load_contract
 from datalab.curation.deidentify import prepare
 from datalab.errors import ExitCode
 from datalab.home import Home
+from datalab.service import free_ports
 from datalab.storage.service import SERVICE as OBJECT_STORE
 from datalab.storage.store import connect
 from datalab.supervisor import Supervisor
 from pipelines.sources import BUILT_IN
 from tests.golden.curated import SOURCES
 from tests.support.killed_run import STEPS
+from tests.support.openlineage import check_event
 
 CONTRACT = BUILT_IN / "gbsg.odcs.yaml"
+ROOT = Path(__file__).parents[3]
 ASSETS_IN_ORDER = ("landing", "validated", "deidentified", "harmonised", "profiled", "published")
 ASSETS = set(ASSETS_IN_ORDER)
 
@@ -43,6 +47,7 @@ ASSETS = set(ASSETS_IN_ORDER)
 class Lab:
     home: Home
     client: LabClient
+    supervisor: Supervisor
 
     def register(self, dataset: str, *, contract_version: str | None = None, path: Path = CONTRACT) -> None:
         contract = load_contract(path)
@@ -68,6 +73,10 @@ class Lab:
     def command(self, upload: Upload) -> list[str]:
         return [sys.executable, "-m", "pipelines.run", "--home", str(self.home.path), "--upload", upload.id]
 
+    def disturbed(self, upload: Upload) -> list[str]:
+        """Return the command of a run that is killed or held at a step."""
+        return [sys.executable, "-m", "tests.support.killed_run", *self.command(upload)[3:]]
+
     def run(self, upload: Upload) -> subprocess.CompletedProcess[str]:
         return subprocess.run(self.command(upload), check=False, capture_output=True, text=True)
 
@@ -81,12 +90,13 @@ class Lab:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     home = Home(tmp_path_factory.mktemp("lab"))
-    (home.path / "datalab.toml").write_text("[ports]\nobject_store = 0\nlab = 0\n", encoding="utf-8")
+    [port] = free_ports("127.0.0.1", 1)  # where the store comes back after it was killed
+    (home.path / "datalab.toml").write_text(f"[ports]\nobject_store = {port}\nlab = 0\n", encoding="utf-8")
     with Supervisor() as supervisor:
         for service in (OBJECT_STORE, LAB):
             supervisor.start(service.name, service.module, home)
         with lab_client(home, "operator") as client:
-            yield Lab(home, client)
+            yield Lab(home, client, supervisor)
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +142,8 @@ def test_an_upload_becomes_version_1_with_its_quality_record(lab: Lab, prepared:
 
 def test_its_lineage_is_kept_with_it(lab: Lab) -> None:
     events = [RunEvent.model_validate(one) for one in lab.client.lineage("breast-cancer", 1)]
+    for one in events:
+        check_event(one.as_json())
     stages = [(one.job.name.rpartition(".")[2], one.eventType) for one in events]
     assert stages == [(stage, kind) for stage in ASSETS_IN_ORDER for kind in ("START", "COMPLETE")]
     for before, after in pairwise(one for one in events if one.eventType == "COMPLETE"):
@@ -264,8 +276,8 @@ def test_what_a_killed_run_had_done_is_taken_up_and_published_once(lab: Lab, pre
     lab.register(dataset)
     upload = lab.client.upload(dataset, prepared)
     killed = subprocess.run(
-        [sys.executable, "-m", "tests.support.killed_run", *lab.command(upload)[3:]],
-        env=os.environ | {"KILL_AT": step, "PYTHONPATH": str(Path(__file__).parents[3])},
+        lab.disturbed(upload),
+        env=os.environ | {"KILL_AT": step, "PYTHONPATH": str(ROOT)},
         check=False,
         capture_output=True,
     )
@@ -283,12 +295,78 @@ def test_what_a_killed_run_had_done_is_taken_up_and_published_once(lab: Lab, pre
         assert [one & done_before for one in again] == [set()]
         assert [one | done_before for one in again] == [ASSETS]
 
+    _assert_undisturbed(lab, dataset)
+
+
+@pytest.mark.parametrize(
+    ("step", "tried_again"),
+    [
+        ("published: running", "published"),
+        pytest.param("landing: running", "landing", marks=pytest.mark.slow),
+        pytest.param("staged", "published", marks=pytest.mark.slow),
+    ],
+)
+def test_a_stage_waits_longer_each_time_for_an_object_store_that_was_killed(
+    lab: Lab, prepared: Path, step: str, tried_again: str
+) -> None:
+    dataset = f"store-killed-{STEPS.index(step)}"
+    lab.register(dataset)
+    upload = lab.client.upload(dataset, prepared)
+    held = os.environ | {"HOLD_AT": step, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(lab.disturbed(upload), stdout=subprocess.PIPE, text=True, env=held) as run:
+        os.waitid(os.P_PID, run.pid, os.WSTOPPED | os.WNOWAIT)
+        _kill_object_store(lab)
+        run.send_signal(signal.SIGCONT)
+        [lineage] = (lab.home.path / "curation" / dataset).glob("*/lineage.jsonl")
+        while lineage.read_text(encoding="utf-8").count('"FAIL"') < 2:
+            assert run.poll() is None
+            time.sleep(0.05)
+        lab.supervisor.start(OBJECT_STORE.name, OBJECT_STORE.module, lab.home)
+        outcome = json.loads(run.communicate()[0])
+    waits, begun = _dagster_record(lab, outcome["run_id"])
+    assert [one[0] for one in waits] == [tried_again] * len(waits)
+    assert [one[1] for one in waits] == [2.0**n for n in range(len(waits))]
+    assert len(waits) >= 2
+    assert begun == list(ASSETS_IN_ORDER)
+    _assert_undisturbed(lab, dataset)
+
+
+def _kill_object_store(lab: Lab) -> None:
+    """Kill the store and the process that watches over it, as a power failure would."""
+    [child] = [child for name, _, child in lab.supervisor._running if name == OBJECT_STORE.name]
+    os.killpg(child.pid, signal.SIGKILL)
+    lab.supervisor.forget(child)
+
+
+def _dagster_record(lab: Lab, run_id: str) -> tuple[list[tuple[str, float]], list[str]]:
+    """Return, from Dagster's record of a run, the stages that were to be tried again and after how many seconds.
+
+    And the stages that were begun, not counting those that were begun again.
+    """
+    from dagster import DagsterEventType
+
+    from pipelines.instance import open_instance
+
+    with open_instance(lab.home) as instance:
+        events = [entry.get_dagster_event() for entry in instance.all_logs(run_id) if entry.is_dagster_event]
+    waits = [
+        (str(one.step_key), one.step_retry_data.seconds_to_wait or 0)
+        for one in events
+        if one.event_type is DagsterEventType.STEP_UP_FOR_RETRY
+    ]
+    return waits, [str(one.step_key) for one in events if one.event_type is DagsterEventType.STEP_START]
+
+
+def _assert_undisturbed(lab: Lab, dataset: str) -> None:
+    """Check that a dataset has one version, which is that of an undisturbed run, and that nothing else is left."""
     [version] = lab.client.versions(dataset)
     undisturbed = lab.client.version("breast-cancer", 2)
     assert version.report.parquet_sha256 == version.files[0].sha256 == undisturbed.files[0].sha256
     objects = connect(lab.home)
     assert list(objects.list(f"staging/{dataset}/")) == []
-    assert len(list(objects.list(f"data/{dataset}/"))) == 1
+    [kept] = objects.list(f"data/{dataset}/")
+    with objects.open(kept.key) as file:
+        assert hashlib.sha256(file.read()).hexdigest() == undisturbed.files[0].sha256
     assert not list((lab.home.path / "curation" / dataset).glob("*/work"))
 
 
@@ -335,6 +413,34 @@ def test_refresh_curates_all_that_waits_once(lab: Lab, prepared: Path, tmp_path:
     assert "no.csv: refused: The file has no header" in said[0]
     assert said[1] == "Nothing waits.\n"
     assert [len(lab.client.versions(dataset)) for dataset in ("waits-here", "waits-there")] == [1, 1]
+
+
+def test_dagster_can_run_what_its_sensor_and_its_schedule_ask_for(lab: Lab, prepared: Path) -> None:
+    import dagster as dg
+
+    from pipelines.definitions import defs
+    from pipelines.defs.curation.sensors import new_landings, refresh
+    from pipelines.instance import open_instance
+
+    lab.register("asked-for")
+    upload = lab.client.upload("asked-for", prepared)
+    with open_instance(lab.home) as instance:
+
+        def asked() -> list[dg.RunRequest]:
+            by_schedule = refresh(dg.build_schedule_context(instance=instance))
+            by_sensor = new_landings(dg.build_sensor_context(instance=instance))
+            assert isinstance(by_schedule, Iterator)
+            assert isinstance(by_sensor, Iterator)
+            both = [[one for one in some if isinstance(one, dg.RunRequest)] for some in (by_schedule, by_sensor)]
+            assert both[0] == both[1]
+            return [one for one in both[0] if one.tags["datalab/upload"] == upload.id]
+
+        [request] = asked()
+        job = defs.resolve_job_def("curate_landed")
+        for _ in range(2):  # the second time, nothing waits
+            assert job.execute_in_process(instance=instance, run_config=request.run_config).success
+        assert asked() == []
+    _assert_undisturbed(lab, "asked-for")
 
 
 def test_dagster_has_the_whole_record_and_no_secret(lab: Lab) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import signal
 import ssl
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -52,6 +55,34 @@ def test_a_stream_that_breaks_off_leaves_nothing(object_store: ObjectStore) -> N
         object_store.put_stream("staging/broken", broken())
     with pytest.raises(ObjectNotFoundError):
         object_store.stat("staging/broken")
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from datalab.home import Home
+from datalab.storage.store import PART_BYTES, connect
+
+def chunks():
+    yield bytes(PART_BYTES + 1)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+connect(Home(Path(sys.argv[1]))).put_stream(sys.argv[2], chunks())
+"""
+
+
+def test_what_a_killed_client_had_uploaded_goes_and_no_object_with_it(
+    lab_home: Home, object_store: ObjectStore
+) -> None:
+    there = object_store.put_stream("staging/there", [bytes(PART_BYTES), b"the end"])
+    for key in ("staging/there", "staging/not-there"):
+        killed = subprocess.run([sys.executable, "-c", _KILLED, str(lab_home.path), key], check=False)
+        assert killed.returncode == -signal.SIGKILL
+    assert object_store.abort_uploads(datetime.now(UTC) - timedelta(hours=1)) == []
+    assert object_store.abort_uploads(datetime.now(UTC) + timedelta(minutes=1)) == ["staging/not-there"]
+    assert object_store.abort_uploads(datetime.now(UTC) + timedelta(minutes=1)) == []
+    with object_store.open("staging/there") as source:
+        assert sha256_hex(source.read()) == there.sha256
 
 
 def test_a_download_with_another_digest_is_refused_and_leaves_no_file(
