@@ -59,25 +59,22 @@ def keep_app(lab: Lab, bundle: bytes, account: AccountDraft) -> AppFacts:
         BundleError: it is none.
         NotPermittedError: the organisation has handed in as many as it may.
     """
-    known = lab.store.rows(
-        "SELECT DISTINCT subject FROM events WHERE action = 'app.uploaded' AND (details ->> 'organisation') = ?",
-        [account.organisation],
-    )
-    if len(known) >= MAX_APPS and (f"app/{sha256_hex(bundle)}",) not in known:
-        raise NotPermittedError(
-            f"Your organisation has handed in {MAX_APPS} apps, which is as many as the lab keeps for it.",
-            next_step="Use one of them by its digest, or ask the lab's operator.",
+    app, key = federation.check_app(lab.home, bundle), sha256_hex(bundle)
+    with lab.store.change(account.name) as change:  # counted and kept in one: two may arrive at once
+        known = change.execute(
+            "SELECT DISTINCT subject FROM events WHERE action = 'app.uploaded' AND (details ->> 'organisation') = ?",
+            [account.organisation],
         )
-    app = federation.keep_app(lab.home, bundle)
-    with lab.store.change(account.name) as change:
+        if len(known) >= MAX_APPS and (f"app/{key}",) not in known:
+            raise NotPermittedError(
+                f"Your organisation has handed in {MAX_APPS} apps, which is as many as the lab keeps for it.",
+                next_step="Use one of them by its digest, or ask the lab's operator.",
+            )
         change.event(
-            "app.uploaded",
-            f"app/{app.sha256}",
-            name=app.name,
-            version=app.version,
-            organisation=account.organisation,
+            "app.uploaded", f"app/{key}", name=app.name, version=app.version, organisation=account.organisation
         )
-    return app
+        federation.keep_app(lab.home, bundle)
+    return federation.find_app(lab.home, key)[0]
 
 
 def state_of(lab: Lab, key: str, account: AccountDraft) -> str:
