@@ -30,6 +30,15 @@ class Ports(BaseModel):
     enrolment: Port = 8444
 
 
+class Metrics(BaseModel):
+    """On which ports of this machine alone (127.0.0.1) processes tell Prometheus their figures; None: not at all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lab: Port | None = None
+    gateway: Port | None = None
+
+
 class Certificates(BaseModel):
     """How long certificates are good for; their holders renew them at two thirds of that."""
 
@@ -191,6 +200,7 @@ class Settings(BaseSettings):
     The names of datasets in exports begin with it, so keep it.
     """
     ports: Ports = Ports()
+    metrics: Metrics = Metrics()
     certificates: Certificates = Certificates()
     oidc: OpenIdProvider | None = None
     compute: Compute = Compute()
