@@ -191,6 +191,25 @@ class Checkpoints(BaseModel):
         return self
 
 
+class Tracking(BaseModel):
+    """Copies of ended runs for a tracking server, of what was released; none without one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mlflow: (
+        Annotated[
+            str, Field(pattern=r"^(https://[A-Za-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?(/[^\s?#]*)?$")
+        ]
+        | None
+    ) = None
+    """Address of an MLflow server; without TLS on this machine only.
+
+    What it asks for, ``user:password`` or a token, is in the file ``secrets/mlflow`` in the home.
+    """
+    every: Annotated[float, Field(gt=0, le=3600)] = 15
+    """Seconds between two looks at what has ended."""
+
+
 class Backups(BaseModel):
     """Backups that the lab takes by itself."""
 
@@ -238,6 +257,7 @@ class Settings(BaseSettings):
     checkpoints: Checkpoints = Checkpoints()
     retention: Retention = Retention()
     backup: Backups = Backups()
+    tracking: Tracking = Tracking()
 
 
 def load_settings(home: Home, **arguments: Any) -> Settings:

@@ -13,7 +13,7 @@ from catalog import runs
 from catalog.errors import NotPermittedError
 from catalog.lab import Lab
 from catalog.launch import AppFacts, DryRun
-from catalog.progress import Progress, rounds_and_nodes
+from catalog.progress import Progress, Round, rounds_and_nodes
 from catalog.queue import WORDS, Queue
 from catalog.records import AccountDraft
 from catalog.release import releases
@@ -94,9 +94,9 @@ def progress(lab: Lab, key: str, account: AccountDraft) -> Progress:
     """Return how a run goes."""
     run = runs.whole(lab.store, key, account)
     seen = _state(lab, run)
-    rounds, nodes = rounds_and_nodes(federation.events(lab.home, run.id)[1], run.nodes)
+    told, nodes = rounds_and_nodes(federation.events(lab.home, run.id)[1], run.nodes)
     if releases.is_held(run, account):
-        rounds = tuple(one.model_copy(update={"metrics": {}}) for one in rounds)
+        told = tuple(one.model_copy(update={"metrics": {}}) for one in told)
     waiting = None
     if run.state is RunState.QUEUED and (why := Queue(lab.store, lab.compute).why(run.id)) is not None:
         waiting = f"{WORDS[why.why]} Runs that go first: {why.ahead}."
@@ -110,9 +110,14 @@ def progress(lab: Lab, key: str, account: AccountDraft) -> Progress:
         reason=releases.shown(run, account).reason,
         waiting=waiting,
         rounds_asked=asked if isinstance(asked, int) else None,
-        rounds=rounds,
+        rounds=told,
         nodes=nodes,
     )
+
+
+def rounds(lab: Lab, run: RunRecord) -> tuple[Round, ...]:
+    """Return how a run went, round by round; who asks decides what to show of it."""
+    return rounds_and_nodes(federation.events(lab.home, run.id)[1], run.nodes)[0]
 
 
 def log(lab: Lab, run: RunRecord, account: AccountDraft) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack
+from functools import partial
 
 import uvicorn
 
@@ -13,6 +14,8 @@ from catalog.lab import open_lab
 from catalog.periodic import periodically
 from catalog.shipping import Shipper
 from catalog.store import now
+from catalog.tracking.tracker import tracker
+from catalog.web import launching
 from catalog.web.app import create_app
 from catalog.web.live import Streams
 from datalab.home import Home
@@ -49,6 +52,9 @@ def main(home: Home) -> None:
         if settings.metrics.lab is not None:
             figures = Figures(lab.store, lab.compute, shipped)
             announced = stack.enter_context(serving("lab server", figures.registry, settings.metrics.lab))
+        copying = tracker(home, lab.store, lab.objects, settings.tracking, partial(launching.rounds, lab))
+        if copying is not None:
+            stack.enter_context(periodically("tracking", settings.tracking.every, copying.copy))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.bind, settings.ports.lab))
         host, port = listener.getsockname()
