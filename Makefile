@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 DEMO_ARGS ?=
 TEST_ARGS ?=
 
-.PHONY: env demo test test-slow check perf tutorial lock protos format clean
+.PHONY: env demo test test-slow peers check perf tutorial lock protos format clean
 
 env: $(STAMP)
 
@@ -25,8 +25,16 @@ demo: env
 test: env
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(TEST_ARGS)
 
+# An MLflow server and Kubernetes' schemas, for slow tests alone.
+peers: .peers/.installed
+
+.peers/.installed: requirements-peers.lock
+	@$(PYTHON) -m venv .peers
+	@.peers/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements-peers.lock
+	@touch $@
+
 # What takes minutes: a machine with systemd and a node from its bundle, sandboxes as an ordinary user, axe on every page.
-test-slow: env
+test-slow: env peers
 	$(BIN)/python -m pytest -m slow $(TEST_ARGS)
 
 check: env
@@ -59,7 +67,9 @@ lock: env
 	  --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links --group npm --output-file requirements-npm.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links --group peers --output-file requirements-peers.lock
 	npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
 
 clean:
-	rm -rf node_modules catalog/web/static/vendor .venv .mypy_cache .ruff_cache .pytest_cache
+	rm -rf node_modules catalog/web/static/vendor .venv .peers .mypy_cache .ruff_cache .pytest_cache

@@ -15,6 +15,7 @@ import shutil
 import threading
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -39,7 +40,7 @@ _log = structlog.get_logger()
 
 
 class Shipper:
-    """Takes the backups of one lab; its methods are called by one thread."""
+    """Takes the backups of one lab; its methods are called by one thread, ``last`` by any."""
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class Shipper:
         self._begun = now()
         self._stale = True  # nothing is known of what happened before this start
         self._making: threading.Thread | None = None
+        self._shipped: datetime | None = None
         store.follow(self._take)
 
     def _take(self, change: Committed) -> None:
@@ -76,7 +78,7 @@ class Shipper:
             CatalogError: the folder cannot be written to; nothing is forgotten, and the next time may work.
         """
         with self._lock:
-            waiting = list(self._waiting)
+            moment, waiting = now(), list(self._waiting)
             try:
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._copy_erasures()
@@ -90,6 +92,7 @@ class Shipper:
                 ) from error
             for _ in waiting:
                 self._waiting.popleft()
+            self._shipped = moment if self._current is not None else None
             self._since += waiting
             moved = any(_moves(event) for one in waiting for event in one.events)
             old = (now() - self._begun).total_seconds() > self._settings.hours * 3600
@@ -103,6 +106,10 @@ class Shipper:
         """Wait until the backup that is being made is whole, or has failed."""
         if (making := self._making) is not None:
             making.join()
+
+    def last(self) -> datetime | None:
+        """Return when the newest whole backup was last brought up to date; None before there is one."""
+        return self._shipped
 
     def _begin(self) -> None:
         self._stale, self._begun = False, now()

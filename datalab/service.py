@@ -155,8 +155,8 @@ def log_json_lines() -> None:
     )
 
 
-def check_port(service: str, host: str, port: int) -> None:
-    """Raise PortTakenError if ``port`` cannot be listened on; 0 is always fine.
+def check_port(service: str, host: str, port: int, *, setting: str = "[ports] in datalab.toml") -> None:
+    """Raise PortTakenError, which names the setting, if ``port`` cannot be listened on; 0 is always fine.
 
     The service binds it a moment later: this only makes the usual mistake a clear sentence.
     """
@@ -167,7 +167,7 @@ def check_port(service: str, host: str, port: int) -> None:
         except OSError as error:
             raise PortTakenError(
                 f"The {service} cannot listen on {host}:{port}: {error.strerror}.",
-                next_step="Stop what uses the port, or set another one under [ports] in datalab.toml.",
+                next_step=f"Stop what uses the port, or set another one under {setting}.",
             ) from error
 
 

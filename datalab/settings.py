@@ -30,6 +30,15 @@ class Ports(BaseModel):
     enrolment: Port = 8444
 
 
+class Metrics(BaseModel):
+    """On which ports of this machine alone (127.0.0.1) processes tell Prometheus their figures; None: not at all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lab: Port | None = None
+    gateway: Port | None = None
+
+
 class Certificates(BaseModel):
     """How long certificates are good for; their holders renew them at two thirds of that."""
 
@@ -82,6 +91,33 @@ class Slurm(BaseModel):
     account: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = None
 
 
+class Kubernetes(BaseModel):
+    """Runners as jobs of Kubernetes, whose nodes share the file system that the lab's home is on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: Annotated[str, Field(pattern=r"^[a-z0-9][A-Za-z0-9./:_-]{0,200}@sha256:[0-9a-f]{64}$")]
+    """With Datalab (extra ``lab``) and ``python`` on its path; by its digest, so that it is always the same."""
+    claim: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+    """Persistent volume claim of the file system that the lab's home is on."""
+    folder: Annotated[str, Field(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?$")] = ""
+    """The lab's home in that volume; left out: it is the volume itself."""
+    namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = "datalab"
+    kubeconfig: Path | None = None
+    """How kubectl reaches the cluster, and signs in; left out: as it does by itself."""
+    context: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,252}$")] | None = None
+    user: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+    """User id of runners, whom the lab's files have to belong to; left out: that of the lab, which may not be root."""
+    cpu: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}m?$")] = "2"
+    memory: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(Mi|Gi)$")] = "4Gi"
+    hours: Annotated[float, Field(gt=0, le=365 * 24)] = 7 * 24
+    """After which a job is ended, whatever it does."""
+    seccomp: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")] | None = (
+        None
+    )
+    """Profile on the cluster's nodes that allows the sandbox around ServerApps to be made; left out: their default."""
+
+
 class Compute(BaseModel):
     """How runs share what there is: places at nodes, of which a run takes one for each node that takes part."""
 
@@ -107,6 +143,8 @@ class Compute(BaseModel):
     """For which quotas hold, counted back from now."""
     slurm: Slurm | None = None
     """Where runners run; without it, on the lab's own machine."""
+    kubernetes: Kubernetes | None = None
+    """The same."""
     organisations: dict[str, Organisation] = {}
     """By the name that accounts have; those that are not named here are industry without a quota."""
 
@@ -116,6 +154,8 @@ class Compute(BaseModel):
             raise ValueError("shares names public, academia, sme and industry")
         if self.sme_floor > self.shares["sme"] / sum(self.shares.values()):
             raise ValueError("sme_floor is more than the share of sme")
+        if self.slurm is not None and self.kubernetes is not None:
+            raise ValueError("runners are jobs of slurm or of kubernetes")
         return self
 
     def organisation(self, name: str) -> Organisation:
@@ -149,6 +189,25 @@ class Checkpoints(BaseModel):
         if (self.bucket is None) is not (self.endpoint is None):
             raise ValueError("bucket and endpoint of checkpoints go together")
         return self
+
+
+class Tracking(BaseModel):
+    """Copies of ended runs for a tracking server, of what was released; none without one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mlflow: (
+        Annotated[
+            str, Field(pattern=r"^(https://[A-Za-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?(/[^\s?#]*)?$")
+        ]
+        | None
+    ) = None
+    """Address of an MLflow server; without TLS on this machine only.
+
+    What it asks for, ``user:password`` or a token, is in the file ``secrets/mlflow`` in the home.
+    """
+    every: Annotated[float, Field(gt=0, le=3600)] = 15
+    """Seconds between two looks at what has ended."""
 
 
 class Backups(BaseModel):
@@ -196,12 +255,14 @@ class Settings(BaseSettings):
     Without them, who asks too often or guesses passwords is told apart by account alone: all come from the proxy.
     """
     ports: Ports = Ports()
+    metrics: Metrics = Metrics()
     certificates: Certificates = Certificates()
     oidc: OpenIdProvider | None = None
     compute: Compute = Compute()
     checkpoints: Checkpoints = Checkpoints()
     retention: Retention = Retention()
     backup: Backups = Backups()
+    tracking: Tracking = Tracking()
 
 
 def load_settings(home: Home, **arguments: Any) -> Settings:

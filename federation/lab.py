@@ -52,19 +52,21 @@ def find_app(home: Home, name: str) -> tuple[AppFacts, bytes]:
     raise NotFoundError(f"The lab has no app {name}.", next_step=f"Upload it, or use a template: {', '.join(known)}.")
 
 
-def keep_app(home: Home, bundle: bytes) -> AppFacts:
-    """Keep an uploaded app by its digest, and return what it is.
+def check_app(home: Home, bundle: bytes) -> App:
+    """Return what an uploaded app says of itself.
 
     Raises:
         BundleError: it is not a Flower app.
     """
-    path = home.folder("apps") / f"{digest(bundle)}.zip"
     with tempfile.TemporaryDirectory(dir=home.folder("apps"), prefix=".checked-") as folder:
         checked = Path(folder) / "bundle.zip"
         checked.write_bytes(bundle)
-        unpack(checked, Path(folder) / "app")
-    write_atomically(path, bundle)
-    return _uploaded(path)[0]
+        return unpack(checked, Path(folder) / "app")
+
+
+def keep_app(home: Home, bundle: bytes) -> None:
+    """Keep an app that was checked by its digest, for good."""
+    write_atomically(home.folder("apps") / f"{digest(bundle)}.zip", bundle)
 
 
 def nodes(home: Home) -> dict[str, NodeFacts]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
+from catalog.figures import Figures
 from catalog.lab import Lab
 from catalog.limits import Limits
 from catalog.web import errors
@@ -43,7 +44,9 @@ def health(lab: TheLab) -> dict[str, str]:
     return {"status": "ok"}
 
 
-def create_app(lab: Lab, *, url: str, streams: Streams, public_url: str | None = None) -> ASGIApp:
+def create_app(
+    lab: Lab, *, url: str, streams: Streams, public_url: str | None = None, figures: Figures | None = None
+) -> ASGIApp:
     """Return the application over an open lab: the JSON API, the pages, and the guard before both.
 
     Args:
@@ -51,9 +54,11 @@ def create_app(lab: Lab, *, url: str, streams: Streams, public_url: str | None =
         url: at which others reach it; the names of datasets in exports begin with it.
         streams: counts the pages that change by themselves, and ends them when the server stops.
         public_url: where people reach the pages, if it is not the address that a request names.
+        figures: counts requests, where somebody asks for that.
     """
     limits = Limits()
-    return Guard(_create_api(lab, url), create_pages(lab, public_url, streams, limits), lab.accounts, limits)
+    pages = create_pages(lab, public_url, streams, limits)
+    return Guard(_create_api(lab, url), pages, lab.accounts, limits, figures)
 
 
 def _create_api(lab: Lab, url: str) -> FastAPI:

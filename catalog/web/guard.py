@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from catalog.accounts import SERVICE_ROLES, Accounts
 from catalog.errors import TooManyRequestsError
+from catalog.figures import Figures
 from catalog.limits import Limits
 from catalog.records import AccountDraft
 from catalog.web.errors import error_answer
@@ -66,11 +67,14 @@ class Guard:
     ``state["max_body"]``; a route may raise it.
     """
 
-    def __init__(self, api: ASGIApp, pages: ASGIApp, accounts: Accounts, limits: Limits) -> None:
+    def __init__(
+        self, api: ASGIApp, pages: ASGIApp, accounts: Accounts, limits: Limits, figures: Figures | None = None
+    ) -> None:
         self._apps = {(True, False): api, (False, False): pages}
         self._apps |= {(one, True): GZipMiddleware(app, 1000, 4) for (one, _), app in list(self._apps.items())}
         self._accounts = accounts
         self._limits = limits
+        self._figures = figures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -109,21 +113,37 @@ class Guard:
             challenge = "Basic" if _FILES.fullmatch(path) else "Bearer"
             await error_answer(error, challenge=challenge)(scope, receive, guarded_send)
         finally:
-            account = state.get("account")
-            _log.info(
-                "request",
-                account=account and account.name,
-                method=scope["method"],
-                path=path,
-                status=status,
-                seconds=round(time.monotonic() - began, 4),
-            )
+            self._answered(scope, status, time.monotonic() - began)
+
+    def _answered(self, scope: Scope, status: int, seconds: float) -> None:
+        """Log a request that is over, and count it."""
+        account, path, method = scope["state"].get("account"), scope["path"], scope["method"]
+        _log.info(
+            "request",
+            account=account and account.name,
+            method=method,
+            path=path,
+            status=status,
+            seconds=round(seconds, 4),
+        )
+        if self._figures is not None:
+            surface = _surface(path, scope["query_string"])
+            self._figures.request(surface=surface, method=method, status=status, seconds=seconds)
 
     def _count(self, scope: Scope, account: AccountDraft | None) -> None:
         """Count a request of the API; services of the lab itself may ask as often as they need."""
         if account is None or account.name not in set(SERVICE_ROLES):
             who = f"account {account.name}" if account else f"from {_network((scope['client'] or ('?',))[0])}"
             self._limits.check(scope["method"], scope["path"], who)
+
+
+def _surface(path: str, query: bytes) -> str:
+    """Return which part of the lab a request is for; what waits for news is apart, as it takes long by intent."""
+    if path.endswith("/live") or b"wait=" in query:
+        return "stream"
+    if path.startswith(("/api/", "/ga4gh/")):
+        return "api"
+    return "file" if path.startswith("/static/") else "page"
 
 
 def _network(address: str) -> str:

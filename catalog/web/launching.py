@@ -13,7 +13,7 @@ from catalog import runs
 from catalog.errors import NotPermittedError
 from catalog.lab import Lab
 from catalog.launch import AppFacts, DryRun
-from catalog.progress import Progress, rounds_and_nodes
+from catalog.progress import Progress, Round, rounds_and_nodes
 from catalog.queue import WORDS, Queue
 from catalog.records import AccountDraft
 from catalog.release import releases
@@ -59,25 +59,22 @@ def keep_app(lab: Lab, bundle: bytes, account: AccountDraft) -> AppFacts:
         BundleError: it is none.
         NotPermittedError: the organisation has handed in as many as it may.
     """
-    known = lab.store.rows(
-        "SELECT DISTINCT subject FROM events WHERE action = 'app.uploaded' AND (details ->> 'organisation') = ?",
-        [account.organisation],
-    )
-    if len(known) >= MAX_APPS and (f"app/{sha256_hex(bundle)}",) not in known:
-        raise NotPermittedError(
-            f"Your organisation has handed in {MAX_APPS} apps, which is as many as the lab keeps for it.",
-            next_step="Use one of them by its digest, or ask the lab's operator.",
+    app, key = federation.check_app(lab.home, bundle), sha256_hex(bundle)
+    with lab.store.change(account.name) as change:  # counted and kept in one: two may arrive at once
+        known = change.execute(
+            "SELECT DISTINCT subject FROM events WHERE action = 'app.uploaded' AND (details ->> 'organisation') = ?",
+            [account.organisation],
         )
-    app = federation.keep_app(lab.home, bundle)
-    with lab.store.change(account.name) as change:
+        if len(known) >= MAX_APPS and (f"app/{key}",) not in known:
+            raise NotPermittedError(
+                f"Your organisation has handed in {MAX_APPS} apps, which is as many as the lab keeps for it.",
+                next_step="Use one of them by its digest, or ask the lab's operator.",
+            )
         change.event(
-            "app.uploaded",
-            f"app/{app.sha256}",
-            name=app.name,
-            version=app.version,
-            organisation=account.organisation,
+            "app.uploaded", f"app/{key}", name=app.name, version=app.version, organisation=account.organisation
         )
-    return app
+        federation.keep_app(lab.home, bundle)
+    return federation.find_app(lab.home, key)[0]
 
 
 def state_of(lab: Lab, key: str, account: AccountDraft) -> str:
@@ -97,9 +94,9 @@ def progress(lab: Lab, key: str, account: AccountDraft) -> Progress:
     """Return how a run goes."""
     run = runs.whole(lab.store, key, account)
     seen = _state(lab, run)
-    rounds, nodes = rounds_and_nodes(federation.events(lab.home, run.id)[1], run.nodes)
+    told, nodes = rounds_and_nodes(federation.events(lab.home, run.id)[1], run.nodes)
     if releases.is_held(run, account):
-        rounds = tuple(one.model_copy(update={"metrics": {}}) for one in rounds)
+        told = tuple(one.model_copy(update={"metrics": {}}) for one in told)
     waiting = None
     if run.state is RunState.QUEUED and (why := Queue(lab.store, lab.compute).why(run.id)) is not None:
         waiting = f"{WORDS[why.why]} Runs that go first: {why.ahead}."
@@ -113,9 +110,14 @@ def progress(lab: Lab, key: str, account: AccountDraft) -> Progress:
         reason=releases.shown(run, account).reason,
         waiting=waiting,
         rounds_asked=asked if isinstance(asked, int) else None,
-        rounds=rounds,
+        rounds=told,
         nodes=nodes,
     )
+
+
+def rounds(lab: Lab, run: RunRecord) -> tuple[Round, ...]:
+    """Return how a run went, round by round; who asks decides what to show of it."""
+    return rounds_and_nodes(federation.events(lab.home, run.id)[1], run.nodes)[0]
 
 
 def log(lab: Lab, run: RunRecord, account: AccountDraft) -> str:

@@ -15,6 +15,7 @@ import structlog
 from datalab.audit.chain import Head
 from datalab.errors import DatalabError
 from federation.errors import WireError
+from federation.gateway.figures import Counted
 from federation.gateway.identity import GatewayIdentity
 from federation.gateway.presence import Presence, Record
 from federation.gateway.run import STALLED, NodeSession, Run, RunnerSession
@@ -56,9 +57,13 @@ class Hub:
         announce: tells the catalog about a dataset that a node announced.
         record: the gateway's audit log.
         gateway: signs for this gateway, and knows who is revoked.
+
+    Attributes:
+        counted: what has passed through.
     """
 
     def __init__(self, folder: Path, announce: Announce, record: Record, gateway: GatewayIdentity) -> None:
+        self.counted = Counted()
         self.nodes: dict[str, NodeSession] = {}
         self.runs: dict[str, Run] = {}
         # Streams that a newer one of the same node continues; they are read and written to their end.
@@ -348,6 +353,7 @@ class Hub:
                 self._closing.popitem(last=False)
         if run.former is not None:
             run.former.cut(WireError("The run has ended."))
+        self.counted.end(run.id, [place.traffic for place in run.places.values()])
         run.close()
 
     def _closed(self, session: NodeSession, closed: pb.RunClosed) -> None:
@@ -420,6 +426,7 @@ class Hub:
         match getattr(request, request.WhichOneof("frame") or "", None):
             case pb.Task() as task:
                 run.accept_task(task)
+                self.counted.task(task)
                 self._pass_on(run, task)
             case pb.Fetch() as fetch:
                 check_offset(fetch.offset)
@@ -455,6 +462,7 @@ class Hub:
             self._refused(run, refused)
             run.answer_for(reply.task_id, node, pb.TaskError(code=pb.TASK_ERROR_CODE_BAD_REPLY, message=error.what))
             return
+        self.counted.reply(reply)
         run.runner.send(frame_of(pb.ConductResponse, "reply", reply))
 
     def _refused(self, run: Run, refused: pb.ReplyRefused) -> None:
@@ -463,6 +471,7 @@ class Hub:
         if place is None:
             raise WireError("A reply is refused of a node outside the run.")
         place.refused += 1
+        self.counted.refused += 1
         if place.refused > MAX_REFUSED:  # each is an entry on the disk: no more of them
             if session is not None:
                 session.cut(WireError(f"More than {MAX_REFUSED} replies of this node to one run were refused."))

@@ -22,12 +22,14 @@ import structlog
 from datalab.audit.log import AuditLog
 from datalab.errors import IdentityError, NotFoundError
 from datalab.home import Home
+from datalab.metrics import serving
 from datalab.permits.lists import FOLDER, RevocationFiles
 from datalab.service import check_port, run_service
 from datalab.settings import load_settings
 from federation.enrolment.server import enrolment_handler
 from federation.errors import VersionError, WireError
 from federation.gateway.announce import announcer
+from federation.gateway.figures import Figures
 from federation.gateway.guard import Guard
 from federation.gateway.hub import Hub
 from federation.gateway.identity import GatewayIdentity
@@ -97,14 +99,16 @@ async def _serve(home: Home) -> None:
     hub.tell_permit_revocations(lists.news() or ())
     await server.start()
     await enrolment.start()
-    home.announce("gateway", host=settings.bind, port=port, enrolment_port=enrolment_port)
-    log.info("ready", port=port, enrolment_port=enrolment_port)
+    figures = Figures(hub, identity, registry)
+    with serving("gateway", figures.registry, settings.metrics.gateway) as told:
+        home.announce("gateway", host=settings.bind, port=port, enrolment_port=enrolment_port, **told)
+        log.info("ready", port=port, enrolment_port=enrolment_port)
 
-    stopping = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    watcher = asyncio.create_task(_watch(hub, identity, lists))
-    await asyncio.wait({watcher, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
-    home.withdraw("gateway")
+        stopping = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+        watcher = asyncio.create_task(_watch(hub, identity, lists))
+        await asyncio.wait({watcher, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        home.withdraw("gateway")
     if watcher.done():
         watcher.result()
     watcher.cancel()

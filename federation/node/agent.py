@@ -31,6 +31,7 @@ from federation.node.holdings import hold_datasets, leave_out_again
 from federation.node.ledger import Ledger
 from federation.node.runs import Runs
 from federation.node.status import StatusFile
+from federation.node.tally import telling
 from federation.node.trust import GatewayTrust, UntrustedError
 from federation.pb import federation_pb2 as pb
 from federation.pki.keys import ClockError, Credentials
@@ -122,6 +123,7 @@ class _Agent:
             lambda: self._credentials,
         )
         self._sandbox = config.policy.sandbox
+        self._told: dict[str, str] = {}
         self._stream: Stream | None = None
         self._reading: asyncio.Task[None] | None = None
         self._config = config
@@ -132,6 +134,10 @@ class _Agent:
 
     async def run(self) -> None:
         """Stay connected until told to stop; what can pass by itself is tried again, what cannot ends the agent."""
+        with telling(self._runs.tally, self._status, self._config.metrics.port) as self._told:
+            await self._work()
+
+    async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         stopping = asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, stopping.set)
@@ -232,7 +238,7 @@ class _Agent:
             await stream.close()
             raise
         self._runs.note_connection(credentials)
-        self._home.announce("node", node=welcome.node)
+        self._home.announce("node", node=welcome.node, **self._told)
         log.info("connected", node=welcome.node, gateway=self._trust.gateway)
         return stream
 

@@ -225,6 +225,16 @@ class Gateway(_Model):
     keepalive_seconds: float = Field(default=KEEPALIVE_SECONDS, ge=10, le=300)
 
 
+class Metrics(_Model):
+    """Figures for Prometheus.
+
+    Attributes:
+        port: on which the agent tells them, to this machine alone (127.0.0.1); left out: it does not.
+    """
+
+    port: int | None = Field(default=None, ge=0, le=65535)
+
+
 class NodeConfig(_Model):
     """The whole of ``node.toml``.
 
@@ -241,6 +251,7 @@ class NodeConfig(_Model):
     policy: Policy = Policy()
     gateway: Gateway = Gateway()
     resources: Resources = Resources()
+    metrics: Metrics = Metrics()
 
 
 def load_config(home: Path) -> NodeConfig:

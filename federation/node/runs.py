@@ -32,6 +32,7 @@ from federation.node.policy import (
 )
 from federation.node.room import FullError, Room
 from federation.node.run import NodeRun, left_behind
+from federation.node.tally import Tally
 from federation.node.trust import SKEW_TOLERATED, GatewayTrust, UntrustedError
 from federation.node.witness import Witness
 from federation.node.worker import WorkerLostError
@@ -67,6 +68,9 @@ class Runs:
         ledger: what runs have used up here.
         trust: what is known of the gateway, and who is revoked.
         credentials: returns the node's present credentials.
+
+    Attributes:
+        tally: counts what is decided and done.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Runs:
         trust: GatewayTrust,
         credentials: Callable[[], Credentials],
     ) -> None:
+        self.tally = Tally()
         self._node = node
         self._home = home
         self._config = config
@@ -175,6 +180,7 @@ class Runs:
             decision.privacy_left = left
         self._witness.countersign(decision.countersignature, offer.audit_head)
         decision.audit_head.CopyFrom(self._witness.signed_head())
+        self.tally.decided(decision)
         await send(pb.ConnectRequest(decision=decision))
         if decision.code == pb.DECISION_CODE_ACCEPTED and known is not None and not started:
             self._audit.append("worker started", run=offer.run_id, confined_by=known.confinement)
@@ -216,7 +222,9 @@ class Runs:
         try:
             self._check_task(task)
         except (RefusedError, WireError) as error:
-            await send(pb.ConnectRequest(reply=_error(task, pb.TASK_ERROR_CODE_REFUSED, error.what)))
+            reply = _error(task, pb.TASK_ERROR_CODE_REFUSED, error.what)
+            self.tally.answered(reply)
+            await send(pb.ConnectRequest(reply=reply))
             return
         self._waiting[task.run_id] += 1
         try:
@@ -236,6 +244,7 @@ class Runs:
         except (NotWritableError, FullError, OSError) as error:
             log.error("a reply could not be put on record", run=task.run_id, task=task.task_id, error=str(error))
             reply = _error(task, pb.TASK_ERROR_CODE_WORKER_LOST, FullError().what)
+        self.tally.answered(reply)
         await send(pb.ConnectRequest(reply=reply))
 
     async def _put_on_record(self, task: pb.Task, reply: pb.Reply, *, again: bool) -> None:

@@ -55,21 +55,25 @@ class Status(BaseModel):
 
 
 class StatusFile:
-    """Writes the status of this process."""
+    """Writes the status of this process.
+
+    Attributes:
+        now: the status.
+    """
 
     def __init__(self, home: Home) -> None:
         self._path = _path(home)
-        self._now = Status(state="connecting", since=time.time(), pid=os.getpid(), started=start_ticks(os.getpid()))
+        self.now = Status(state="connecting", since=time.time(), pid=os.getpid(), started=start_ticks(os.getpid()))
         self._written: Status | None = None  # the file may still be an earlier process's
 
     def update(self, **changes: object) -> None:
         """Write what has changed; a new ``state`` begins now."""
-        if changes.get("state", self._now.state) != self._now.state:
+        if changes.get("state", self.now.state) != self.now.state:
             changes["since"] = time.time()
-        self._now = self._now.model_copy(update=changes)
-        if self._now != self._written:
-            write_atomically(self._path, self._now.model_dump_json().encode())
-            self._written = self._now
+        self.now = self.now.model_copy(update=changes)
+        if self.now != self._written:
+            write_atomically(self._path, self.now.model_dump_json().encode())
+            self._written = self.now
 
 
 def read_status(home: Home) -> Status:

@@ -239,9 +239,10 @@ class Registry:
         except FileNotFoundError:
             return Revocations()
 
-    def members(self) -> list[Member]:
-        """Return all members, by role and name."""
-        return [Member.model_validate_json(path.read_bytes()) for path in sorted(self._members.glob("*.json"))]
+    def members(self, role: Role | None = None) -> list[Member]:
+        """Return all members, or those of one role, by role and name."""
+        found = self._members.glob(f"{role or '*'}.*.json")
+        return [Member.model_validate_json(path.read_bytes()) for path in sorted(found)]
 
     def check_admitted(self, holder: Holder) -> Member:
         """Return the member that holds a certificate, if this register has it and has not withdrawn it.

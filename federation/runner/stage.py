@@ -27,7 +27,7 @@ from federation.runner.replies import UNLIKE, Shapes, check_reply, shapes_of, un
 from federation.runner.watch import Watch, round_of
 from federation.sandbox.bubblewrap import Sandbox, check_sandbox
 from federation.sandbox.guard import Guard
-from federation.sandbox.limits import Limits
+from federation.sandbox.limits import Limits, machine_memory
 from federation.sandbox.removal import remove_folder
 from federation.wire.pipe import encode_frame, read_frame, write_frame
 
@@ -49,7 +49,7 @@ PUSHED_TOGETHER = 100
 """Tasks that are on their way before the next ones are made."""
 MAX_WAIT = 86_400 * 365.0
 LIMITS = Limits(
-    memory_bytes=max(2 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2),
+    memory_bytes=max(2 << 30, machine_memory() // 2),
     processes=256,
     cpu_seconds=1 << 30,
     disk_bytes=32 << 30,

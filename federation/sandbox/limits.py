@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -36,3 +38,17 @@ class Limits:
     def from_json(cls, text: str) -> Limits:
         """Return what ``to_json`` wrote."""
         return cls(**json.loads(text))
+
+
+def machine_memory(group: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the bytes of memory that there are here: the machine's, or a container's where that has less.
+
+    Args:
+        group: the control group (version 2) that a container sees as the uppermost.
+    """
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        said = (group / "memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        return machine
+    return min(machine, int(said)) if said.isdigit() else machine

@@ -26,6 +26,7 @@ from datalab.supervisor import Supervisor
 from federation import client, lab
 from federation.run import RunFolder, RunPlace
 from federation.scheduler.executor import Executor, PlacedExecutor
+from federation.scheduler.kubernetes import KubernetesPlace
 from federation.scheduler.places import LocalPlace, Place
 from federation.scheduler.slurm import SlurmPlace
 from federation.shipped import JournalBrokenError
@@ -55,6 +56,8 @@ def main(home: Home) -> None:
 
 def _place(home: Home, supervisor: Supervisor) -> Place:
     settings = load_settings(home).compute
+    if settings.kubernetes is not None:
+        return KubernetesPlace(settings.kubernetes)
     return SlurmPlace(settings.slurm) if settings.slurm is not None else LocalPlace(supervisor)
 
 

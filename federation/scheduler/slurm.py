@@ -7,7 +7,6 @@ the run's own folder, which nobody else may read.
 from __future__ import annotations
 
 import shlex
-import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +18,9 @@ from datalab.home import Home, write_atomically
 from datalab.service import python_module
 from datalab.settings import Slurm
 from federation.run import RunFolder
+from federation.scheduler.commands import INTERVAL, KILLED, run
 from federation.scheduler.places import Runner
 
-TIMEOUT = 30.0
-"""Seconds that a command of Slurm may take."""
-INTERVAL = 0.5
-"""Seconds between two looks at a job."""
 _ENDED = frozenset(
     {
         "BOOT_FAIL",
@@ -39,8 +35,6 @@ _ENDED = frozenset(
         "TIMEOUT",
     }
 )
-_KILLED = 137
-"""Exit code of a job that did not come to its end by itself."""
 log = structlog.get_logger()
 
 
@@ -112,14 +106,14 @@ class SlurmJob:
     def _look(self) -> int | None:
         said = slurm("scontrol", "--oneliner", "show", "job", self.number, missing=True)
         if not said.strip():  # it ended so long ago that Slurm has forgotten it
-            return _KILLED
+            return KILLED
         told = dict(word.split("=", 1) for word in said.split() if "=" in word)
         if told.get("JobState", "") not in _ENDED:
             return None
         code, _, signal = told.get("ExitCode", "").partition(":")
         if signal not in {"", "0"} or not code.isdigit():
-            return _KILLED
-        return int(code) or (0 if told["JobState"] == "COMPLETED" else _KILLED)
+            return KILLED
+        return int(code) or (0 if told["JobState"] == "COMPLETED" else KILLED)
 
 
 def job_script(folder: Path, settings: Slurm) -> str:
@@ -152,19 +146,5 @@ def slurm(*command: str, missing: bool = False) -> str:
     Raises:
         ServiceFailedError: it is not installed, fails, or takes too long.
     """
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ServiceFailedError(
-            f"{command[0]} cannot be run: {type(error).__name__}.",
-            next_step="Install Slurm's commands on this machine, and see that slurmctld answers (scontrol ping).",
-        ) from error
-    if done.returncode != 0:
-        if missing and "invalid job id" in done.stderr.lower():
-            return ""
-        said = done.stderr.strip().splitlines()
-        raise ServiceFailedError(
-            f"{command[0]} failed: {said[-1][:300] if said else f'exit code {done.returncode}'}",
-            next_step="See that slurmctld answers (scontrol ping).",
-        )
-    return done.stdout
+    next_step = "See that Slurm's commands are on this machine, and that slurmctld answers (scontrol ping)."
+    return run(command, next_step, missing="invalid job id" if missing else None)

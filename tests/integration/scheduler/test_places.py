@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -13,18 +14,22 @@ import pytest
 
 from datalab.errors import DatalabError, NotFoundError
 from datalab.home import Home
-from datalab.settings import Slurm
+from datalab.settings import Kubernetes, Slurm
 from datalab.supervisor import Supervisor
 from federation import client
 from federation.run import RunFolder, RunPlace
 from federation.scheduler.executor import PlacedExecutor
+from federation.scheduler.kubernetes import KubernetesPlace
 from federation.scheduler.places import LocalPlace
 from federation.scheduler.slurm import SlurmPlace, job_script
 from tests.support.federation import DATASET, ECHO, Federation
+from tests.support.kubernetes import kubernetes_cluster
 from tests.support.slurm import slurm_cluster, slurm_is_there
 from tests.support.waiting import wait_until
 
 NODE = "amsterdam"
+IMAGE = f"registry.example.org/datalab@sha256:{'ab' * 32}"
+WITH_KUBECTL = pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl")
 WITH_SLURM = pytest.mark.skipif(not slurm_is_there(), reason="needs root, and slurmctld, slurmd, slurm-client, munge")
 
 
@@ -37,12 +42,22 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
         yield running
 
 
-@pytest.fixture(params=["local", pytest.param("slurm", marks=WITH_SLURM)], scope="module")
+@pytest.fixture(
+    params=["local", pytest.param("slurm", marks=WITH_SLURM), pytest.param("kubernetes", marks=WITH_KUBECTL)],
+    scope="module",
+)
 def executor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlacedExecutor]:
     """An executor over each kind of place."""
     if request.param == "local":
         with Supervisor() as supervisor:
             yield PlacedExecutor(LocalPlace(supervisor))
+        return
+    if request.param == "kubernetes":
+        with kubernetes_cluster(tmp_path_factory.mktemp("kubernetes")) as cluster:
+            settings = Kubernetes(image=IMAGE, claim="home", user=65532, kubeconfig=cluster.kubeconfig)
+            yield PlacedExecutor(KubernetesPlace(settings))
+            assert cluster.jobs == {}
+            assert len(cluster.policies) == 1
         return
     with slurm_cluster(tmp_path_factory.mktemp("slurm")) as environment, pytest.MonkeyPatch.context() as patch:
         for name in ("PATH", "SLURM_CONF"):
@@ -111,6 +126,23 @@ def test_a_run_that_is_stopped_ends_and_says_so(federation: Federation, executor
     assert time.monotonic() - told < 15
     assert "stopped before its end" in folder.read_card()["reason"]
     with pytest.raises((ProcessLookupError, NotFoundError)):
+        os.kill(process, 0)
+
+
+@pytest.mark.slow
+def test_a_runner_that_does_not_heed_is_ended_by_force(
+    federation: Federation, executor: PlacedExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = laid_out(federation, 100_000)
+    executor.start(folder)
+    process = process_of(folder)
+    os.kill(process, signal.SIGSTOP)
+    executor.stop(folder.path.name)
+    monkeypatch.setattr("federation.scheduler.executor.GRACE", 0.0)
+    executor.stop(folder.path.name)
+    reaped(executor, folder.path.name)
+    assert "stopped before its end" in folder.read_card()["reason"]
+    with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
 
 
