@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from datalab.canonical import sha256_hex
 from datalab.home import Home
+from datalab.service import free_ports
 from datalab.storage.store import ObjectStore
 from federation.journal import Journal
 from federation.pb import federation_pb2 as pb
@@ -23,6 +24,7 @@ from federation.runner import shipping
 from federation.runner.shipping import Shipping
 from federation.shipped import Head, JournalBrokenError, ShippedRun, head_key
 from federation.wire.buffers import BufferStore
+from tests.support.waiting import wait_until
 
 SEGMENT = 10_000
 
@@ -35,7 +37,7 @@ class Case:
     objects: ObjectStore
     folder: RunFolder
     journal: Journal
-    said: list[tuple[str, Any]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
     def grow(self, data: bytes, *, large: bool = False) -> None:
         """Write down a reply with an array; a large one lies beside the journal."""
@@ -172,6 +174,36 @@ def test_what_was_changed_is_refused(
     with pytest.raises(JournalBrokenError, match="not what was shipped") as error:
         case.read_back(tmp_path)
     assert error.value.next_step
+
+
+def test_the_end_of_a_run_waits_until_all_is_stored(case: Case) -> None:
+    run = case.shipping()
+    with run.going_on():
+        run.flush()
+        case.grow(os.urandom(1000))
+        began = time.monotonic()
+        run.flush()
+        assert sum(one.bytes for one in case.head().journal) == case.journal.size
+        assert time.monotonic() - began < shipping.FLUSH_SECONDS
+    assert case.said == []
+
+
+def test_a_store_that_is_down_is_said_once_and_waited_for_at_most_so_long(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipping, "FLUSH_SECONDS", 0.5)
+    monkeypatch.setattr(shipping, "INTERVAL", 0.1)
+    at = case.home.address("object-store")
+    case.home = Home(tmp_path)
+    case.home.announce("object-store", endpoint=f"127.0.0.1:{free_ports('127.0.0.1', 1)[0]}", bucket=at["bucket"])
+    run = case.shipping()
+    with run.going_on():
+        case.grow(os.urandom(1000))
+        run.flush()
+        wait_until(lambda: case.said == ["journal"], "it was said")
+        time.sleep(0.5)
+    assert case.said == ["journal"]
+    assert not case.folder.shipped.exists()
 
 
 def test_another_lab_and_another_run_cannot_open_it(case: Case, tmp_path: Path) -> None:
