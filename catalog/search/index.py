@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -114,25 +114,19 @@ class SearchIndex:
         self._take_up(self._asked)
         searcher = self._index.searcher()
         words = query.words(self._schema, searcher, asked.text)
-        found = query.narrowed(self._schema, words, asked.filters)
-        total, hits = _page(searcher, found, asked)
+        every = query.narrowed(self._schema, words, {})
+        total, facets = _count(searcher, every, asked.filters)
         if loose := total == 0 and len(words) > 1:
-            found = query.narrowed(self._schema, words, asked.filters, every=False)
-            total, hits = _page(searcher, found, asked)
-        facets = _count(searcher, found, [facet for facet in FACETS if not asked.filters.get(facet)])
-        for facet in FACETS:
-            if facet not in facets:  # counted among what its own filter does not narrow
-                others = {one: values for one, values in asked.filters.items() if one != facet}
-                wider = query.narrowed(self._schema, words, others)
-                if loose and not searcher.search(wider, 1, count=False).hits:
-                    wider = query.narrowed(self._schema, words, others, every=False)
-                facets |= _count(searcher, wider, [facet])
+            some = query.narrowed(self._schema, words, {}, every=False)
+            total, others = _count(searcher, some, asked.filters)
+            facets = {facet: facets[facet] or others[facet] for facet in FACETS}
+        found = query.narrowed(self._schema, words, asked.filters, every=not loose)
         return SearchPage(
             total=total,
             page=asked.page,
             pages=min(MAX_PAGE, -(-total // asked.size)),
-            hits=tuple(entries.hit(searcher.doc(address), sees_counts) for address in hits),
-            facets={facet: facets[facet] for facet in FACETS},
+            hits=tuple(entries.hit(searcher.doc(address), sees_counts) for address in _page(searcher, found, asked)),
+            facets=facets,
         )
 
     def _catch_up(self) -> None:
@@ -202,35 +196,53 @@ def _open(folder: Path, schema: tantivy.Schema) -> tuple[tantivy.Index, bool]:
     return tantivy.Index(schema, path=str(folder)), True
 
 
-def _page(searcher: tantivy.Searcher, found: tantivy.Query, asked: SearchQuery) -> tuple[int, list[tantivy.DocAddress]]:
-    """Return how many are found, and where those of the page are."""
+def _page(searcher: tantivy.Searcher, found: tantivy.Query, asked: SearchQuery) -> list[tantivy.DocAddress]:
+    """Return where the entries of the page are."""
     offset = (asked.page - 1) * asked.size
     order = {"title": "title_sort", "updated": "updated", "rows": "rows"}.get(asked.sort)
     if order is None and not asked.text.strip():
         order = "title_sort"
     ascending = tantivy.Order.Asc if order == "title_sort" else tantivy.Order.Desc
     result = (
-        searcher.search(found, asked.size, offset=offset)
+        searcher.search(found, asked.size, count=False, offset=offset)
         if order is None
-        else searcher.search(found, asked.size, offset=offset, order_by_field=order, order=ascending)
+        else searcher.search(found, asked.size, count=False, offset=offset, order_by_field=order, order=ascending)
     )
-    return int(result.count or 0), [address for _, address in result.hits]  # type: ignore[attr-defined]  # no stub
+    return [address for _, address in result.hits]
 
 
 def _count(
-    searcher: tantivy.Searcher, found: tantivy.Query, facets: list[Facet]
-) -> dict[Facet, tuple[FacetCount, ...]]:
-    if not facets:
-        return {}
-    counted = searcher.aggregate(found, {facet: {"terms": {"field": facet, "size": _MAX_VALUES}} for facet in facets})
-    return {
+    searcher: tantivy.Searcher, found: tantivy.Query, filters: Mapping[Facet, Sequence[str]]
+) -> tuple[int, dict[Facet, tuple[FacetCount, ...]]]:
+    """Return how many of what is found the filters leave, and each facet's values among what the other filters leave.
+
+    All of it is counted while what is found is gone through once.
+    """
+    groups: dict[str, list[Facet]] = {query.filtered(filters): []}
+    for facet in FACETS:
+        others = {one: values for one, values in filters.items() if one != facet}
+        groups.setdefault(query.filtered(others), []).append(facet)
+    counted = searcher.aggregate(
+        found,
+        {
+            str(at): {
+                "filter": text,
+                "aggs": {facet: {"terms": {"field": facet, "size": _MAX_VALUES}} for facet in facets},
+            }
+            for at, (text, facets) in enumerate(groups.items())
+        },
+    )
+    buckets = {
+        facet: counted[str(at)][facet]["buckets"] for at, facets in enumerate(groups.values()) for facet in facets
+    }
+    return counted["0"]["doc_count"], {
         facet: _COUNTS.validate_python(
             [
                 {"value": one["key"], "count": one["doc_count"]}
-                for one in sorted(counted[facet]["buckets"], key=lambda one: (-one["doc_count"], one["key"]))
+                for one in sorted(buckets[facet], key=lambda one: (-one["doc_count"], one["key"]))
             ]
         )
-        for facet in facets
+        for facet in FACETS
     }
 
 

@@ -39,6 +39,12 @@ def narrowed(
     return _all([*(wanted or [Query.all_query()]), *narrow])
 
 
+def filtered(filters: Mapping[Facet, Sequence[str]]) -> str:
+    """Return what the filters leave, in the words of tantivy's query language; values have nothing that it takes up."""
+    either = (" OR ".join(f'{facet}:"{value}"' for value in values) for facet, values in filters.items())
+    return " AND ".join(f"({one})" for one in either) or "*"
+
+
 def _word(schema: Schema, searcher: Searcher, word: str) -> Query:
     ways = [
         _weighted(Query.term_query(schema, "title", word, index_option="freq"), TITLE),
