@@ -5,8 +5,8 @@
 A real object store and lab server as processes of their own, over HTTP. ``--users`` people each ask once a second,
 no two the same; one more changes a dataset ten times a second and searches for what it wrote. Then they read pages.
 The same is measured with 1,000 datasets first, so that it shows how each figure grows. ``cpu_ms`` is what the server's
-process itself worked for a request, which tells more than the time passed where the machine has other work. For a search,
-and for a change until it can be found, it is measured before the load, one after another.
+process itself worked for a request, which tells more than the time passed where the machine has other work; for a
+search, and for a change until it can be found, it is measured before the load, one after another.
 """
 
 from __future__ import annotations
