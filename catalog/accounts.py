@@ -71,11 +71,11 @@ class Accounts:
             IdentityError: it is nobody's.
         """
         digest = _digest(token)
-        found = self._store.scan(
-            "SELECT token_sha256, record, '' FROM accounts WHERE token_sha256 = ? UNION ALL "
+        found = self._store.scan("SELECT token_sha256, record, '' FROM accounts WHERE token_sha256 = ?", [digest])
+        found = found or self._store.scan(
             "SELECT sha256, record, scopes FROM tokens JOIN accounts ON account = name "
             "WHERE sha256 = ? AND expires > ?",
-            [digest, digest, int(now().timestamp())],
+            [digest, int(now().timestamp())],
         )
         if not found or not hmac.compare_digest(found[0][0], digest):
             raise IdentityError(

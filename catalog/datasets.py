@@ -94,9 +94,14 @@ def version(store: Store, dataset: str, number: int) -> Version:
 
 def shown(version: Version, dataset: Dataset, account: AccountDraft | None) -> Version:
     """Return a version as an account may see it, or who has none: of personal data, small counts only to some roles."""
-    if dataset.data_class == "anonymous" or (account is not None and sees_counts(dataset, account)):
+    if shows_counts(dataset, account):
         return version.model_copy(update={"told": None})
     return version.model_copy(update={"report": version.public, "told": None})
+
+
+def shows_counts(dataset: Dataset, account: AccountDraft | None) -> bool:
+    """Return whether all counts of a dataset are shown to an account, or to who has none."""
+    return dataset.data_class == "anonymous" or (account is not None and sees_counts(dataset, account))
 
 
 def sees_counts(dataset: Dataset, account: AccountDraft) -> bool:

@@ -1,7 +1,7 @@
 """The search index: derived from the records, kept beside them, and never the only place of anything.
 
-It notes the number of the last audit event that it has seen. On start it takes up what has happened since; where it is
-missing, or of another form, it is made anew.
+A file in its folder holds the number of an audit event that it has seen. On start it takes up what has happened since;
+where it is missing, or of another form, it is made anew.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,24 +18,24 @@ import tantivy
 from pydantic import TypeAdapter
 
 from catalog.records import Dataset, DatasetState, Version
-from catalog.search import query
-from catalog.search.model import FACETS, MAX_PAGE, Facet, FacetCount, Hit, SearchPage, SearchQuery
-from catalog.search.text import LANGUAGES, analyzers
+from catalog.search import entries, query
+from catalog.search.model import FACETS, MAX_PAGE, Facet, FacetCount, SearchPage, SearchQuery
+from catalog.search.text import analyzers
 from catalog.store import Store
+from datalab.home import write_atomically
 
 log = structlog.get_logger()
 
-FORM = 1
-"""Raised when what is indexed changes, so that indexes of another form are made anew."""
 _MAKING_BYTES, _WRITER_BYTES = 64 << 20, 15 << 20
 """What the writer may hold while the index is made anew, and then: a commit clears all of it."""
 _BATCH = 2_000
-_MARK = "?"
-"""Id of the entry that holds the number of the last event; no dataset has it."""
+_MARK = "last-event"
+"""File in the index's folder: the number of an event up to which all changes are in the index."""
+_MARK_EVERY = 1_000
+"""After how many events the mark is moved; a start after a crash takes up what came after it once more."""
 _MAX_VALUES = 50
 """Values of a facet that are counted, the most frequent ones."""
 _COUNTS = TypeAdapter(tuple[FacetCount, ...])
-Show = Callable[[Version, Dataset], Version]
 
 
 class SearchIndex:
@@ -49,14 +49,16 @@ class SearchIndex:
     def __init__(self, folder: Path, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._schema = _schema()
-        self._index, fresh = _open(folder / f"form-{FORM}", self._schema)
+        self._schema = entries.schema()
+        self._folder = folder / entries.form()
+        self._index, fresh = _open(self._folder, self._schema)
         for name, analyzer in analyzers().items():
             self._index.register_tokenizer(name, analyzer)
         self._asked, self._done = 0, 0
         self._pending: set[str] = set()
         self._noting = threading.Lock()
-        self._catch_up(fresh=fresh)
+        self._seen = self._marked = -1 if fresh else self._mark_on_disk()
+        self._catch_up()
         self._writer = self._index.writer(_WRITER_BYTES, 1)
         self._thread = ThreadPoolExecutor(1, "search-index")
         store.watch(self.put)
@@ -66,6 +68,7 @@ class SearchIndex:
         self._thread.shutdown()
         with self._lock:
             self._writer.wait_merging_threads()
+            self._mark()
 
     def put(self, datasets: Iterable[str]) -> None:
         """Note datasets to be taken up; that begins at once, and a search waits until it is done."""
@@ -92,85 +95,49 @@ class SearchIndex:
                 asked, taken, self._pending = self._asked, self._pending, set()
             try:
                 self._add(self._writer, taken)
-                self._commit(self._writer, seen)
+                self._commit(self._writer)
             except BaseException:
                 with self._noting:
                     self._pending |= taken
                 raise
-            self._done = asked
+            self._done, self._seen = asked, seen
+            if seen - self._marked >= _MARK_EVERY:
+                self._mark()
 
-    def search(self, asked: SearchQuery, show: Show) -> SearchPage:
+    def search(self, asked: SearchQuery, sees_counts: entries.SeesCounts) -> SearchPage:
         """Return one page of what is found, with facets.
 
         Args:
-            asked: what to find.
-            show: returns a version as whoever asks may see it.
+            asked: what to find; where nothing has all its words, what has any of them is found.
+            sees_counts: says of which datasets whoever asks sees small counts.
         """
         self._take_up(self._asked)
         searcher = self._index.searcher()
-        found = self._query(searcher, asked, asked.filters)
-        offset = (asked.page - 1) * asked.size
-        order = {"title": "title_sort", "updated": "updated", "rows": "rows"}.get(asked.sort)
-        if order is None and not asked.text.strip():
-            order = "title_sort"
-        ascending = tantivy.Order.Asc if order == "title_sort" else tantivy.Order.Desc
-        result = (
-            searcher.search(found, asked.size, offset=offset)
-            if order is None
-            else searcher.search(found, asked.size, offset=offset, order_by_field=order, order=ascending)
-        )
-        total = int(result.count or 0)  # type: ignore[attr-defined]  # missing from its stubs
-        ids = [searcher.doc(address)["id"][0] for _, address in result.hits]
+        words = query.words(self._schema, searcher, asked.text)
+        every = query.narrowed(self._schema, words, {})
+        total, facets = _count(searcher, every, asked.filters)
+        if loose := total == 0 and len(words) > 1:
+            some = query.narrowed(self._schema, words, {}, every=False)
+            total, others = _count(searcher, some, asked.filters)
+            facets = {facet: facets[facet] or others[facet] for facet in FACETS}
+        found = query.narrowed(self._schema, words, asked.filters, every=not loose)
         return SearchPage(
             total=total,
             page=asked.page,
             pages=min(MAX_PAGE, -(-total // asked.size)),
-            hits=tuple(self._hits(ids, show)),
-            facets=self._facets(searcher, asked, found),
+            hits=tuple(entries.hit(searcher.doc(address), sees_counts) for address in _page(searcher, found, asked)),
+            facets=facets,
         )
 
-    def _query(
-        self, searcher: tantivy.Searcher, asked: SearchQuery, filters: dict[Facet, tuple[str, ...]]
-    ) -> tantivy.Query:
-        no_mark = tantivy.Query.term_query(self._schema, "kind", "dataset")
-        found = query.build(self._schema, searcher, asked.text, filters)
-        must = tantivy.Occur.Must
-        return tantivy.Query.boolean_query([(must, found), (must, tantivy.Query.const_score_query(no_mark, 0.0))])
-
-    def _facets(
-        self, searcher: tantivy.Searcher, asked: SearchQuery, found: tantivy.Query
-    ) -> dict[Facet, tuple[FacetCount, ...]]:
-        """Count each facet's values among what its own filter does not narrow."""
-        narrowed = [facet for facet in FACETS if asked.filters.get(facet)]
-        counted = _count(searcher, found, [facet for facet in FACETS if facet not in narrowed])
-        for facet in narrowed:
-            others = {one: values for one, values in asked.filters.items() if one != facet}
-            counted |= _count(searcher, self._query(searcher, asked, others), [facet])
-        return {facet: counted[facet] for facet in FACETS}
-
-    def _hits(self, ids: list[str], show: Show) -> Iterable[Hit]:
-        datasets, latest = _read(self._store, ids)
-        for one in ids:
-            if one in datasets:
-                version = show(latest[one], datasets[one]) if one in latest else None
-                yield Hit(
-                    dataset=datasets[one],
-                    version=version.number if version else None,
-                    rows=version.report.rows if version else None,
-                    checks=len(version.report.checks) if version else None,
-                    checks_passed=version.checks_passed if version else None,
-                )
-
-    def _catch_up(self, *, fresh: bool) -> None:
+    def _catch_up(self) -> None:
         last = self._store.last_event()
-        seen = -1 if fresh else self._marked()
-        if seen == last:
+        if self._seen == last:
             return
         writer = self._index.writer(_MAKING_BYTES, 1)
-        if 0 <= seen < last:
+        if 0 <= self._seen < last:
             changed = self._store.scan(
                 "SELECT DISTINCT split_part(subject, '/', 2) FROM events WHERE n > ? AND subject LIKE 'dataset/%'",
-                [seen],
+                [self._seen],
             )
         else:
             log.info("the search index is made anew")
@@ -179,16 +146,23 @@ class SearchIndex:
         ids = [str(row[0]) for row in changed]
         for at in range(0, len(ids), _BATCH):
             self._add(writer, ids[at : at + _BATCH])
-        self._commit(writer, last)
+        self._commit(writer)
         writer.wait_merging_threads()
         del writer
         _give_back()
+        self._seen = last
+        self._mark()
 
-    def _marked(self) -> int:
-        self._index.reload()
-        searcher = self._index.searcher()
-        hits = searcher.search(tantivy.Query.term_query(self._schema, "kind", "mark"), 1).hits
-        return int(searcher.doc(hits[0][1])["event"][0]) if hits else -1
+    def _mark_on_disk(self) -> int:
+        try:
+            return int((self._folder / _MARK).read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            return -1
+
+    def _mark(self) -> None:
+        """Note how far the index is: everything up to there is committed."""
+        write_atomically(self._folder / _MARK, str(self._seen).encode())
+        self._marked = self._seen
 
     def _add(self, writer: tantivy.IndexWriter, ids: Iterable[str]) -> None:
         ids = list(ids)
@@ -196,15 +170,9 @@ class SearchIndex:
         for one in ids:
             writer.delete_documents_by_term("id", one)
             if one in datasets and datasets[one].state is DatasetState.PUBLISHED:
-                writer.add_document(_document(datasets[one], latest.get(one)))
+                writer.add_document(entries.entry(datasets[one], latest.get(one)))
 
-    def _commit(self, writer: tantivy.IndexWriter, seen: int) -> None:
-        writer.delete_documents_by_term("id", _MARK)
-        mark = tantivy.Document()
-        mark.add_text("id", _MARK)
-        mark.add_text("kind", "mark")
-        mark.add_unsigned("event", seen)
-        writer.add_document(mark)
+    def _commit(self, writer: tantivy.IndexWriter) -> None:
         writer.commit()
         self._index.reload()
 
@@ -228,84 +196,53 @@ def _open(folder: Path, schema: tantivy.Schema) -> tuple[tantivy.Index, bool]:
     return tantivy.Index(schema, path=str(folder)), True
 
 
-def _schema() -> tantivy.Schema:
-    fields = tantivy.SchemaBuilder()
-    fields.add_text_field("id", stored=True, tokenizer_name="raw")
-    fields.add_text_field("kind", tokenizer_name="raw")
-    fields.add_unsigned_field("event", stored=True)
-    fields.add_text_field("title", tokenizer_name="words")
-    fields.add_text_field("words", tokenizer_name="words")
-    fields.add_text_field("grams", tokenizer_name="grams")
-    for language in LANGUAGES:
-        fields.add_text_field(f"stem_{language}", tokenizer_name=f"stem_{language}")
-    for facet in FACETS:
-        fields.add_text_field(facet, tokenizer_name="raw", fast=True)
-    fields.add_text_field("title_sort", tokenizer_name="raw", fast=True)
-    fields.add_unsigned_field("updated", fast=True)
-    fields.add_unsigned_field("rows", fast=True)
-    return fields.build()
-
-
-def _document(dataset: Dataset, latest: Version | None) -> tantivy.Document:
-    made = tantivy.Document()
-    made.add_text("id", dataset.id)
-    made.add_text("kind", "dataset")
-    titles = [dataset.title, *(one.title for one in dataset.translations.values())]
-    described = [
-        *titles,
-        *dataset.keywords,
-        *(word for one in dataset.translations.values() for word in one.keywords),
-        dataset.holder_name,
-        dataset.id,
-    ]
-    texts = [*described, dataset.description, *(one.description for one in dataset.translations.values())]
-    if latest is not None:
-        texts += [column.name for column in latest.report.columns]
-    for text in titles:
-        made.add_text("title", text)
-    for text in texts:
-        for field in ("words", *(f"stem_{language}" for language in LANGUAGES)):
-            made.add_text(field, text)
-    for text in described:
-        made.add_text("grams", text)
-    for facet, value in facets_of(dataset).items():
-        if value is not None:
-            made.add_text(facet, value)
-    made.add_text("title_sort", f"{dataset.title.casefold()[:200]} {dataset.id}")
-    made.add_unsigned("updated", int(dataset.updated.timestamp()))
-    # By the public form: the order of small counts would tell them.
-    made.add_unsigned("rows", (latest.public.rows or 0) if latest else 0)
-    return made
-
-
-def facets_of(dataset: Dataset) -> dict[Facet, str | None]:
-    """Return a dataset's value of each facet."""
-    download = dataset.data_class == "anonymous" and dataset.access != "federated-only"
-    return {
-        "country": dataset.country,
-        "holder": dataset.holder,
-        "theme": dataset.theme,
-        "access": dataset.access,
-        "modality": dataset.modality,
-        "licence": dataset.licence,
-        "use": "download" if download else "federated",
-    }
+def _page(searcher: tantivy.Searcher, found: tantivy.Query, asked: SearchQuery) -> list[tantivy.DocAddress]:
+    """Return where the entries of the page are."""
+    offset = (asked.page - 1) * asked.size
+    order = {"title": "title_sort", "updated": "updated", "rows": "rows"}.get(asked.sort)
+    if order is None and not asked.text.strip():
+        order = "title_sort"
+    ascending = tantivy.Order.Asc if order == "title_sort" else tantivy.Order.Desc
+    result = (
+        searcher.search(found, asked.size, count=False, offset=offset)
+        if order is None
+        else searcher.search(found, asked.size, count=False, offset=offset, order_by_field=order, order=ascending)
+    )
+    return [address for _, address in result.hits]
 
 
 def _count(
-    searcher: tantivy.Searcher, found: tantivy.Query, facets: list[Facet]
-) -> dict[Facet, tuple[FacetCount, ...]]:
-    if not facets:
-        return {}
-    counted = searcher.aggregate(found, {facet: {"terms": {"field": facet, "size": _MAX_VALUES}} for facet in facets})
-    return {
+    searcher: tantivy.Searcher, found: tantivy.Query, filters: Mapping[Facet, Sequence[str]]
+) -> tuple[int, dict[Facet, tuple[FacetCount, ...]]]:
+    """Return how many of what is found the filters leave, and each facet's values among what the other filters leave.
+
+    All of it is counted while what is found is gone through once.
+    """
+    groups: dict[str, list[Facet]] = {query.filtered(filters): []}
+    for facet in FACETS:
+        others = {one: values for one, values in filters.items() if one != facet}
+        groups.setdefault(query.filtered(others), []).append(facet)
+    counted = searcher.aggregate(
+        found,
+        {
+            str(at): {
+                "filter": text,
+                "aggs": {facet: {"terms": {"field": facet, "size": _MAX_VALUES}} for facet in facets},
+            }
+            for at, (text, facets) in enumerate(groups.items())
+        },
+    )
+    buckets = {
+        facet: counted[str(at)][facet]["buckets"] for at, facets in enumerate(groups.values()) for facet in facets
+    }
+    return counted["0"]["doc_count"], {
         facet: _COUNTS.validate_python(
             [
                 {"value": one["key"], "count": one["doc_count"]}
-                for one in sorted(counted[facet]["buckets"], key=lambda one: (-one["doc_count"], one["key"]))
+                for one in sorted(buckets[facet], key=lambda one: (-one["doc_count"], one["key"]))
             ]
         )
-        for facet in facets
+        for facet in FACETS
     }
 
 

@@ -11,7 +11,8 @@ from catalog.records import Dataset, Number, Record
 Facet = Literal["country", "holder", "theme", "access", "modality", "licence", "use"]
 FACETS: tuple[Facet, ...] = ("country", "holder", "theme", "access", "modality", "licence", "use")
 """By what a search can be narrowed; ``use`` is ``download`` or ``federated``."""
-Value = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Value = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9._+() -]+$")]
+"""A facet's value: a code, an identifier, or an SPDX expression; none has other characters."""
 Sort = Literal["relevance", "title", "updated", "rows"]
 MAX_PAGE, MAX_SIZE = 200, 100
 
@@ -28,7 +29,9 @@ class SearchQuery(Record):
     """
 
     text: Annotated[str, Field(max_length=300)] = ""
-    filters: dict[Facet, Annotated[tuple[Value, ...], Field(max_length=100)]] = Field(default_factory=dict)
+    filters: dict[Facet, Annotated[tuple[Value, ...], Field(min_length=1, max_length=100)]] = Field(
+        default_factory=dict
+    )
     sort: Sort = "relevance"
     page: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 1
     size: Annotated[int, Field(ge=1, le=MAX_SIZE)] = 20

@@ -7,7 +7,6 @@ being a compound itself, by its parts ("Brustkrebsregister" in "Register für Br
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
@@ -26,30 +25,39 @@ _LINKS = ("", "s", "es", "n", "en", "nen")
 """What German puts between the parts of a compound."""
 
 
-def build(schema: Schema, searcher: Searcher, text: str, filters: Mapping[Facet, Sequence[str]]) -> Query:
-    """Return the query for all words of ``text``; where nothing has all of them, for any of them."""
-    words = words_of(text)[:_MAX_WORDS]
-    narrowed = [Query.const_score_query(_any_of(schema, facet, values), 0.0) for facet, values in filters.items()]
-    if not words:
-        return _all([Query.all_query(), *narrowed])
-    groups = [_word(schema, searcher, word) for word in words]
-    strict = _all([*groups, *narrowed])
-    if len(words) == 1 or searcher.search(strict, 1, count=False).hits:
-        return strict
-    return _all([_either(groups), *narrowed])
+def words(schema: Schema, searcher: Searcher, text: str) -> list[Query]:
+    """Return, for each word of ``text``, what finds it in any of its ways."""
+    return [_word(schema, searcher, word) for word in words_of(text)[:_MAX_WORDS]]
+
+
+def narrowed(
+    schema: Schema, words: Sequence[Query], filters: Mapping[Facet, Sequence[str]], *, every: bool = True
+) -> Query:
+    """Return the query for all of ``words``, or for any of them, among what the filters leave."""
+    wanted = [*words] if every else [_either(words)]
+    narrow = [Query.const_score_query(_any_of(schema, facet, values), 0.0) for facet, values in filters.items()]
+    return _all([*(wanted or [Query.all_query()]), *narrow])
+
+
+def filtered(filters: Mapping[Facet, Sequence[str]]) -> str:
+    """Return what the filters leave, in the words of tantivy's query language; values have nothing that it takes up."""
+    either = (" OR ".join(f'{facet}:"{value}"' for value in values) for facet, values in filters.items())
+    return " AND ".join(f"({one})" for one in either) or "*"
 
 
 def _word(schema: Schema, searcher: Searcher, word: str) -> Query:
     ways = [
-        _weighted(Query.term_query(schema, "title", word), TITLE),
-        _weighted(Query.term_query(schema, "words", word), WORD),
+        _weighted(Query.term_query(schema, "title", word, index_option="freq"), TITLE),
+        _weighted(Query.term_query(schema, "words", word, index_option="freq"), WORD),
         *(
-            _weighted(Query.term_query(schema, f"stem_{one}", stem(word, one)), STEM / len(LANGUAGES))
+            _weighted(
+                Query.term_query(schema, f"stem_{one}", stem(word, one), index_option="freq"), STEM / len(LANGUAGES)
+            )
             for one in LANGUAGES
         ),
     ]
     if len(word) >= 2:
-        ways.append(_weighted(Query.regex_query(schema, "words", f"{re.escape(word)}.+"), PREFIX))
+        ways.append(_weighted(Query.fuzzy_term_query(schema, "words", word, 0, prefix=True), PREFIX))
     if len(word) >= SHORTEST_PART:
         ways.append(_weighted(_inside(schema, word), COMPOUND))
         distance = 1 if len(word) < LONG else 2
@@ -92,7 +100,9 @@ def _known(schema: Schema, searcher: Searcher, part: str) -> bool:
 
 def _inside(schema: Schema, word: str) -> Query:
     """Find a word inside others: all its pieces of three letters are there, weighed the same however rare they are."""
-    pieces = _all([Query.term_query(schema, "grams", gram) for gram in dict.fromkeys(grams(word))])
+    pieces = _all(
+        [Query.term_query(schema, "grams", gram, index_option="basic") for gram in dict.fromkeys(grams(word))]
+    )
     return Query.const_score_query(pieces, 1.0)
 
 

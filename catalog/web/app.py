@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from catalog.figures import Figures
 from catalog.lab import Lab
 from catalog.limits import Limits
 from catalog.web import errors
-from catalog.web.access import TheLab
 from catalog.web.guard import API, Guard
 from catalog.web.live import Streams
 from catalog.web.pages.app import create_pages
@@ -20,6 +19,7 @@ from catalog.web.routes import (
     drs,
     erasures,
     events,
+    health,
     permits,
     processing,
     projects,
@@ -33,15 +33,6 @@ from catalog.web.routes import (
     versions,
 )
 from datalab import __version__
-
-_health = APIRouter(tags=["health"])
-
-
-@_health.get("/health")
-def health(lab: TheLab) -> dict[str, str]:
-    """Say that the server answers and its catalog works; needs no account."""
-    lab.store.rows("SELECT 1")
-    return {"status": "ok"}
 
 
 def create_app(
@@ -72,8 +63,10 @@ def _create_api(lab: Lab, url: str) -> FastAPI:
     app.state.lab = lab
     app.state.url = url
     for part in (
-        _health,
-        *(m.router for m in (datasets, standards, search, uploads, versions, requests, projects, permits, register)),
+        *(
+            m.router
+            for m in (health, datasets, standards, search, uploads, versions, requests, projects, permits, register)
+        ),
         *(m.router for m in (runs, accounts, events, erasures, retention, processing, backups)),
     ):
         app.include_router(part, prefix=API)

@@ -28,10 +28,10 @@ _LONGEST = 16 << 20
 def names(read: Callable[[], Iterable[bytes]], pseudonym: str, contract: Contract | None) -> bool:
     """Return whether a raw file names a person.
 
-    With a contract that takes the pseudonym from a column as it is, that column's values are compared as a whole, and
-    free text by words; a record that is not as the contract says is searched for the text anywhere. So ``12`` is not
-    found in the age 112. Without one, or in a file that is damaged, the text anywhere counts: better to find too much.
-    Parquet packs its values, and is read.
+    With a contract for CSV that takes the pseudonym from a column as it is, that column's values are compared as a
+    whole, and free text by words; a record that is not as the contract says is searched for the text anywhere. So
+    ``12`` is not found in the age 112. Without one, in other formats, or in a file that is damaged, the text anywhere
+    counts: better to find too much. Parquet packs its values, and is read.
 
     Args:
         read: yields the file's pieces from its start; called three times at the most.
@@ -42,7 +42,7 @@ def names(read: Callable[[], Iterable[bytes]], pseudonym: str, contract: Contrac
         return _in_parquet(read(), pseudonym)
     if not holds(read(), pseudonym):
         return False
-    column = None if contract is None else _column(contract)
+    column = None if contract is None or contract.export.format != "csv" else _column(contract)
     if contract is None or column is None:
         return True
     try:
@@ -85,8 +85,12 @@ def _in_parquet(pieces: Iterable[bytes], pseudonym: str) -> bool:
 
 
 def own_contract(folder: Path, contract_id: str, version: str) -> Contract | None:
-    """Return a contract from a folder by its id and version, or None where none there can be read as it."""
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
+    """Return a contract by its id and version, or None where none can be read as it.
+
+    It is looked for in a folder, and in ``used`` below, where the lab keeps what it has curated by: so those that come
+    with Datalab are found too.
+    """
+    for path in (*sorted(folder.glob(f"*{SUFFIX}")), *sorted(folder.glob(f"used/*{SUFFIX}"))):
         try:
             data = yaml.safe_load(path.read_bytes())
             if (str(data["id"]), str(data["version"])) == (contract_id, version):

@@ -5,7 +5,8 @@
 A real object store and lab server as processes of their own, over HTTP. ``--users`` people each ask once a second,
 no two the same; one more changes a dataset ten times a second and searches for what it wrote. Then they read pages.
 The same is measured with 1,000 datasets first, so that it shows how each figure grows. ``cpu_ms`` is what the server's
-process itself worked for a request, which tells more than the time passed where the machine has other work.
+process itself worked for a request, which tells more than the time passed where the machine has other work; for a
+search, and for a change until it can be found, it is measured before the load, one after another.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ from tests.unit.catalog.examples import anonymous
 
 COUNTRIES = ("DE", "FR", "NL", "AT", "IE", "BE", "MT", "ES", "IT", "PL")
 _BATCH, _SMALL = 5000, 1000
+_ALONE = 100
+"""Searches, and changes, of which each is measured by itself."""
 
 
 def generate(count: int, chance: random.Random) -> list[DatasetDraft]:
@@ -92,6 +95,7 @@ def measure(home: Home, *, datasets: int, users: int, seconds: int, seed: int) -
         start = time.perf_counter() - began
         worked = psutil.Process(server.pid)
         with ThreadPoolExecutor(users + 1) as pool, lab_client(home, "operator") as client:
+            alone = _alone(worked, client, vocabulary, random.Random(seed))
             cpu = _cpu_ms(worked)
             searching = [pool.submit(_search, home, vocabulary, seconds, seed + one) for one in range(users)]
             updates = _update(client, seconds)
@@ -116,12 +120,37 @@ def measure(home: Home, *, datasets: int, users: int, seconds: int, seed: int) -
         "search_p95_ms": round(statistics.quantiles(searches, n=20)[-1], 1),
         "update_p95_ms": round(statistics.quantiles(updates, n=20)[-1], 1),
         "page_p95_ms": round(statistics.quantiles(pages, n=20)[-1], 1),
-        "search_cpu_ms": round(search_cpu, 1),
+        **alone,
+        "mixed_cpu_ms": round(search_cpu, 1),
         "page_cpu_ms": round(page_cpu, 1),
         "server_rss_mb": round(memory),
         "start_seconds": round(start, 1),
         "recall_at_10": round(_recall(home), 3),
     }
+
+
+def _alone(worked: psutil.Process, client: LabClient, vocabulary: list[str], chance: random.Random) -> dict[str, float]:
+    """Return what the server works for one search, and for one change with all that makes it searchable."""
+    asks = [_asked(vocabulary, number, chance) for number in range(_ALONE)]
+    for one in asks[: _ALONE // 10]:
+        client.search(one)  # the first ones fill caches of files
+    cpu = _cpu_ms(worked)
+    for one in asks:
+        client.search(one)
+    searching = (_cpu_ms(worked) - cpu) / _ALONE
+    revision, cpu = client.dataset("made-000000").revision, _cpu_ms(worked)
+    for number in range(_ALONE):
+        changed = client.update_dataset("made-000000", DatasetPatch(title=f"Change {number}"), revision=revision)
+        revision = changed.revision
+        time.sleep(0.05)  # the index takes it up
+    changing = (_cpu_ms(worked) - cpu) / _ALONE
+    return {"cpu_ms_per_search": round(searching, 2), "cpu_ms_per_update": round(changing, 2)}
+
+
+def _asked(vocabulary: list[str], number: int, chance: random.Random) -> SearchQuery:
+    words = " ".join(chance.sample(vocabulary, chance.randint(1, 3)))
+    filters = {"country": (chance.choice(COUNTRIES),)} if number % 2 else {}
+    return SearchQuery.model_validate({"text": words, "filters": filters})
 
 
 def _cpu_ms(process: psutil.Process) -> float:
@@ -142,9 +171,7 @@ def _search(home: Home, vocabulary: list[str], seconds: int, seed: int) -> list[
         time.sleep(chance.random())
         for number in range(seconds):
             began = time.perf_counter()
-            words = " ".join(chance.sample(vocabulary, chance.randint(1, 3)))
-            filters = {"country": (chance.choice(COUNTRIES),)} if number % 2 else {}
-            client.search(SearchQuery.model_validate({"text": words, "filters": filters}))
+            client.search(_asked(vocabulary, number, chance))
             took.append((time.perf_counter() - began) * 1000)
             time.sleep(max(0.0, 1 - took[-1] / 1000))
     return took

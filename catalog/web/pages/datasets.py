@@ -195,7 +195,7 @@ def _search(page: Page, asked: Mapping[str, object]) -> SearchPage:
         query = SearchQuery.model_validate(asked)
     except ValidationError as error:
         raise bad_field("The search", error, next_step="Take the filter away.") from error
-    return page.lab.search.search(query, lambda version, dataset: datasets.shown(version, dataset, page.account))
+    return page.lab.search.search(query, lambda dataset: datasets.shows_counts(dataset, page.account))
 
 
 def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | None] = (None, None)) -> Response:

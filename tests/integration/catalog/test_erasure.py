@@ -23,8 +23,11 @@ from datalab.storage import store
 from datalab.storage.service import SERVICE
 from datalab.storage.store import ObjectStore
 from datalab.supervisor import Supervisor
+from pipelines.sources import BUILT_IN
+from pipelines.succession import keep_contract
 from tests.unit.catalog.examples import account, draft, report
 
+SOURCES = Path(__file__).parents[2] / "golden" / "sources"
 PERSON = "zz-person-4711-planted"
 AGE = "99.125"
 """The oldest of all: an extreme that statistics of files and versions hold."""
@@ -161,6 +164,26 @@ def test_no_byte_of_an_erased_person_is_left_and_a_signed_record_is(
         assert [one.number for one in datasets.versions(lab.store, "atlas")] == [1, 2, 3]
         with lab.publisher.alone():
             assert lab.eraser.marks("gbsg").marks == (done.mark, done.mark)
+
+
+def test_by_a_contract_that_comes_with_datalab_only_the_files_that_name_the_person_go(
+    own: Home, objects: ObjectStore
+) -> None:
+    keep_contract(own, BUILT_IN / "omop-person.odcs.yaml")  # as each curation does
+    head, *rows = (SOURCES / "omop-person.csv").read_text().splitlines()
+    with open_lab(own, objects) as lab:
+        stated = draft(id="omop", contract_id="omop-person", contract_version="1.0.0")
+        dataset = datasets.register(lab.store, stated, account())
+        made = {
+            row.partition(",")[0]: uploads.receive(
+                lab.store, lab.landing, dataset, [f"{head}\n{row}\n".encode()], filename="p.csv", account=account()
+            )
+            for row in rows[:2]
+        }
+        asked = ErasureDraft(holder="gbsg", pseudonym="2", reason="GDPR Art. 17")
+        assert lab.eraser.erase(asked, account()).uploads == (made["2"].id,)  # person 1 has 2s in codes and dates
+        kept = lab.store.get(Upload, "uploads", made["1"].id)
+        assert (kept.erased, kept.sealed is None) == (None, False)
 
 
 @pytest.mark.slow

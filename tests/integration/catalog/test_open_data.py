@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import click.testing
@@ -19,14 +20,17 @@ from catalog.client import LabClient, lab_client
 from catalog.errors import DataMismatchError, NotPermittedError
 from catalog.fetch import fetch
 from catalog.fetch_commands import download
+from catalog.permissions import Action, may
 from catalog.records import PublishRequest, Role, StoredFile
 from catalog.web.guard import API, DRS
 from datalab.home import Home
 from datalab.storage.store import ObjectStore
-from tests.support.pages import own_token, settle, signed_in
+from tests.support.pages import give_second_factor, own_token, settle, signed_in, visit
 from tests.unit.catalog.examples import anonymous, described, draft, report
 from tests.unit.catalog.test_routes import address_of, every_route
+from tests.unit.web.test_routes import every_page
 
+PERSONS = (Role.OPERATOR, Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR)
 PLANTED = "Rosalind Elsewhere 1958"
 """A value that is in the rows of the personal dataset and nowhere else."""
 ROWS = 50_000
@@ -168,12 +172,34 @@ def test_no_route_gives_a_personal_row_to_anybody(role: Role | None, published: 
     asked = 0
     with httpx.Client(base_url=url, follow_redirects=True, timeout=60) as http:
         for route in every_route():
-            for address in _addresses(route):
+            for address in _addresses(route, address_of(route)):
                 answer = http.get(address, headers=headers)
                 assert PLANTED.encode() not in answer.content, address
                 asked += 1
         assert PLANTED.encode() not in http.post(f"{API}/backups", headers=headers).content
     assert asked > 60
+
+
+@pytest.mark.parametrize("role", [*PERSONS, None])
+def test_no_page_gives_a_personal_row_to_anybody(role: Role | None, published: Home) -> None:
+    """Every page that is read, of the personal dataset and its files, with a second factor; a redirect is followed."""
+    with ExitStack() as stack:
+        http = stack.enter_context(
+            visit(published) if role is None else signed_in(published, settle(published, f"looks-{role}", role))
+        )
+        if role is not None:
+            give_second_factor(http)
+        http.follow_redirects, http.timeout = True, httpx.Timeout(60)
+        asked = 0
+        for route in every_page():
+            for address in _addresses(route, route.path):
+                answer = http.get(address)
+                assert answer.status_code < 500, address
+                assert PLANTED.encode() not in answer.content, address
+                asked += 1
+        assert asked > 140
+        rows = http.get("/datasets/open/versions/1/files/0").content
+        assert (b"nobody" in rows) == (role is not None and may(role, Action.VERSION_DOWNLOAD))  # it is followed
 
 
 def test_the_planted_value_would_be_seen(published: Home, object_store: ObjectStore, tmp_path: Path) -> None:
@@ -184,12 +210,28 @@ def test_the_planted_value_would_be_seen(published: Home, object_store: ObjectSt
     assert PLANTED.encode() in kept.read_bytes()
 
 
-def _addresses(route: APIRoute) -> list[str]:
+def _addresses(route: APIRoute, path: str) -> list[str]:
     if "GET" not in (route.methods or ()):
         return []
-    forms = ("dcat-ap", "dcat-ap.ttl", "healthdcat-ap", "croissant", "odrl", "frictionless", "schema.csv")
-    names = {"dataset": "closed", "number": "1", "object_id": "closed.v1.0", "access_id": "https", "upload": "closed"}
-    path = address_of(route)
+    forms = (
+        "dcat-ap",
+        "dcat-ap.ttl",
+        "healthdcat-ap",
+        "croissant",
+        "odrl",
+        "frictionless",
+        "schema.csv",
+        "art30",
+        "art35.json",
+    )
+    names = {
+        "dataset": "closed",
+        "number": "1",
+        "object_id": "closed.v1.0",
+        "access_id": "https",
+        "upload": "closed",
+        "file": "0",
+    }
     for name, value in names.items():
         path = path.replace(f"{{{name}}}", value)
     paths = [path.replace("{form}", form) for form in forms] if "{form}" in path else [path]

@@ -84,7 +84,8 @@ def send(http: httpx.Client, case: Any, token: str | None, path: dict[str, Any])
 
 def test_the_description_says_every_route(operations: dict[tuple[str, str], Any]) -> None:
     routes = {(min(route.methods or ()), address_of(route)) for route in every_route()}
-    assert {*operations} == routes | {("GET", f"{API}/health")}
+    assert {*operations} == routes
+    assert len(operations) > 80
 
 
 @pytest.mark.parametrize("route", every_route(), ids=lambda route: f"{min(route.methods)} {route.path}")

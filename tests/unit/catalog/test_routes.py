@@ -17,7 +17,11 @@ from datalab.errors import DatalabError
 def every_route() -> list[APIRoute]:
     names = [module.name for module in pkgutil.iter_modules(catalog.web.routes.__path__)]
     routers = [importlib.import_module(f"catalog.web.routes.{name}").router for name in names]
-    return [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    routes = [route for router in routers for route in router.routes]
+    assert all(isinstance(route, APIRoute) for route in routes), (
+        "a route of another kind would be left out of every walk"
+    )
+    return [route for route in routes if isinstance(route, APIRoute)]
 
 
 def address_of(route: APIRoute) -> str:
@@ -51,6 +55,7 @@ def test_every_route_asks_for_exactly_one_permission() -> None:
         if not is_open(route):
             assert action_of(route).action
     assert {route.path for route in routes if is_open(route)} == {
+        "/health",
         "/register",
         "/revocations",
         f"{DRS}/service-info",

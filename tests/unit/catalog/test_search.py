@@ -9,19 +9,20 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
+from pydantic import ValidationError
 
 from catalog import datasets
-from catalog.records import Dataset, DatasetPatch, Translation, Version
+from catalog.records import Announcement, Dataset, DatasetPatch, Role, Translation
 from catalog.search.index import SearchIndex
 from catalog.search.model import SearchPage, SearchQuery
 from catalog.search.query import split
 from catalog.store import Store
 from tests.relevance import relevance
-from tests.unit.catalog.examples import account, anonymous, draft
+from tests.unit.catalog.examples import account, anonymous, draft, report
 
 
-def everything(version: Version, _: Dataset) -> Version:
-    return version
+def everything(_: Dataset) -> bool:
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,26 @@ def test_facets_count_what_their_own_filter_leaves_out(judged: SearchIndex) -> N
     assert two.total == countries["DE"] + countries["AT"]
     none = find(judged, filters={"country": ("DE",), "holder": ("holder-fr",)})
     assert (none.total, none.hits) == (0, ())
+
+
+@pytest.mark.parametrize("licence", ["CC-BY-4.0", "MIT OR (Apache-2.0 AND NOT GPL-2.0+)", "OR", "-", "."])
+def test_a_licence_is_a_value_whatever_it_says(licence: str, store: Store, index: SearchIndex) -> None:
+    datasets.register(store, anonymous(id="one", licence=licence), account())
+    datasets.register(store, anonymous(id="two", licence="MIT"), account())
+    found = find(index, filters={"licence": (licence,), "country": ("DE", "NL")})
+    assert (found.total, ids(found)) == (1, ["one"])
+    assert {one.value for one in found.facets["licence"]} == {licence, "MIT"}
+    with pytest.raises(ValidationError):
+        find(index, filters={"licence": ('MIT" OR country:"DE',)})
+
+
+def test_small_counts_are_in_the_hits_of_those_who_see_them(store: Store, index: SearchIndex) -> None:
+    datasets.register(store, draft(id="atlas", kept_at="site", node="leiden", access="federated-only"), account())
+    announced = Announcement(node="leiden", version=1, report=report(rows=7))
+    datasets.announce(store, "atlas", announced, account(Role.GATEWAY))
+    (seen,) = index.search(SearchQuery(), lambda _: True).hits
+    (told,) = index.search(SearchQuery(), lambda _: False).hits
+    assert (seen.version, seen.rows, told.version, told.rows) == (1, 7, 1, None)
 
 
 def test_pages_add_up(judged: SearchIndex) -> None:

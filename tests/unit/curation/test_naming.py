@@ -10,8 +10,12 @@ import pytest
 
 from datalab.curation.contract import Contract, load_contract
 from datalab.curation.naming import names, own_contract
+from datalab.home import Home
+from pipelines.sources import BUILT_IN
+from pipelines.succession import keep_contract
 
 FOLDER = Path(__file__).parents[2] / "support"
+SOURCES = Path(__file__).parents[2] / "golden" / "sources"
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +74,22 @@ def test_a_contract_is_found_by_its_id_and_version(tmp_path: Path) -> None:
     one = own_contract(tmp_path, "people", "1.0.0")
     assert one is not None
     assert one.harmonised.pseudonym == "person"
+
+
+def test_a_contract_that_comes_with_datalab_is_found_once_the_lab_has_curated_by_it(tmp_path: Path) -> None:
+    assert own_contract(tmp_path / "contracts", "omop-person", "1.0.0") is None
+    keep_contract(Home(tmp_path), BUILT_IN / "omop-person.odcs.yaml")
+    contract = own_contract(tmp_path / "contracts", "omop-person", "1.0.0")
+    sample = (SOURCES / "omop-person.csv").read_text()
+    assert contract is not None
+    assert found(sample, "3", contract) is True
+    assert found(sample, "850", contract) is False  # a part of a code
+    assert found(sample, "850", None) is True
+
+
+def test_what_is_not_csv_is_searched_for_the_text() -> None:
+    contract = load_contract(BUILT_IN / "fhir-patient.odcs.yaml")
+    assert found('{"resourceType": "Patient", "id": "p-112"}\n', "p-11", contract) is True
 
 
 @pytest.mark.parametrize(("pseudonym", "there"), [("p-712", True), ("9000071", True), ("p-9", False), ("900", False)])

@@ -21,7 +21,11 @@ OPEN = {
 
 
 def every_page() -> list[APIRoute]:
-    return [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    routes = [route for router in ROUTERS for route in router.routes]
+    assert all(isinstance(route, APIRoute) for route in routes), (
+        "a page of another kind would be left out of every walk"
+    )
+    return [route for route in routes if isinstance(route, APIRoute)]
 
 
 def method_of(route: APIRoute) -> str:
