@@ -19,14 +19,16 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime, ValidationError
 
 from catalog.erasure.marks import KEY
+from catalog.event_records import EventsVerification
 from catalog.lake import Lake
 from catalog.landing import bucket_of
 from catalog.publish import Publisher
-from catalog.records import EventsVerification, Line, Record, Sha256, StoredFile, Upload, Version
+from catalog.records import Line, Record, Sha256, StoredFile, Version
 from catalog.replay import CHANGES, replay
 from catalog.run_records import RunRecord
 from catalog.snapshot import Snapshot
 from catalog.store import Store, now
+from catalog.upload_records import Upload
 from datalab.boundary import bad_field
 from datalab.canonical import sha256_file
 from datalab.errors import BadInputError, NotFoundError, RefusedError

@@ -28,6 +28,7 @@ from catalog.errors import (
     TooLargeError,
     TooManyAttemptsError,
 )
+from catalog.event_records import Event, EventsVerification
 from catalog.launch import AppFacts, DryRun, Work
 from catalog.progress import Progress
 from catalog.records import (
@@ -37,17 +38,13 @@ from catalog.records import (
     DatasetDraft,
     DatasetPatch,
     DatasetState,
-    Event,
-    EventsVerification,
     Hold,
     Invitation,
     IssuedAccount,
-    Landed,
     PublishRequest,
     Reason,
     StateChange,
     StoredFile,
-    Upload,
     Version,
 )
 from catalog.release.records import ReleaseAsk, ReleaseDecision
@@ -57,6 +54,7 @@ from catalog.running import Runs
 from catalog.search.model import SearchPage, SearchQuery
 from catalog.snapshot import Snapshot
 from catalog.standards.requirements import Readiness
+from catalog.upload_records import Landed, Upload
 from datalab.errors import BadInputError, DatalabError, IdentityError, NotFoundError, ServiceFailedError
 from datalab.home import Home
 

@@ -16,9 +16,10 @@ from typing import Any
 import duckdb
 
 from catalog.errors import CatalogError
-from catalog.records import Upload, Version, Withdrawal
+from catalog.records import Version, Withdrawal
 from catalog.run_records import RunRecord
 from catalog.store import Committed, Store, now, open_file
+from catalog.upload_records import Upload
 from datalab.errors import BadInputError
 
 CHANGES = "changes.jsonl"

@@ -22,7 +22,7 @@ import structlog
 
 from catalog.backup import fetch
 from catalog.errors import CatalogError
-from catalog.records import Event
+from catalog.event_records import Event
 from catalog.replay import CHANGES, encode
 from catalog.snapshot import Snapshot
 from catalog.store import Committed, Store, now

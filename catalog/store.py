@@ -18,8 +18,9 @@ from typing import Any, Literal, TypeVar
 import duckdb
 
 from catalog.errors import CatalogError, CatalogInUseError, ConflictError
+from catalog.event_records import Event, EventsVerification
 from catalog.migrations import migrate
-from catalog.records import Event, EventsVerification, Record, Version
+from catalog.records import Record, Version
 from catalog.rewrite import rewrite
 from datalab.audit.chain import GENESIS, entry_hash
 from datalab.canonical import canonical_json

@@ -23,9 +23,10 @@ from catalog.lake import Lake
 from catalog.landing import Landing
 from catalog.permissions import check_holder
 from catalog.publish import Publisher
-from catalog.records import AccountDraft, Dataset, StoredFile, Tombstone, Upload, Version
+from catalog.records import AccountDraft, Dataset, StoredFile, Tombstone, Version
 from catalog.run_records import DatasetVersion
 from catalog.store import Store, now
+from catalog.upload_records import Upload
 from datalab.curation.again import count_again, told_again, write_without
 from datalab.curation.database import literal
 from datalab.curation.naming import names, own_contract

@@ -15,8 +15,9 @@ from catalog import lifecycle
 from catalog.drafts import Draft
 from catalog.errors import CatalogError
 from catalog.migrations import LATEST, MIGRATIONS, Migration, downgrade, migrate, schema_of
-from catalog.records import Dataset, DatasetState, Hold, Upload, Version
+from catalog.records import Dataset, DatasetState, Hold, Version
 from catalog.store import Store
+from catalog.upload_records import Upload
 from tests.unit.catalog.examples import account
 
 GOLDEN = Path(__file__).parents[2] / "golden"

@@ -10,11 +10,12 @@ import pytest
 
 from catalog import datasets
 from catalog.errors import CatalogError
-from catalog.records import Dataset, DatasetPatch, Role, Sealed, Upload, Version
+from catalog.records import Dataset, DatasetPatch, Role, Version
 from catalog.replay import LOST, encode, replay
 from catalog.sessions import Sessions
 from catalog.shipping import _append
 from catalog.store import Committed, Store, now
+from catalog.upload_records import Sealed, Upload
 from datalab.errors import BadInputError
 from tests.unit.catalog.examples import account, draft, version
 
