@@ -162,6 +162,8 @@ class Backups(BaseModel):
     """Seconds after which changes are there at the latest."""
     hours: Annotated[float, Field(gt=0)] = 24
     """After which a new one is begun; one is begun earlier whenever data has come in or gone."""
+    key: Path | None = None
+    """Public key of the lab whose backups may be restored into this home, where `datalab restore` names none."""
 
 
 class Retention(BaseModel):

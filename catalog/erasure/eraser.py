@@ -17,7 +17,7 @@ from contextlib import closing
 
 from catalog.drafts import Drafts
 from catalog.erasure.marks import KEY
-from catalog.erasure.records import Erasure, ErasureDraft, Marks
+from catalog.erasure.records import KIND, Erasure, ErasureDraft, Marks
 from catalog.evidence import evidence_key
 from catalog.lake import Lake
 from catalog.landing import Landing
@@ -38,7 +38,6 @@ from datalab.permits.signature import sign, verified_payload
 from datalab.storage.compaction import compact
 from datalab.storage.store import ObjectStore
 
-KIND = "datalab-erasure+jws"
 _PIECE = 1 << 20
 
 

@@ -10,8 +10,8 @@ import duckdb
 import pytest
 
 from catalog import datasets, uploads
-from catalog.erasure.eraser import KIND, Eraser
-from catalog.erasure.records import Erasure, ErasureDraft
+from catalog.erasure.eraser import Eraser
+from catalog.erasure.records import KIND, Erasure, ErasureDraft
 from catalog.errors import NotPermittedError
 from catalog.lab import Lab, open_lab
 from catalog.records import PublishRequest, Role, StoredFile
