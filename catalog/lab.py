@@ -14,6 +14,7 @@ from catalog.credentials import Credentials
 from catalog.curations import Curations
 from catalog.drafts import Drafts
 from catalog.erasure.eraser import Eraser
+from catalog.harvest.harvester import Harvester
 from catalog.lake import Lake
 from catalog.landing import Landing
 from catalog.oidc import Oidc
@@ -51,6 +52,7 @@ class Lab:
         snapshot: copies both catalog files for a backup, on behalf of an account.
         oidc: the identity provider that the lab trusts, or None.
         keeper: removes what has outlived its time.
+        harvester: reads other catalogues.
         compute: how runs share what there is.
         permit_keys: folder of the public keys that the lab pins for permits, ``HOME/permit-keys/*.jwk``.
     """
@@ -72,6 +74,7 @@ class Lab:
     permit_keys: Path
     snapshot: Callable[[str], Snapshot]
     keeper: Keeper
+    harvester: Harvester
     compute: Compute
 
 
@@ -103,6 +106,9 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
         stack.callback(search.close)
         curations = Curations(home, store)
         stack.callback(curations.close)
+        settings = load_settings(home)
+        harvester = Harvester(store, settings.harvest)
+        stack.callback(harvester.close)
         yield Lab(
             store=store,
             objects=objects,
@@ -120,8 +126,9 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
             oidc=_open_oidc(home, store),
             permit_keys=home.folder("permit-keys"),
             snapshot=lambda actor: take_snapshot(home, store, lake, publisher, actor=actor),
-            keeper=Keeper(home, store, lake, objects, landing, publisher, load_settings(home).retention),
-            compute=load_settings(home).compute,
+            keeper=Keeper(home, store, lake, objects, landing, publisher, settings.retention),
+            harvester=harvester,
+            compute=settings.compute,
         )
 
 

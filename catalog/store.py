@@ -27,7 +27,9 @@ from datalab.canonical import canonical_json
 from datalab.errors import NotFoundError
 
 _R = TypeVar("_R", bound=Record)
-Table = Literal["datasets", "uploads", "permits", "runs", "drafts", "projects", "requests", "erasures"]
+Table = Literal[
+    "datasets", "uploads", "permits", "runs", "drafts", "projects", "requests", "erasures", "sources", "remotes"
+]
 """Tables of records that have an id: ``id`` and the record itself, as JSON."""
 
 _EVENT = "n, time, actor, action, subject, details, previous, hash"
@@ -233,6 +235,7 @@ class Change:
         self._actor = actor
         self.head = head
         self.datasets: set[str] = set()
+        """What it is about, for the search: ids of datasets, and ``source/ID`` for all entries of a catalogue."""
         self._statements: list[tuple[str, Sequence[Any] | Mapping[str, Any]]] = []
         self._events: list[Event] = []
 
@@ -363,7 +366,7 @@ def check_revision(table: Table, key: str, *, expected: int, actual: int, done: 
 
 
 def _noun(table: Table) -> str:
-    return table.removesuffix("s")
+    return {"sources": "catalogue", "remotes": "remote entry"}.get(table, table.removesuffix("s"))
 
 
 def _get(connection: duckdb.DuckDBPyConnection, kind: type[_R], table: Table, key: str) -> _R:

@@ -179,6 +179,19 @@ class Retention(BaseModel):
     """What runs leave behind; None: for good."""
 
 
+class Harvesting(BaseModel):
+    """Other catalogues, whose datasets are found here: what may be fetched from, and how much may go at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hosts: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.:-]{1,253}$")], ...] = ()
+    """Names of hosts in networks that are not public; all others have to have public addresses."""
+    loopback: bool = False
+    """Whether catalogues on this machine may be fetched from, by http too."""
+    removals: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of a catalogue's entries that may go at once; where more are gone, somebody has to say so."""
+
+
 class Settings(BaseSettings):
     """What an operator may set for one home. In the environment: ``DATALAB_PORTS__LAB=8440``."""
 
@@ -199,6 +212,7 @@ class Settings(BaseSettings):
     checkpoints: Checkpoints = Checkpoints()
     retention: Retention = Retention()
     backup: Backups = Backups()
+    harvest: Harvesting = Harvesting()
 
 
 def load_settings(home: Home, **arguments: Any) -> Settings:

@@ -17,19 +17,22 @@ import structlog
 import tantivy
 from pydantic import TypeAdapter
 
-from catalog.records import Dataset, DatasetState, Version
+from catalog.harvest.records import HERE, Description, RemoteEntry
+from catalog.records import Dataset, DatasetState, Translation, Version
 from catalog.search import query
-from catalog.search.model import FACETS, MAX_PAGE, Facet, FacetCount, Hit, SearchPage, SearchQuery
+from catalog.search.model import FACETS, MAX_PAGE, Facet, FacetCount, Hit, RemoteHit, SearchPage, SearchQuery
 from catalog.search.text import LANGUAGES, analyzers
 from catalog.store import Store
 
 log = structlog.get_logger()
 
-FORM = 1
+FORM = 2
 """Raised when what is indexed changes, so that indexes of another form are made anew."""
 _MAKING_BYTES, _WRITER_BYTES = 64 << 20, 15 << 20
 """What the writer may hold while the index is made anew, and then: a commit clears all of it."""
 _BATCH = 2_000
+_SOURCE, _REMOTE = "source/", "remote/"
+"""Before the id of a catalogue, all entries of which are taken up, and of an entry; ids of datasets have no slash."""
 _MARK = "?"
 """Id of the entry that holds the number of the last event; no dataset has it."""
 _MAX_VALUES = 50
@@ -148,10 +151,13 @@ class SearchIndex:
             counted |= _count(searcher, self._query(searcher, asked, others), [facet])
         return {facet: counted[facet] for facet in FACETS}
 
-    def _hits(self, ids: list[str], show: Show) -> Iterable[Hit]:
-        datasets, latest = _read(self._store, ids)
+    def _hits(self, ids: list[str], show: Show) -> Iterable[Hit | RemoteHit]:
+        datasets, latest = _read(self._store, [one for one in ids if not one.startswith(_REMOTE)])
+        remotes = _remotes(self._store, "id", [one.removeprefix(_REMOTE) for one in ids if one.startswith(_REMOTE)])
         for one in ids:
-            if one in datasets:
+            if one.removeprefix(_REMOTE) in remotes:
+                yield RemoteHit(remote=remotes[one.removeprefix(_REMOTE)])
+            elif one in datasets:
                 version = show(latest[one], datasets[one]) if one in latest else None
                 yield Hit(
                     dataset=datasets[one],
@@ -169,13 +175,14 @@ class SearchIndex:
         writer = self._index.writer(_MAKING_BYTES, 1)
         if 0 <= seen < last:
             changed = self._store.scan(
-                "SELECT DISTINCT split_part(subject, '/', 2) FROM events WHERE n > ? AND subject LIKE 'dataset/%'",
+                "SELECT DISTINCT CASE WHEN subject LIKE 'source/%' THEN subject ELSE split_part(subject, '/', 2) END "
+                "FROM events WHERE n > ? AND (subject LIKE 'dataset/%' OR subject LIKE 'source/%')",
                 [seen],
             )
         else:
             log.info("the search index is made anew")
             writer.delete_all_documents()
-            changed = self._store.rows("SELECT id FROM datasets")
+            changed = self._store.rows(f"SELECT id FROM datasets UNION ALL SELECT '{_SOURCE}' || id FROM sources")
         ids = [str(row[0]) for row in changed]
         for at in range(0, len(ids), _BATCH):
             self._add(writer, ids[at : at + _BATCH])
@@ -191,9 +198,15 @@ class SearchIndex:
         return int(searcher.doc(hits[0][1])["event"][0]) if hits else -1
 
     def _add(self, writer: tantivy.IndexWriter, ids: Iterable[str]) -> None:
-        ids = list(ids)
-        datasets, latest = _read(self._store, ids)
-        for one in ids:
+        ids = set(ids)
+        sources = {one for one in ids if one.startswith(_SOURCE)}
+        for one in sources:
+            source = one.removeprefix(_SOURCE)
+            writer.delete_documents_by_term("source", source)
+            for entry in _remotes(self._store, "source", [source]).values():
+                writer.add_document(_remote_document(entry))
+        datasets, latest = _read(self._store, list(ids - sources))
+        for one in ids - sources:
             writer.delete_documents_by_term("id", one)
             if one in datasets and datasets[one].state is DatasetState.PUBLISHED:
                 writer.add_document(_document(datasets[one], latest.get(one)))
@@ -250,24 +263,10 @@ def _document(dataset: Dataset, latest: Version | None) -> tantivy.Document:
     made = tantivy.Document()
     made.add_text("id", dataset.id)
     made.add_text("kind", "dataset")
-    titles = [dataset.title, *(one.title for one in dataset.translations.values())]
-    described = [
-        *titles,
-        *dataset.keywords,
-        *(word for one in dataset.translations.values() for word in one.keywords),
-        dataset.holder_name,
-        dataset.id,
-    ]
-    texts = [*described, dataset.description, *(one.description for one in dataset.translations.values())]
-    if latest is not None:
-        texts += [column.name for column in latest.report.columns]
-    for text in titles:
-        made.add_text("title", text)
-    for text in texts:
-        for field in ("words", *(f"stem_{language}" for language in LANGUAGES)):
-            made.add_text(field, text)
-    for text in described:
-        made.add_text("grams", text)
+    texts: list[Dataset | Translation] = [dataset, *dataset.translations.values()]
+    described = [*(word for one in texts for word in one.keywords), dataset.holder_name, dataset.id]
+    columns = [column.name for column in latest.report.columns] if latest else []
+    _add_words(made, [one.title for one in texts], described, [*(one.description for one in texts), *columns])
     for facet, value in facets_of(dataset).items():
         if value is not None:
             made.add_text(facet, value)
@@ -276,6 +275,37 @@ def _document(dataset: Dataset, latest: Version | None) -> tantivy.Document:
     # By the public form: the order of small counts would tell them.
     made.add_unsigned("rows", (latest.public.rows or 0) if latest else 0)
     return made
+
+
+def _remote_document(entry: RemoteEntry) -> tantivy.Document:
+    said, made = entry.described, tantivy.Document()
+    made.add_text("id", f"{_REMOTE}{entry.id}")
+    made.add_text("kind", "dataset")
+    texts: list[Description | Translation] = [said, *said.translations.values()]
+    titles, words = [one.title for one in texts], [word for one in texts for word in one.keywords]
+    _add_words(made, titles, [*words, said.publisher or "", entry.source_name], [one.description for one in texts])
+    for theme in said.themes:
+        made.add_text("theme", theme)
+    licence = said.licence if said.licence and "://" not in said.licence else None
+    facets = {"country": entry.country, "access": said.access, "licence": licence, "source": entry.source}
+    for facet, value in facets.items():
+        if value is not None:
+            made.add_text(facet, value)
+    made.add_text("title_sort", f"{said.title.casefold()[:200]} {entry.id}")
+    made.add_unsigned("updated", int(entry.changed.timestamp()))
+    made.add_unsigned("rows", 0)
+    return made
+
+
+def _add_words(made: tantivy.Document, titles: list[str], described: list[str], others: list[str]) -> None:
+    """Add what a dataset is found by: its titles, what else names and describes it in short, and longer texts."""
+    for text in titles:
+        made.add_text("title", text)
+    for text in (*titles, *described, *others):
+        for field in ("words", *(f"stem_{language}" for language in LANGUAGES)):
+            made.add_text(field, text)
+    for text in (*titles, *described):
+        made.add_text("grams", text)
 
 
 def facets_of(dataset: Dataset) -> dict[Facet, str | None]:
@@ -289,6 +319,7 @@ def facets_of(dataset: Dataset) -> dict[Facet, str | None]:
         "modality": dataset.modality,
         "licence": dataset.licence,
         "use": "download" if download else "federated",
+        "source": HERE,
     }
 
 
@@ -321,3 +352,14 @@ def _read(store: Store, ids: list[str]) -> tuple[dict[str, Dataset], dict[str, V
         {key: Dataset.model_validate_json(record) for key, record in datasets},
         {key: Version.model_validate_json(record) for key, record in versions},
     )
+
+
+def _remotes(store: Store, column: str, keys: list[str]) -> dict[str, RemoteEntry]:
+    """Return the entries of other catalogues that are there, by id; ``column`` is what the keys are of."""
+    rows = (
+        store.scan(f"SELECT record FROM remotes WHERE {column} IN (SELECT unnest(?::VARCHAR[]))", [keys])
+        if keys
+        else []
+    )
+    entries = (RemoteEntry.model_validate_json(row[0]) for row in rows)
+    return {one.id: one for one in entries if one.withdrawn is None}

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from catalog.harvest.records import RemoteEntry
 from catalog.records import Dataset, Number, Record
 
-Facet = Literal["country", "holder", "theme", "access", "modality", "licence", "use"]
-FACETS: tuple[Facet, ...] = ("country", "holder", "theme", "access", "modality", "licence", "use")
-"""By what a search can be narrowed; ``use`` is ``download`` or ``federated``."""
+Facet = Literal["country", "holder", "theme", "access", "modality", "licence", "use", "source"]
+FACETS: tuple[Facet, ...] = ("country", "holder", "theme", "access", "modality", "licence", "use", "source")
+"""By what a search can be narrowed; ``use`` is ``download`` or ``federated``, ``source`` is ``here`` or a catalogue."""
 Value = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Sort = Literal["relevance", "title", "updated", "rows"]
 MAX_PAGE, MAX_SIZE = 200, 100
@@ -32,6 +33,12 @@ class SearchQuery(Record):
     sort: Sort = "relevance"
     page: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 1
     size: Annotated[int, Field(ge=1, le=MAX_SIZE)] = 20
+
+
+class RemoteHit(Record):
+    """A dataset of another catalogue that was found: described here, and asked for there."""
+
+    remote: RemoteEntry
 
 
 class Hit(Record):
@@ -65,5 +72,10 @@ class SearchPage(Record):
     total: int
     page: int
     pages: int
-    hits: tuple[Hit, ...]
+    hits: tuple[Hit | RemoteHit, ...]
     facets: dict[Facet, tuple[FacetCount, ...]]
+
+    @property
+    def own(self) -> tuple[Hit, ...]:
+        """Those of the hits that are this lab's datasets."""
+        return tuple(hit for hit in self.hits if isinstance(hit, Hit))

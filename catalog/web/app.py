@@ -27,6 +27,7 @@ from catalog.web.routes import (
     retention,
     runs,
     search,
+    sources,
     standards,
     uploads,
     versions,
@@ -68,7 +69,10 @@ def _create_api(lab: Lab, url: str) -> FastAPI:
     app.state.url = url
     for part in (
         _health,
-        *(m.router for m in (datasets, standards, search, uploads, versions, requests, projects, permits, register)),
+        *(
+            m.router
+            for m in (datasets, standards, search, sources, uploads, versions, requests, projects, permits, register)
+        ),
         *(m.router for m in (runs, accounts, events, erasures, retention, processing, backups)),
     ):
         app.include_router(part, prefix=API)

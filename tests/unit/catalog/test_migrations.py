@@ -67,8 +67,9 @@ def test_every_schema_of_the_past_is_opened_and_taken_back(frozen: Path) -> None
         assert schema_of(opened) == LATEST
         assert [one.number for one in downgrade(opened, number)] == [*range(LATEST, number, -1)]
         back = content(opened)
-    for row in old["drafts"]:
-        row[1].pop("file")  # its parts were not encrypted, and are uploaded again
+    if number == 1:
+        for row in old["drafts"]:
+            row[1].pop("file")  # its parts were not encrypted, and are uploaded again
     assert back == old
 
 
@@ -98,7 +99,7 @@ def test_there_is_no_way_back_for_raw_files_that_are_encrypted(frozen: Path) -> 
         before = content(opened)
         with pytest.raises(CatalogError, match=r"1 raw files that are encrypted.*Restore a backup"):
             downgrade(opened, 1)
-        assert (schema_of(opened), content(opened)) == (2, before)
+        assert (schema_of(opened), content(opened)) == (LATEST, before)
 
 
 def test_a_catalog_of_a_newer_release_is_refused_and_names_it(tmp_path: Path) -> None:

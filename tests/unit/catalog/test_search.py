@@ -52,7 +52,7 @@ def index(store: Store, tmp_path: Path) -> Iterator[SearchIndex]:
 
 
 def ids(page: SearchPage) -> list[str]:
-    return [hit.dataset.id for hit in page.hits]
+    return [hit.dataset.id for hit in page.own]
 
 
 def find(index: SearchIndex, text: str = "", **asked: object) -> SearchPage:
@@ -103,7 +103,7 @@ def test_pages_add_up(judged: SearchIndex) -> None:
     pages = [find(judged, page=number, size=10) for number in range(1, 8)]
     together = [one for page in pages for one in ids(page)]
     assert len(together) == len(set(together)) == pages[0].total
-    titles = [hit.dataset.title.casefold() for page in pages for hit in page.hits]
+    titles = [hit.dataset.title.casefold() for page in pages for hit in page.own]
     assert titles == sorted(titles)
     assert find(judged, page=200).hits == ()
 
