@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
+from tempfile import TemporaryFile
 from threading import Event
 from typing import Annotated
 
@@ -61,23 +63,26 @@ def read_page(document: Document, stopped: Event) -> ReadPage:
         RefusedError: the lab is stopping.
     """
     command = [sys.executable, "-m", "catalog.harvest.reader", document.form, document.address]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     paths = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
-    data: bytes | None
-    ends, data = time.monotonic() + _SECONDS, document.data
-    with subprocess.Popen(command, env={"LC_ALL": "C.UTF-8", **paths}, **pipes) as process:  # type: ignore[call-overload]
-        answer = None
-        while answer is None:
-            try:
-                answer, _ = process.communicate(data, timeout=0.5)
-            except subprocess.TimeoutExpired:
-                data = None  # it is being written already
-                if stopped.is_set() or time.monotonic() > ends:
-                    process.kill()
-                    process.communicate()
-                    if stopped.is_set():
-                        raise RefusedError("The lab is stopping.") from None
-                    break
+    ends, answer = time.monotonic() + _SECONDS, None
+    with TemporaryFile() as file:
+        file.write(document.data)
+        file.seek(0)
+        with subprocess.Popen(
+            command,
+            env={"LC_ALL": "C.UTF-8", **paths},
+            stdin=file,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            while answer is None and time.monotonic() < ends and not stopped.is_set():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    answer, _ = process.communicate(timeout=0.5)
+            if answer is None:
+                process.kill()
+                process.communicate()
+    if stopped.is_set():
+        raise RefusedError("The lab is stopping.")
     return _checked(answer if process.returncode == 0 else None, document)
 
 

@@ -8,8 +8,8 @@ from xml.parsers import expat
 
 from rdflib import Graph
 
-MAX_TRIPLES = 500_000
-"""Of one page."""
+MAX_TRIPLES = 200_000
+"""Of one page; so many take some twenty seconds."""
 
 
 class UnreadableError(Exception):
