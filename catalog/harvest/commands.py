@@ -70,9 +70,9 @@ def harvest(*, source: str, file: Path | None, allow_removals: bool, as_json: bo
     else:
         _tell(done)
     if done.outcome == "refused":
-        raise ConflictError(done.message, where=source)
+        raise ConflictError(done.message)
     if done.outcome == "failed":
-        raise CatalogError(done.message, where=source)
+        raise CatalogError(done.message)
 
 
 @click.command("list")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from catalog.client import LabClient, lab_client
 from catalog.errors import NotPermittedError
 from catalog.harvest import commands
 from catalog.harvest.records import Description, SourceDraft
-from catalog.records import Contact, DatasetDraft, DatasetState, StateChange, Translation
+from catalog.records import Contact, DatasetDraft, DatasetState, Role, StateChange, Translation
 from catalog.search.model import RemoteHit, SearchQuery
 from catalog.service import SERVICE
 from catalog.standards.export import PAGE
@@ -21,7 +22,10 @@ from datalab.errors import NotFoundError
 from datalab.home import Home
 from datalab.supervisor import Supervisor
 from tests.integration.catalog.conftest import home_beside
+from tests.support.pages import settle, signed_in, text_of
+from tests.support.waiting import wait_until
 from tests.unit.catalog.examples import anonymous, at_site, described, draft
+from tests.unit.harvest.catalogues import served
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +156,43 @@ def test_a_harvest_that_fails_says_why_and_is_an_error(labs: tuple[Home, Home]) 
     assert "network that is not public" in str(failed.exception)
     closed = run(commands.add, "x", "--name", "X", "--address", "http://x.example/", "--country", "DE", home=portal)
     assert "https only" in str(closed.exception)
+
+
+def test_the_operator_adds_harvests_and_removes_in_the_browser(labs: tuple[Home, Home]) -> None:
+    reader = labs[1]
+    operator, researcher = settle(reader, "olga", Role.OPERATOR, "lab"), settle(reader, "rosa", Role.RESEARCHER)
+    form = {"id": "national", "name": "National portal", "country": "NL", "every_hours": "24"}
+    with served() as portal, signed_in(reader, operator) as http, signed_in(reader, researcher) as other:
+        portal.say(1, 2, d1="Cancer registry", more="<https://portal.example/dataset/9> a dcat:Dataset .")
+        wrong = http.post("/sources", data={**form, "id": "No id", "address": "http://portal.example/"})
+        assert (wrong.status_code, 'id="id-wrong"' in wrong.text) == (422, True)
+        wrong = http.post("/sources", data={**form, "address": "http://portal.example/"})
+        assert (wrong.status_code, 'id="address-wrong"' in wrong.text) == (422, True)
+        form["address"] = f"{portal.url}/catalogue.ttl"
+        assert http.post("/sources", data=form).headers["Location"] == "/sources?notice=source-added"
+        assert http.post("/sources", data=form).status_code == 422
+        http.post("/sources/national/harvest")
+        wait_until(lambda: "2 new, 0 changed" in text_of(http.get("/sources")), "the harvest")
+        page = http.get("/sources")
+        assert "1 dataset was not taken over" in text_of(page)
+        assert "It has no title" in text_of(page)
+        assert other.get("/sources").status_code == 403
+        assert other.post("/sources/national/harvest").status_code == 403
+        listing = other.get("/datasets?q=cancer")
+        assert "Remote: National portal" in text_of(listing)
+        (at,) = re.findall(r'href="(/remote/national\.[0-9a-f]{16})"', listing.text)
+        shown = other.get(at)
+        assert (
+            'href="https://portal.example/dataset/1" rel="external noopener noreferrer">Ask for access there'
+            in shown.text
+        )
+        assert "cannot be downloaded or trained on" in text_of(shown)
+        for path in ("/datasets/national", f"/datasets/{at.rpartition('/')[2]}", "/remote/national.0000000000000000"):
+            assert other.get(path).status_code == 404 or other.get(path).status_code == 422, path
+        assert "Ailleurs : National portal" in text_of(other.get(at, headers={"Accept-Language": "fr"}))
+        portal.say(1)
+        http.post("/sources/national/harvest")
+        wait_until(lambda: "1 withdrawn" in text_of(http.get("/sources")), "the second harvest")
+        assert http.get("/sources/national/remove").status_code == 200
+        assert http.post("/sources/national/remove").headers["Location"] == "/sources?notice=source-removed"
+        assert other.get(at).status_code == 404

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,8 @@ def portal() -> Iterator[Catalogue]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "records.duckdb")
-    yield opened
-    opened.close()
+    with closing(Store(tmp_path / "records.duckdb")) as opened:
+        yield opened
 
 
 @pytest.fixture
