@@ -235,7 +235,8 @@ class Change:
         self._actor = actor
         self.head = head
         self.datasets: set[str] = set()
-        """What it is about, for the search: ids of datasets, and ``source/ID`` for all entries of a catalogue."""
+        """What it is about, for the search: ids of datasets, ``remote/ID`` for an entry of another catalogue, and
+        ``source/ID`` for all of its entries."""
         self._statements: list[tuple[str, Sequence[Any] | Mapping[str, Any]]] = []
         self._events: list[Event] = []
 

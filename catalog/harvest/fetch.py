@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from threading import Event
+from threading import Event, Timer
 from typing import Literal, get_args
 
 import httpx
@@ -68,7 +70,7 @@ def fetch(reach: Reach, address: str, seen: SeenPage | None, stopped: Event) -> 
     """
     ends = time.monotonic() + _SECONDS
     timeout = httpx.Timeout(10.0)
-    with httpx.Client(trust_env=False, timeout=timeout, follow_redirects=False) as client:
+    with httpx.Client(trust_env=False, timeout=timeout, follow_redirects=False) as client, _closed_after(client):
         for _ in range(_REDIRECTS + 1):
             url = reach.check(address)
             try:
@@ -79,7 +81,11 @@ def fetch(reach: Reach, address: str, seen: SeenPage | None, stopped: Event) -> 
                     address = str(url.join(answer.headers["Location"]))
                 finally:
                     answer.close()
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
+            except (
+                httpx.HTTPError,
+                httpx.InvalidURL,
+                RuntimeError,
+            ) as error:  # RuntimeError: it was closed, being late
                 raise ServiceFailedError(
                     f"The catalogue does not answer ({type(error).__name__}).",
                     where=_told(address),
@@ -107,6 +113,18 @@ def form_of(media_type: str, name: str) -> Form:
     return found
 
 
+@contextmanager
+def _closed_after(client: httpx.Client) -> Iterator[None]:
+    """Close a client when its time is over, whatever it is waiting for: its timeouts are for single waits."""
+    timer = Timer(_SECONDS, client.close)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
 def _request(client: httpx.Client, url: httpx.URL, ip: str, seen: SeenPage | None) -> httpx.Request:
     """Return a request that goes to an IP address, in the name of its host; the certificate has to be the host's."""
     headers = {"Host": url.netloc.decode("ascii"), "Accept": _ACCEPT, "Accept-Encoding": "identity"}
@@ -115,7 +133,10 @@ def _request(client: httpx.Client, url: httpx.URL, ip: str, seen: SeenPage | Non
     elif seen is not None and seen.modified is not None:
         headers["If-Modified-Since"] = seen.modified
     return client.build_request(
-        "GET", url.copy_with(host=ip), headers=headers, extensions={"sni_hostname": url.host.rstrip(".")}
+        "GET",
+        url.copy_with(host=ip),
+        headers=headers,
+        extensions={"sni_hostname": url.raw_host.decode("ascii").rstrip(".")},
     )
 
 

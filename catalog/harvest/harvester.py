@@ -70,6 +70,10 @@ class Harvester:
         rows = self._store.rows("SELECT record FROM sources ORDER BY id")
         return [Source.model_validate_json(row[0]) for row in rows]
 
+    def names(self) -> dict[str, str]:
+        """Return the names of the catalogues on record, by id."""
+        return dict(self._store.rows("SELECT id, json_extract_string(record, '$.name') FROM sources"))
+
     def source(self, key: str) -> Source:
         """Return a catalogue; NotFoundError if there is none of this id."""
         return self._store.get(Source, "sources", key)
@@ -242,7 +246,7 @@ class Harvester:
                 if plan.write:
                     ids, records = [one.id for one in plan.write], [one.model_dump_json() for one in plan.write]
                     change.execute(_INSERT, [ids, [key] * len(ids), records])
-                    change.datasets.add(f"source/{key}")
+                    change.datasets.update(f"remote/{one}" for one in ids)
             change.update("sources", key, updated)
             change.event(_action(done), f"source/{key}", **_facts(done))
         return updated

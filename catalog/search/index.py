@@ -205,8 +205,15 @@ class SearchIndex:
             writer.delete_documents_by_term("source", source)
             for entry in _remotes(self._store, "source", [source]).values():
                 writer.add_document(_remote_document(entry))
-        datasets, latest = _read(self._store, list(ids - sources))
-        for one in ids - sources:
+        changed = {one for one in ids if one.startswith(_REMOTE)}
+        remotes = _remotes(self._store, "id", [one.removeprefix(_REMOTE) for one in changed])
+        for one in changed:
+            writer.delete_documents_by_term("id", one)
+            if one.removeprefix(_REMOTE) in remotes:
+                writer.add_document(_remote_document(remotes[one.removeprefix(_REMOTE)]))
+        own = ids - sources - changed
+        datasets, latest = _read(self._store, list(own))
+        for one in own:
             writer.delete_documents_by_term("id", one)
             if one in datasets and datasets[one].state is DatasetState.PUBLISHED:
                 writer.add_document(_document(datasets[one], latest.get(one)))

@@ -97,7 +97,7 @@ def listing(
         sort=sort,
         sorted_by=SORTED_BY,
         facet=FACET,
-        catalogues={one.id: one.name for one in page.lab.harvester.sources()},
+        catalogues=page.lab.harvester.names(),
     )
 
 

@@ -102,6 +102,19 @@ def test_there_is_no_way_back_for_raw_files_that_are_encrypted(frozen: Path) -> 
         assert (schema_of(opened), content(opened)) == (LATEST, before)
 
 
+def test_there_is_no_way_back_that_would_forget_a_catalogue_that_is_harvested(frozen: Path) -> None:
+    Store(frozen).close()
+    with duckdb.connect(frozen) as opened:
+        opened.execute("INSERT INTO sources VALUES ('portal', '{}')")
+        before = content(opened)
+        with pytest.raises(CatalogError, match=r"1 catalogues that are harvested \(remove them first"):
+            downgrade(opened, 1)
+        assert (schema_of(opened), content(opened)) == (LATEST, before)
+        opened.execute("DELETE FROM sources")
+        downgrade(opened, 2)
+        assert schema_of(opened) == 2
+
+
 def test_a_catalog_of_a_newer_release_is_refused_and_names_it(tmp_path: Path) -> None:
     path = tmp_path / "records.duckdb"
     Store(path).close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,8 +47,8 @@ class Catalogue:
 
 
 @contextmanager
-def served() -> Iterator[Catalogue]:
-    """Serve a catalogue on loopback while the block runs."""
+def served(tls: ssl.SSLContext | None = None) -> Iterator[Catalogue]:
+    """Serve a catalogue on loopback while the block runs; with ``tls``, by https."""
     catalogue = Catalogue()
 
     class Handler(BaseHTTPRequestHandler):
@@ -78,6 +79,9 @@ def served() -> Iterator[Catalogue]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     catalogue.url = f"http://127.0.0.1:{server.server_port}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        catalogue.url = f"https://localhost:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
