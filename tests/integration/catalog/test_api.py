@@ -28,6 +28,8 @@ from tests.unit.catalog.test_permissions import PERSONS
 from tests.unit.catalog.test_routes import action_of, address_of, every_route, is_open, is_public
 
 NO_SUCH = {
+    "source": "no-such",
+    "entry": "no-such.0123456789abcdef",
     "object_id": "nothing.v1.0",
     "access_id": "https",
     "name": "nothing",

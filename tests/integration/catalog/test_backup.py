@@ -240,6 +240,9 @@ def test_changes_beside_a_backup_are_restored_only_as_the_lab_has_signed_them(tm
             restore(away, new)
     log.write_bytes(before + lines[0][:100])  # torn: the machine was lost while it was written
     end = log.with_name("changes.jws").read_bytes()
+    log.with_name("changes.jws").write_bytes(bytes([*end[:90], end[90] ^ 1, *end[91:]]))
+    with pytest.raises(RefusedError, match=r"signature in the backup was changed.*changes\.jws"):
+        restore(away, new)
     log.with_name("changes.jws").unlink()
     with pytest.raises(RefusedError, match="a signature is missing"):
         restore(away, new)
