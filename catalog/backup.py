@@ -1,6 +1,7 @@
 """Backups of a running lab, and putting one back: records, lake metadata and objects as they were at one moment.
 
     OUT/manifest.json    digest and size of every other file; written last, so a folder without it is no backup
+    OUT/manifest.jws     the lab's signature over it (``catalog.signed_backup``)
     OUT/catalog/…        the records and the lake's metadata
     OUT/objects/…        every file that the records name; a later backup into the same folder fetches only new ones
     OUT/home/…           keys and lists without which the records could not be used
@@ -13,25 +14,42 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, AwareDatetime, ValidationError
 
 from catalog.erasure.marks import KEY
+from catalog.erasure.records import KIND as ERASURE_KIND
+from catalog.event_records import EventsVerification
+from catalog.evidence import evidence_key
 from catalog.lake import Lake
 from catalog.landing import bucket_of
 from catalog.publish import Publisher
-from catalog.records import EventsVerification, Line, Record, Sha256, StoredFile, Upload, Version
-from catalog.replay import CHANGES, replay
+from catalog.records import Line, Record, Sha256, StoredFile, Version
+from catalog.replay import plain_changes, replay
 from catalog.run_records import RunRecord
+from catalog.signed_backup import (
+    CHANGES,
+    MANIFEST_SIGNATURE,
+    ManifestSeal,
+    check_manifest,
+    check_signed,
+    sign_manifest,
+    signed_changes,
+)
 from catalog.snapshot import Snapshot
 from catalog.store import Store, now
+from catalog.upload_records import Upload
 from datalab.boundary import bad_field
 from datalab.canonical import sha256_file
 from datalab.errors import BadInputError, NotFoundError, RefusedError
 from datalab.home import Home, write_atomically
 from datalab.storage.store import ObjectStore
+
+if TYPE_CHECKING:
+    from joserfc.jwk import OKPKey
 
 MANIFEST = "manifest.json"
 FILES = ("records.duckdb", "lake.ducklake")
@@ -72,6 +90,29 @@ class Manifest(Record):
     objects: tuple[StoredFile, ...]
 
 
+@dataclass(frozen=True)
+class Backup:
+    """A backup that was checked.
+
+    Attributes:
+        folder: where it is.
+        manifest: what it consists of.
+        seal: what the lab has signed of it; None where it was taken without a signature.
+        key: that has signed it.
+    """
+
+    folder: Path
+    manifest: Manifest
+    seal: ManifestSeal | None
+    key: OKPKey | None
+
+    def changes(self) -> Iterator[bytes]:
+        """Yield the changes beside it, each once it is verified; RefusedError where it is not what was signed."""
+        if self.seal is None or self.key is None:
+            return plain_changes(self.folder / CHANGES)
+        return signed_changes(self.folder / CHANGES, self.seal, self.key)
+
+
 class Restored(Record):
     """What is there again."""
 
@@ -98,8 +139,16 @@ def take_snapshot(home: Home, store: Store, lake: Lake, publisher: Publisher, *,
         copied.close()
 
 
-def fetch(home: Home, objects: ObjectStore, snapshot: Snapshot, out: Path, *, beside: Path | None = None) -> Manifest:
-    """Make a backup of a snapshot in the folder ``out``; what is no longer named there is removed.
+def fetch(
+    home: Home,
+    objects: ObjectStore,
+    snapshot: Snapshot,
+    out: Path,
+    *,
+    beside: Path | None = None,
+    changes: bool = False,
+) -> Manifest:
+    """Make a backup of a snapshot in the folder ``out``, signed; what is no longer named there is removed.
 
     Args:
         home: of the lab.
@@ -107,12 +156,14 @@ def fetch(home: Home, objects: ObjectStore, snapshot: Snapshot, out: Path, *, be
         snapshot: of its catalog.
         out: the folder.
         beside: an earlier backup on the same file system, whose objects need not be fetched again.
+        changes: whether changes will be written down beside it.
 
     Raises:
         NotFoundError: an object is not there, because somebody was erased meanwhile.
         StorageError: an object is not what the records say.
     """
-    (out / MANIFEST).unlink(missing_ok=True)
+    for name in (MANIFEST, MANIFEST_SIGNATURE):
+        (out / name).unlink(missing_ok=True)
     for name in ("catalog", "home"):
         shutil.rmtree(out / name, ignore_errors=True)
     folder = home.path / "backups" / snapshot.id
@@ -141,73 +192,97 @@ def fetch(home: Home, objects: ObjectStore, snapshot: Snapshot, out: Path, *, be
         for path in sorted(_files(out / name))
     )
     manifest = Manifest(created=snapshot.created, events=snapshot.events, files=entries, objects=snapshot.objects)
-    write_atomically(out / MANIFEST, manifest.model_dump_json(indent=2).encode())
+    data = manifest.model_dump_json(indent=2).encode()
+    sign_manifest(out, data, evidence_key(home), changes=changes)
+    write_atomically(out / MANIFEST, data)
     return manifest
 
 
-def read_manifest(backup: Path) -> Manifest:
-    """Return what a backup consists of, all of it checked against its digests.
+def open_backup(folder: Path, key: OKPKey | None) -> Backup:
+    """Return a backup, all of it checked against its signatures and digests.
+
+    Args:
+        folder: that it is in.
+        key: the public key that must have signed it; None takes one that is not signed, as it is.
 
     Raises:
         NotFoundError: there is no whole backup.
+        RefusedError: it is not signed by the key, or is not what was signed.
         BadInputError: a file of it is missing, or is not what it was.
     """
     try:
-        manifest = Manifest.model_validate_json((backup / MANIFEST).read_bytes())
+        data = (folder / MANIFEST).read_bytes()
     except FileNotFoundError as error:
         raise NotFoundError(
-            f"There is no whole backup in {backup}.", next_step="Name the folder that `datalab backup` wrote."
+            f"There is no whole backup in {folder}.", next_step="Name the folder that `datalab backup` wrote."
         ) from error
+    if key is None and (folder / MANIFEST_SIGNATURE).exists():
+        raise RefusedError(
+            "This backup is signed.", where=str(folder), next_step="Leave out --unsigned, and give the lab's key."
+        )
+    seal = None if key is None else check_manifest(folder, data, key)
+    try:
+        manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
-        raise bad_field("The backup's manifest", error, where=str(backup / MANIFEST)) from error
-    digests = {one.path: one.sha256 for one in manifest.files}
-    digests |= {f"objects/{one.key}": one.sha256 for one in manifest.objects}
-    for path, sha256 in digests.items():
-        if not (backup / path).is_file() or sha256_file(backup / path) != sha256:
-            raise BadInputError(
-                "A file of the backup is missing, or not what it was.",
-                where=str(backup / path),
-                next_step="Take another backup; this one cannot be relied on.",
-            )
-    return manifest
+        raise bad_field("The backup's manifest", error, where=str(folder / MANIFEST)) from error
+    for path, sha256 in _digests(manifest).items():
+        _check_digest(folder / path, sha256)
+    found = Backup(folder, manifest, seal, key)
+    for _ in found.changes():
+        pass
+    return found
 
 
-def place(backup: Path, manifest: Manifest, home: Home, objects: ObjectStore) -> None:
+def place(backup: Backup, home: Home, objects: ObjectStore) -> None:
     """Put a checked backup into a home that has no catalog, beside erasures that the home knows of already.
+
+    What lies there then is checked once more: whoever writes to the backup meanwhile changes nothing here.
 
     Raises:
         RefusedError: the home has a catalog, or another key for the marks of those who were erased.
+        BadInputError: the backup was changed meanwhile.
     """
-    catalog = home.path / "catalog"
+    catalog, digests = home.path / "catalog", _digests(backup.manifest)
     if any((catalog / name).exists() for name in FILES):
         raise RefusedError(
             "This home has a catalog already, and nothing is overwritten.",
             where=str(catalog),
             next_step="Name a new home, or move this folder away.",
         )
-    for one in manifest.files:
+    for one in backup.manifest.files:
         if not one.path.startswith("home/"):
             continue
-        source, target = backup / one.path, home.path / one.path.removeprefix("home/")
+        source, target = backup.folder / one.path, home.path / one.path.removeprefix("home/")
         if target.exists():
             _check_same(source, target)
             continue
         home.folder(*target.relative_to(home.path).parts[:-1])
         shutil.copy2(source, target)
-    for stored in manifest.objects:
-        bucket_of(stored.key, objects).put_file(stored.key, backup / "objects" / stored.key)
+        _check_digest(target, one.sha256)
+    for stored in backup.manifest.objects:
+        path = backup.folder / "objects" / stored.key
+        if bucket_of(stored.key, objects).put_file(stored.key, path).sha256 != stored.sha256:
+            raise _not_what_it_was(path)
     home.folder("catalog")
     for name in reversed(FILES):  # the records last: without them it is no catalog yet
         temporary = catalog / f".{name}.restored"
-        shutil.copy2(backup / "catalog" / name, temporary)
+        shutil.copy2(backup.folder / "catalog" / name, temporary)
+        _check_digest(temporary, digests[f"catalog/{name}"])
         if name == FILES[0]:
-            replay(temporary, backup / CHANGES, {one.key for one in manifest.objects})
+            kept = {one.key for one in backup.manifest.objects}
+            replay(temporary, backup.folder / CHANGES, kept, backup.changes())
         temporary.replace(catalog / name)
 
 
-def keep_erasures(backup: Path, home: Home) -> None:
-    """Bring the signed records of erasures that were shipped beside a backup into a home, for them to be replayed."""
-    for path in (backup / "erasures").glob("*.jws"):
+def keep_erasures(folder: Path, home: Home, key: OKPKey | None) -> None:
+    """Bring the signed records of erasures that were shipped beside a backup into a home, for them to be replayed.
+
+    Raises:
+        RefusedError: one is not what the key has signed.
+    """
+    for path in sorted((folder / "erasures").glob("*.jws")):
+        if key is not None:
+            check_signed(path, ERASURE_KIND, key)
         target = home.folder("erasures") / path.name
         if not target.exists():
             shutil.copy2(path, target)
@@ -249,6 +324,25 @@ def _fetch_objects(objects: ObjectStore, snapshot: Snapshot, folder: Path, besid
             target.unlink(missing_ok=True)
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             bucket_of(one.key, objects).get_file(one.key, target, sha256=one.sha256)
+
+
+def _digests(manifest: Manifest) -> dict[str, str]:
+    """Return the digest of every file of a backup, by its path there."""
+    digests = {one.path: one.sha256 for one in manifest.files}
+    return digests | {f"objects/{one.key}": one.sha256 for one in manifest.objects}
+
+
+def _check_digest(path: Path, sha256: str) -> None:
+    if not path.is_file() or sha256_file(path) != sha256:
+        raise _not_what_it_was(path)
+
+
+def _not_what_it_was(path: Path) -> BadInputError:
+    return BadInputError(
+        "A file of the backup is missing, or not what it was.",
+        where=str(path),
+        next_step="Take another backup; this one cannot be relied on.",
+    )
 
 
 def _files(folder: Path) -> list[Path]:

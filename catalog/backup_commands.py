@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from catalog.client import lab_client
-from datalab.errors import NotFoundError
+from datalab.errors import BadInputError, NotFoundError
 from datalab.home import Home
+from datalab.permits.keys import load_public_key
+from datalab.settings import load_settings
 from datalab.storage.store import connect
+
+if TYPE_CHECKING:
+    from joserfc.jwk import OKPKey
 
 _OUT = click.Path(path_type=Path, file_okay=False)
 
@@ -27,6 +33,7 @@ def backup(*, out: Path, home: Path) -> None:
     The backup holds personal data and keys: guard it like the lab itself.
     """
     from catalog.backup import fetch
+    from catalog.evidence import public_evidence_key
 
     with lab_client(Home(home), "operator") as client:
         snapshot = client.take_snapshot()
@@ -34,19 +41,33 @@ def backup(*, out: Path, home: Path) -> None:
     size = sum(one.bytes for one in manifest.files) + sum(one.bytes for one in manifest.objects)
     stored = len(manifest.objects)
     click.echo(f"Backed up {stored} objects and the catalog up to event {manifest.events}, {size:,} bytes.")
+    click.echo(f"It is signed; a restore asks for {public_evidence_key(Home(home))}: keep a copy elsewhere.")
 
 
 @click.command("restore")
 @click.argument("backup_folder", metavar="BACKUP", type=_OUT)
 @click.option("--home", type=click.Path(path_type=Path), required=True, help="A home folder without a catalog.")
-def restore(*, backup_folder: Path, home: Path) -> None:
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The public key of the lab that made it; [backup] key in datalab.toml names it, too.",
+)
+@click.option(
+    "--unsigned",
+    is_flag=True,
+    help="Take a backup of an earlier release, which signed none: whoever could write to it may have changed anything.",
+)
+def restore(*, backup_folder: Path, home: Path, key: Path | None, unsigned: bool) -> None:
     """Put a BACKUP into a home whose lab is not running; whoever was erased since it was taken is erased again.
 
     BACKUP is a folder that `datalab backup` wrote, or the one that [backup] in datalab.toml names; changes that were
     shipped there since its last whole backup are made again. To have people erased, keep the folder erasures of the
     lost home, or a newer copy of it, in the new one. Certificates are not part of a backup: nodes enrol anew.
+
+    The backup must be signed by the lab that made it, whose public key lies in secrets/evidence in its home: keep a
+    copy of it elsewhere. Where anything was changed, left out or put into another order since, nothing is restored.
     """
-    from catalog.backup import keep_erasures, place, read_manifest, restored
+    from catalog.backup import keep_erasures, open_backup, place, restored
     from catalog.lab import open_lab
     from catalog.shipping import newest
     from datalab.storage.service import SERVICE
@@ -54,25 +75,37 @@ def restore(*, backup_folder: Path, home: Path) -> None:
 
     into = Home(home)
     into.check_writable()
-    whole = newest(backup_folder)
-    manifest = read_manifest(whole)
+    trusted = None if unsigned else _trusted_key(into, key)
+    whole = open_backup(newest(backup_folder), trusted)
     with ExitStack() as stack:
         try:
             into.address(SERVICE.name)
         except NotFoundError:
             stack.enter_context(Supervisor()).start(SERVICE.name, SERVICE.module, into)
         objects = connect(into)
-        keep_erasures(backup_folder, into)
-        place(whole, manifest, into, objects)
+        keep_erasures(backup_folder, into, trusted)
+        place(whole, into, objects)
         with open_lab(into, objects) as lab:
             lab.landing.lock_again(lab.store)
-            done = restored(lab.store, len(lab.eraser.every()), len(manifest.objects))
+            done = restored(lab.store, len(lab.eraser.every()), len(whole.manifest.objects))
     click.echo(
         f"Restored {done.datasets} datasets, {done.versions} versions and {done.objects} objects; "
         f"{done.erasures} erasures hold."
     )
     broken = done.audit.broken_at
     click.echo(f"The audit chain has {done.audit.events} events and is {'whole' if broken is None else 'BROKEN'}.")
+
+
+def _trusted_key(home: Home, key: Path | None) -> OKPKey:
+    """Return the key that must have signed a backup: the one that was given, or that the settings name."""
+    path = key or load_settings(home).backup.key
+    if path is None:
+        raise BadInputError(
+            "It is not said who must have signed the backup.",
+            next_step="Give --key FILE, the public key of the lab that made it; for a backup of an earlier release, "
+            "which is not signed, --unsigned.",
+        )
+    return load_public_key(path)
 
 
 @click.command("downgrade")

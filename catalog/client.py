@@ -28,6 +28,8 @@ from catalog.errors import (
     TooLargeError,
     TooManyAttemptsError,
 )
+from catalog.event_records import Event, EventsVerification
+from catalog.harvest.records import RemoteEntry, Source, SourceDraft
 from catalog.launch import AppFacts, DryRun, Work
 from catalog.progress import Progress
 from catalog.records import (
@@ -37,17 +39,13 @@ from catalog.records import (
     DatasetDraft,
     DatasetPatch,
     DatasetState,
-    Event,
-    EventsVerification,
     Hold,
     Invitation,
     IssuedAccount,
-    Landed,
     PublishRequest,
     Reason,
     StateChange,
     StoredFile,
-    Upload,
     Version,
 )
 from catalog.release.records import ReleaseAsk, ReleaseDecision
@@ -57,11 +55,14 @@ from catalog.running import Runs
 from catalog.search.model import SearchPage, SearchQuery
 from catalog.snapshot import Snapshot
 from catalog.standards.requirements import Readiness
+from catalog.upload_records import Landed, Upload
 from datalab.errors import BadInputError, DatalabError, IdentityError, NotFoundError, ServiceFailedError
 from datalab.home import Home
 
 _T = TypeVar("_T")
 _PIECE = 1 << 20
+_HARVEST = 1500.0
+"""Seconds that a harvest may take: the lab gives up before."""
 _ERRORS: dict[int, type[DatalabError]] = {
     400: BadInputError,
     401: IdentityError,
@@ -230,6 +231,43 @@ class LabClient:
         """Return a short-lived address of one file of a version of anonymous data."""
         path = f"/datasets/{_part(dataset)}/versions/{number}/download"
         return self._send("GET", path, params={"file": file}).headers["Location"]
+
+    # Other catalogues
+
+    def sources(self) -> list[Source]:
+        """Return the catalogues that are harvested, by id, each with what came of it last."""
+        return self._call(list[Source], "GET", "/sources")
+
+    def add_source(self, draft: SourceDraft) -> Source:
+        """Put a catalogue on record; NotPermittedError if its address may not be fetched from."""
+        return self._call(Source, "POST", "/sources", body=draft)
+
+    def remove_source(self, source: str) -> None:
+        """Take a catalogue off the record, and what was found in it."""
+        self._send("DELETE", f"/sources/{_part(source)}")
+
+    def harvest(self, source: str, *, file: Path | None = None, allow_removals: bool = False) -> Source:
+        """Harvest a catalogue from its address, or from a file that has all of it; return what came of it.
+
+        Args:
+            source: id of the catalogue.
+            file: its ending says how it is written: ``.ttl``, ``.nt``, ``.jsonld``, ``.rdf``.
+            allow_removals: whether more of its entries may be withdrawn than the lab's settings say.
+        """
+        path, allow = f"/sources/{_part(source)}", {"allow_removals": allow_removals}
+        if file is None:
+            answer = self._send("POST", f"{path}/harvests", params=allow, timeout=_HARVEST)
+        else:
+            asked = {**allow, "filename": file.name}
+            headers = {"Content-Type": "application/octet-stream"}
+            answer = self._send(
+                "PUT", f"{path}/document", params=asked, content=file.read_bytes(), headers=headers, timeout=_HARVEST
+            )
+        return Source.model_validate_json(answer.content)
+
+    def remote_entry(self, entry: str) -> RemoteEntry:
+        """Return a dataset of another catalogue as it is described there."""
+        return self._call(RemoteEntry, "GET", f"/remotes/{_part(entry)}")
 
     # Erasure
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from catalog.client import lab_client
 from catalog.processing_forms import PROCESSING
 from catalog.records import AccountDraft, Dataset, DatasetDraft, DatasetState, Role, Version
-from catalog.search.model import MAX_PAGE, SearchQuery, Sort
+from catalog.search.model import MAX_PAGE, RemoteHit, SearchQuery, Sort
 from catalog.standards.requirements import FORMS, missing_lines
 from datalab.boundary import bad_field, read_toml
 from datalab.home import Home, write_atomically
@@ -143,6 +143,9 @@ def list_datasets(*, home: Path, as_json: bool) -> None:
     "--use", multiple=True, type=click.Choice(["download", "federated"]), help="Whether it may leave, or is trained on."
 )
 @click.option(
+    "--source", multiple=True, help="Catalogue: 'here' for this lab's own, or the id of one that is harvested."
+)
+@click.option(
     "--sort",
     type=click.Choice(get_args(Sort)),
     default="relevance",
@@ -174,6 +177,11 @@ def search(*, words: Sequence[str], home: Path, sort: Sort, page: int, as_json: 
         table.add_column(heading)
     table.add_column("rows", justify="right")
     for hit in found.hits:
+        if isinstance(hit, RemoteHit):
+            said = hit.remote.described
+            holder = f"{said.publisher or ''} (remote: {hit.remote.source_name})".strip()
+            table.add_row(hit.remote.id, said.title, holder, hit.remote.country, said.access or "", "")
+            continue
         dataset, rows = hit.dataset, _count(hit.rows) if hit.version else ""
         table.add_row(dataset.id, dataset.title, dataset.holder_name, dataset.country, dataset.access, rows)
     console = _console()

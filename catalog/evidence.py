@@ -17,7 +17,7 @@ from catalog.store import Store, now
 from datalab.boundary import bad_field
 from datalab.errors import NotFoundError
 from datalab.home import Home, write_atomically
-from datalab.permits.keys import PRIVATE_FILE, generate_key, load_private_key, write_key_pair
+from datalab.permits.keys import PRIVATE_FILE, PUBLIC_FILE, generate_key, load_private_key, write_key_pair
 from datalab.permits.signature import sign, verified_payload
 from datalab.settings import Checkpoints
 from datalab.storage.store import ObjectNotFoundError, ObjectStore
@@ -45,6 +45,11 @@ def evidence_key(home: Home) -> OKPKey:
     if not (folder / PRIVATE_FILE).exists():
         write_key_pair(generate_key(), folder)
     return load_private_key(folder / PRIVATE_FILE)
+
+
+def public_evidence_key(home: Home) -> Path:
+    """Return the file with the public half of the lab's key for evidence, which others check its signatures with."""
+    return home.path / "secrets" / "evidence" / PUBLIC_FILE
 
 
 def write_checkpoint(store: Store, key: OKPKey, folder: Path, *, federation: str) -> Path | None:

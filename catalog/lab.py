@@ -15,6 +15,7 @@ from catalog.credentials import Credentials
 from catalog.curations import Curations
 from catalog.drafts import Drafts
 from catalog.erasure.eraser import Eraser
+from catalog.harvest.harvester import Harvester
 from catalog.lake import Lake
 from catalog.landing import Landing
 from catalog.oidc import Oidc
@@ -53,6 +54,7 @@ class Lab:
         snapshot: copies both catalog files for a backup, on behalf of an account.
         oidc: the identity provider that the lab trusts, or None.
         keeper: removes what has outlived its time.
+        harvester: reads other catalogues.
         compute: how runs share what there is.
         permit_keys: folder of the public keys that the lab pins for permits, ``HOME/permit-keys/*.jwk``.
         revocation_files: the signed lists of revoked permits, where the gateway finds them.
@@ -76,6 +78,7 @@ class Lab:
     revocation_files: RevocationFiles
     snapshot: Callable[[str], Snapshot]
     keeper: Keeper
+    harvester: Harvester
     compute: Compute
 
 
@@ -109,6 +112,9 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
         stack.callback(search.close)
         curations = Curations(home, store)
         stack.callback(curations.close)
+        settings = load_settings(home)
+        harvester = Harvester(store, settings.harvest)
+        stack.callback(harvester.close)
         yield Lab(
             store=store,
             objects=objects,
@@ -127,8 +133,9 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
             permit_keys=home.folder("permit-keys"),
             revocation_files=files,
             snapshot=lambda actor: take_snapshot(home, store, lake, publisher, actor=actor),
-            keeper=Keeper(home, store, lake, objects, landing, publisher, load_settings(home).retention),
-            compute=load_settings(home).compute,
+            keeper=Keeper(home, store, lake, objects, landing, publisher, settings.retention),
+            harvester=harvester,
+            compute=settings.compute,
         )
 
 

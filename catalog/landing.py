@@ -14,8 +14,9 @@ from contextlib import closing
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
-from catalog.records import Dataset, Sealed, Upload
+from catalog.records import Dataset
 from catalog.store import Store, now
+from catalog.upload_records import Sealed, Upload
 from datalab.errors import BadInputError
 from datalab.home import Home
 from datalab.sealing.keys import KeyRing

@@ -105,6 +105,15 @@ MIGRATIONS: tuple[Migration, ...] = (
         loses="raw files that are encrypted, results whose release is or has to be decided on, "
         "or datasets under legal hold",
     ),
+    Migration(
+        3,
+        "other catalogues that are harvested, and their entries",
+        "CREATE TABLE sources (id VARCHAR PRIMARY KEY, record JSON NOT NULL);"
+        "CREATE TABLE remotes (id VARCHAR PRIMARY KEY, source VARCHAR NOT NULL, record JSON NOT NULL);",
+        "DROP TABLE sources; DROP TABLE remotes;",
+        lost="SELECT count(*) FROM sources",
+        loses="catalogues that are harvested (remove them first: datalab catalog remove)",
+    ),
 )
 LATEST = MIGRATIONS[-1].number
 
@@ -150,13 +159,14 @@ def downgrade(
     undone = [one for one in reversed(migrations) if to < one.number <= present]
     if not 1 <= to <= present:
         raise CatalogError(f"This catalog has schema {present}; it cannot go back to {to}.")
-    for one in undone:
+    for one in undone:  # before any step: where one is refused, nothing is changed
         row = connection.execute(one.lost).fetchone()
         if row is not None and row[0]:
             raise CatalogError(
                 f"There is no way back from schema {one.number}: the catalog has {row[0]} {one.loses}.",
                 next_step="Restore a backup that the earlier release has made.",
             )
+    for one in undone:
         _step(connection, one.down, f"DELETE FROM schema_version WHERE number >= {one.number}", one.number - 1)
     return undone
 

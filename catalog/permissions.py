@@ -70,6 +70,8 @@ class Action(StrEnum):
     ACCOUNT_READ = "account:read"
     ACCOUNT_OWN = "account:own"
     EVENT_READ = "event:read"
+    SOURCE_READ = "source:read"
+    SOURCE_MANAGE = "source:manage"
 
 
 class Scope(StrEnum):
@@ -155,6 +157,8 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.ACCOUNT_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),
     Action.ACCOUNT_OWN: frozenset({Role.OPERATOR, Role.STEWARD, Role.RESEARCHER, Role.ACCESS_BODY, Role.AUDITOR}),
     Action.EVENT_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),
+    Action.SOURCE_READ: frozenset({Role.OPERATOR, Role.AUDITOR}),
+    Action.SOURCE_MANAGE: frozenset({Role.OPERATOR}),
 }
 
 

@@ -313,60 +313,6 @@ class StoredFile(Record):
     bytes: Annotated[int, Field(ge=0)]
 
 
-class Sealed(Record):
-    """How a raw file lies in object storage: encrypted.
-
-    Attributes:
-        owner: whose key wraps the file's own.
-        wrapped_key: the file's own key, of no use without the owner's.
-        sha256: of the file as it lies there.
-        bytes: its size there.
-        locked_until: until then only an erasure or the end of its retention removes it.
-    """
-
-    owner: Slug
-    wrapped_key: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]{1,200}$", repr=False)]
-    sha256: Sha256
-    bytes: Annotated[int, Field(ge=0)]
-    locked_until: AwareDatetime | None = None
-
-
-class Upload(StoredFile):
-    """A raw file as it arrived, kept under ``landing/``; digest and size are those of the file as it came.
-
-    Attributes:
-        sealed: how it lies there; None once it was removed.
-        expired: when it was removed because its retention had ended.
-    """
-
-    id: Slug
-    dataset: Slug
-    filename: Line
-    uploaded_by: Line
-    created: AwareDatetime
-    sealed: Sealed | None = None
-    expired: AwareDatetime | None = None
-    erased: AwareDatetime | None = None
-    """When the file was removed because it held somebody who was erased; hand it in again without them."""
-
-
-class Landed(Record):
-    """An upload, and what has become of it.
-
-    Attributes:
-        holder: of its dataset.
-        published_by: digests of the contracts by which versions were made of it.
-        newest: whether it is the last one of its dataset.
-        versions: how many versions the dataset has.
-    """
-
-    upload: Upload
-    holder: Slug
-    published_by: tuple[str, ...]
-    newest: bool
-    versions: int
-
-
 class PublishRequest(Record):
     """What a pipeline hands over for publishing.
 
@@ -455,31 +401,6 @@ class Version(Record):
     def checks_failed(self) -> int:
         """How many quality checks failed."""
         return len(self.report.checks) - self.checks_passed
-
-
-class Event(Record):
-    """One entry of the audit chain: who did what to which record, and when.
-
-    ``hash`` covers ``previous`` and everything else here, so no entry can be changed, dropped or moved alone;
-    ``time`` (UTC, ISO 8601) is kept as text, because that is what was hashed.
-    """
-
-    n: Annotated[int, Field(ge=1)]
-    time: Line
-    actor: Line
-    action: Line
-    subject: Line
-    details: dict[str, Any]
-    previous: Sha256
-    hash: Sha256
-
-
-class EventsVerification(Record):
-    """Result of recomputing the audit chain: ``broken_at`` is the first entry that does not fit, or None."""
-
-    events: int
-    head: Sha256
-    broken_at: int | None
 
 
 class Role(StrEnum):

@@ -8,7 +8,7 @@ nothing but the file; the audit chain is verified afterwards, as after every res
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,16 @@ from typing import Any
 import duckdb
 
 from catalog.errors import CatalogError
-from catalog.records import Upload, Version, Withdrawal
+from catalog.records import Version, Withdrawal
 from catalog.run_records import RunRecord
 from catalog.store import Committed, Store, now, open_file
+from catalog.upload_records import Upload
 from datalab.errors import BadInputError
 
-CHANGES = "changes.jsonl"
 ACTOR = "restore"
 LOST = "Its data was not in the backup yet when the machine was lost."
 _ALLOWED = {duckdb.StatementType.INSERT, duckdb.StatementType.UPDATE, duckdb.StatementType.DELETE}
+_WITHOUT = "To restore the state before all of them, move this file and the signatures away, and use --unsigned."
 _STOP = "erasure.requested"
 """An erasure moves data that the backup does not have; it is carried out again from its signed record."""
 
@@ -40,16 +41,17 @@ def encode(change: Committed) -> str:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
-def replay(catalog: Path, changes: Path, objects: Collection[str]) -> int:
-    """Make the changes that are written down in ``changes`` again; return how many.
+def replay(catalog: Path, changes: Path, objects: Collection[str], lines: Iterable[bytes]) -> int:
+    """Make changes that were written down again; return how many.
 
     Versions, raw files and results whose data was not fetched any more are on record as lost. So is how many changes
     came after an erasure, which are not made again: until the next whole backup there is none that they fit.
 
     Args:
         catalog: a copy of the records that is in nobody's use.
-        changes: the file; none is no changes.
+        changes: the file, for messages.
         objects: keys of the objects that the backup has.
+        lines: the changes, as they stand there.
 
     Raises:
         BadInputError: a line is not what a lab has written.
@@ -58,7 +60,7 @@ def replay(catalog: Path, changes: Path, objects: Collection[str]) -> int:
     with closing(open_file(catalog)) as connection:
         ((last,),) = connection.execute("SELECT coalesce(max(n), 0) FROM events").fetchall()
         made = left_out = 0
-        for line in _lines(changes):
+        for line in _parsed(lines, changes):
             if line["n"] <= last:
                 continue
             if left_out or _STOP in line["actions"]:
@@ -68,7 +70,7 @@ def replay(catalog: Path, changes: Path, objects: Collection[str]) -> int:
                 raise CatalogError(
                     f"The changes in the backup have a gap after event {last}.",
                     where=str(changes),
-                    next_step="Move this file away to restore the state before all of them.",
+                    next_step=_WITHOUT,
                 )
             _run(connection, line["statements"], changes)
             last, made = line["n"], made + 1
@@ -80,19 +82,24 @@ def replay(catalog: Path, changes: Path, objects: Collection[str]) -> int:
     return made
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a file; the last one may be torn."""
+def plain_changes(path: Path) -> Iterator[bytes]:
+    """Yield the changes of a file as they stand there, unsigned; the last may be torn, and no file is none."""
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as file:
-        for number, text in enumerate(file, 1):
-            if not text.endswith("\n"):
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
                 return
-            try:
-                line = json.loads(text)
-                yield {"n": int(line["n"]), "before": int(line["before"]), **line}
-            except (ValueError, KeyError, TypeError) as error:
-                raise BadInputError("This is not a change to a catalog.", where=f"{path}, line {number}") from error
+            yield line
+
+
+def _parsed(lines: Iterable[bytes], where: Path) -> Iterator[dict[str, Any]]:
+    for number, text in enumerate(lines, 1):
+        try:
+            line = json.loads(text)
+            yield {"n": int(line["n"]), "before": int(line["before"]), **line}
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadInputError("This is not a change to a catalog.", where=f"{where}, line {number}") from error
 
 
 def _run(connection: duckdb.DuckDBPyConnection, statements: list[list[Any]], where: Path) -> None:
@@ -109,7 +116,7 @@ def _run(connection: duckdb.DuckDBPyConnection, statements: list[list[Any]], whe
         raise CatalogError(
             f"A change in the backup cannot be made again ({type(error).__name__}).",
             where=str(where),
-            next_step="Move this file away to restore the state before all of them.",
+            next_step=_WITHOUT,
         ) from error
     except BaseException:
         connection.rollback()

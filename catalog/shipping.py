@@ -1,7 +1,7 @@
 """Backups that a lab takes by itself: what is acknowledged is elsewhere within seconds.
 
     FOLDER/latest            name of the newest whole backup, which `datalab restore FOLDER` takes
-    FOLDER/<when>/…          a backup as `datalab backup` makes it, and changes.jsonl with what was changed since
+    FOLDER/<when>/…          a backup as `datalab backup` makes it, and changes.jsonl with the changes since, signed
     FOLDER/erasures/…        signed records of erasures, which a restored lab carries out again
 
 Changes are appended every few seconds. Where data has come in or gone, a new backup is begun beside the old one, which
@@ -10,21 +10,21 @@ goes once the new one is whole; objects that both have are fetched once.
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 import structlog
 
-from catalog.backup import fetch
+from catalog.backup import MANIFEST, fetch
 from catalog.errors import CatalogError
-from catalog.records import Event
-from catalog.replay import CHANGES, encode
+from catalog.event_records import Event
+from catalog.evidence import evidence_key
+from catalog.replay import encode
+from catalog.signed_backup import ChangeLog
 from catalog.snapshot import Snapshot
 from catalog.store import Committed, Store, now
 from datalab.errors import DatalabError
@@ -62,6 +62,7 @@ class Shipper:
         self._since: list[Committed] = []
         """What was shipped while a backup is being made: it belongs into that one too."""
         self._current: Path | None = None
+        self._log: ChangeLog | None = None
         self._begun = now()
         self._stale = True  # nothing is known of what happened before this start
         self._making: threading.Thread | None = None
@@ -82,8 +83,8 @@ class Shipper:
             try:
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._copy_erasures()
-                if self._current is not None and waiting:
-                    _append(self._current / CHANGES, waiting)
+                if self._log is not None and waiting:
+                    self._log.append([encode(one) for one in waiting])
             except OSError as error:
                 raise CatalogError(
                     f"The backup cannot be written: {error.strerror}.",
@@ -120,12 +121,13 @@ class Shipper:
         try:
             snapshot = self._snapshot(ACTOR)
             target = self._folder / f"{snapshot.created:%Y%m%dT%H%M%S}-{snapshot.id[:8]}"
-            fetch(self._home, self._objects, snapshot, target, beside=self._current)
+            fetch(self._home, self._objects, snapshot, target, beside=self._current, changes=True)
             with self._lock:
-                _append(target / CHANGES, [one for one in self._since if one.events[-1].n > snapshot.events])
+                log = ChangeLog(target, (target / MANIFEST).read_bytes(), evidence_key(self._home))
+                log.append([encode(one) for one in self._since if one.events[-1].n > snapshot.events])
                 write_atomically(self._folder / LATEST, target.name.encode())
                 sync_folder(self._folder)
-                self._current = target
+                self._current, self._log = target, log
                 self._since, self._making = [], None
             for other in self._folder.iterdir():
                 if other.is_dir() and other not in {target, self._folder / "erasures"}:
@@ -146,15 +148,8 @@ class Shipper:
 def newest(folder: Path) -> Path:
     """Return the newest whole backup of a folder that a lab ships to; the folder itself where it is one backup."""
     latest = folder / LATEST
-    return folder / Path(latest.read_text(encoding="ascii").strip()).name if latest.is_file() else folder
+    return folder / Path(latest.read_text("utf-8", "replace").strip()).name if latest.is_file() else folder
 
 
 def _moves(event: Event) -> bool:
     return event.action.startswith(_MOVING) or "artifacts" in event.details.get("fields", ())
-
-
-def _append(path: Path, changes: list[Committed]) -> None:
-    with open(path, "a", encoding="utf-8", opener=partial(os.open, mode=0o600)) as file:
-        file.writelines(f"{encode(one)}\n" for one in changes)
-        file.flush()
-        os.fsync(file.fileno())

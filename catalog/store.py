@@ -18,15 +18,18 @@ from typing import Any, Literal, TypeVar
 import duckdb
 
 from catalog.errors import CatalogError, CatalogInUseError, ConflictError
+from catalog.event_records import Event, EventsVerification
 from catalog.migrations import migrate
-from catalog.records import Event, EventsVerification, Record, Version
+from catalog.records import Record, Version
 from catalog.rewrite import rewrite
 from datalab.audit.chain import GENESIS, entry_hash
 from datalab.canonical import canonical_json
 from datalab.errors import NotFoundError
 
 _R = TypeVar("_R", bound=Record)
-Table = Literal["datasets", "uploads", "permits", "runs", "drafts", "projects", "requests", "erasures"]
+Table = Literal[
+    "datasets", "uploads", "permits", "runs", "drafts", "projects", "requests", "erasures", "sources", "remotes"
+]
 """Tables of records that have an id: ``id`` and the record itself, as JSON."""
 
 _EVENT = "n, time, actor, action, subject, details, previous, hash"
@@ -232,6 +235,8 @@ class Change:
         self._actor = actor
         self.head = head
         self.datasets: set[str] = set()
+        """What it is about, for the search: ids of datasets, ``remote/ID`` for an entry of another catalogue, and
+        ``source/ID`` for all of its entries."""
         self._statements: list[tuple[str, Sequence[Any] | Mapping[str, Any]]] = []
         self._events: list[Event] = []
 
@@ -362,7 +367,7 @@ def check_revision(table: Table, key: str, *, expected: int, actual: int, done: 
 
 
 def _noun(table: Table) -> str:
-    return table.removesuffix("s")
+    return {"sources": "catalogue", "remotes": "remote entry"}.get(table, table.removesuffix("s"))
 
 
 def _get(connection: duckdb.DuckDBPyConnection, kind: type[_R], table: Table, key: str) -> _R:

@@ -11,8 +11,9 @@ from catalog.errors import NotPermittedError
 from catalog.landing import Landing
 from catalog.lifecycle import check_open
 from catalog.permissions import check_holder
-from catalog.records import AccountDraft, Dataset, Landed, Upload
+from catalog.records import AccountDraft, Dataset
 from catalog.store import Store
+from catalog.upload_records import Landed, Upload
 from datalab.errors import BadInputError
 
 _MAX_NAME = 120

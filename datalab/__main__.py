@@ -22,6 +22,7 @@ _GROUPS = {
     "account": "Accounts of the people who use a lab.",
     "app": "Flower apps: look at one, and get the digest that a node approves.",
     "audit": "The hash-chained record of who did what: read it, verify it.",
+    "catalog": "Other catalogues, whose datasets are found here: add, harvest, list, remove.",
     "contract": "Data contracts: propose one from a file, check it, see what a change breaks.",
     "dataset": "Datasets: prepare and curate files by a data contract; register, find and look at them.",
     "node": "Nodes of the federation: invite, enrol, run, list, revoke.",

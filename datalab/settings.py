@@ -221,6 +221,8 @@ class Backups(BaseModel):
     """Seconds after which changes are there at the latest."""
     hours: Annotated[float, Field(gt=0)] = 24
     """After which a new one is begun; one is begun earlier whenever data has come in or gone."""
+    key: Path | None = None
+    """Public key of the lab whose backups may be restored into this home, where `datalab restore` names none."""
 
 
 class Retention(BaseModel):
@@ -234,6 +236,19 @@ class Retention(BaseModel):
     """Rejects and reports of curation runs."""
     artifacts_days: Annotated[float, Field(gt=0)] | None = None
     """What runs leave behind; None: for good."""
+
+
+class Harvesting(BaseModel):
+    """Other catalogues, whose datasets are found here: what may be fetched from, and how much may go at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hosts: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.:-]{1,253}$")], ...] = ()
+    """Names of hosts in networks that are not public; all others have to have public addresses."""
+    loopback: bool = False
+    """Whether catalogues on this machine may be fetched from, by http too."""
+    removals: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of a catalogue's entries that may go at once; where more are gone, somebody has to say so."""
 
 
 class Settings(BaseSettings):
@@ -263,6 +278,7 @@ class Settings(BaseSettings):
     retention: Retention = Retention()
     backup: Backups = Backups()
     tracking: Tracking = Tracking()
+    harvest: Harvesting = Harvesting()
 
 
 def load_settings(home: Home, **arguments: Any) -> Settings:

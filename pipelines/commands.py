@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from catalog.client import lab_client
-from catalog.records import Landed
+from catalog.upload_records import Landed
 from datalab.errors import error_of_child
 from datalab.home import Home
 from datalab.service import python_module

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from catalog.client import lab_client
-from catalog.records import Landed
+from catalog.upload_records import Landed
 from datalab.canonical import sha256_file
 from datalab.errors import DatalabError, ExitCode, NotFoundError, error_of_child
 from datalab.home import Home, write_atomically

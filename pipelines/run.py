@@ -14,7 +14,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from catalog.client import lab_client
-from catalog.records import Dataset, Upload, Version
+from catalog.records import Dataset, Version
+from catalog.upload_records import Upload
 from datalab.canonical import sha256_file
 from datalab.curation import progress
 from datalab.curation.engine import REJECTS, REPORT

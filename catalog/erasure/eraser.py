@@ -17,15 +17,16 @@ from contextlib import closing
 
 from catalog.drafts import Drafts
 from catalog.erasure.marks import KEY
-from catalog.erasure.records import Erasure, ErasureDraft, Marks
+from catalog.erasure.records import KIND, Erasure, ErasureDraft, Marks
 from catalog.evidence import evidence_key
 from catalog.lake import Lake
 from catalog.landing import Landing
 from catalog.permissions import check_holder
 from catalog.publish import Publisher
-from catalog.records import AccountDraft, Dataset, StoredFile, Tombstone, Upload, Version
+from catalog.records import AccountDraft, Dataset, StoredFile, Tombstone, Version
 from catalog.run_records import DatasetVersion
 from catalog.store import Store, now
+from catalog.upload_records import Upload
 from datalab.curation.again import count_again, told_again, write_without
 from datalab.curation.database import literal
 from datalab.curation.naming import names, own_contract
@@ -37,7 +38,6 @@ from datalab.permits.signature import sign, verified_payload
 from datalab.storage.compaction import compact
 from datalab.storage.store import ObjectStore
 
-KIND = "datalab-erasure+jws"
 _PIECE = 1 << 20
 
 

@@ -9,6 +9,9 @@ from pydantic import AwareDatetime, Field
 from catalog.records import Line, Record, Sha256, Slug
 from catalog.run_records import DatasetVersion
 
+KIND = "datalab-erasure+jws"
+"""Of a signed record of an erasure."""
+
 
 class ErasureDraft(Record):
     """That a person is to be removed.

@@ -21,10 +21,11 @@ from pathlib import Path
 from catalog.lake import Lake
 from catalog.landing import Landing
 from catalog.publish import Publisher
-from catalog.records import Upload, Withdrawal
+from catalog.records import Withdrawal
 from catalog.retention.records import Due
 from catalog.run_records import RunRecord
 from catalog.store import Store
+from catalog.upload_records import Upload
 from datalab.home import Home
 from datalab.settings import Retention
 from datalab.storage.access import JOURNALS

@@ -1,25 +1,29 @@
-"""What the index holds of a dataset: the words by which it is found, its facets, and what a hit shows of it."""
+"""What the index holds of a dataset, this lab's or another's: its words, its facets, and what a hit shows of it."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 import tantivy
 
-from catalog.records import Dataset, Version
-from catalog.search.model import FACETS, Facet, Hit
+from catalog.harvest.records import HERE, Description, RemoteEntry
+from catalog.records import Dataset, Translation, Version
+from catalog.search.model import FACETS, VALUE, Facet, Hit, RemoteHit
 from catalog.search.text import LANGUAGES
 from datalab.canonical import sha256_hex
 
 SeesCounts = Callable[[Dataset], bool]
 """Whether whoever asks sees a dataset's small counts."""
+REMOTE = "remote/"
+"""Before the id of an entry of another catalogue; ids of datasets have no slash."""
 
 
 def form() -> str:
     """Return a name for what is indexed and how; an index of another form is made anew."""
-    shown = json.dumps(Hit.model_json_schema(), sort_keys=True)
-    return f"form-2-{sha256_hex(shown.encode())[:12]}"
+    shown = json.dumps([Hit.model_json_schema(), RemoteHit.model_json_schema()], sort_keys=True)
+    return f"form-3-{sha256_hex(shown.encode())[:12]}"
 
 
 def schema() -> tantivy.Schema:
@@ -28,6 +32,7 @@ def schema() -> tantivy.Schema:
     fields.add_text_field("id", tokenizer_name="raw", index_option="basic")
     fields.add_bytes_field("hit", stored=True)
     fields.add_bytes_field("counts", stored=True)
+    fields.add_bytes_field("remote", stored=True)
     fields.add_text_field("title", tokenizer_name="words", index_option="freq")
     fields.add_text_field("words", tokenizer_name="words", index_option="freq")
     fields.add_text_field("grams", tokenizer_name="grams", index_option="basic")
@@ -45,24 +50,10 @@ def entry(dataset: Dataset, latest: Version | None) -> tantivy.Document:
     """Return the entry of a dataset whose latest version is ``latest``."""
     made = tantivy.Document()
     made.add_text("id", dataset.id)
-    titles = [dataset.title, *(one.title for one in dataset.translations.values())]
-    described = [
-        *titles,
-        *dataset.keywords,
-        *(word for one in dataset.translations.values() for word in one.keywords),
-        dataset.holder_name,
-        dataset.id,
-    ]
-    texts = [*described, dataset.description, *(one.description for one in dataset.translations.values())]
-    if latest is not None:
-        texts += [column.name for column in latest.report.columns]
-    for text in titles:
-        made.add_text("title", text)
-    for text in texts:
-        for field in ("words", *(f"stem_{language}" for language in LANGUAGES)):
-            made.add_text(field, text)
-    for text in described:
-        made.add_text("grams", text)
+    texts: list[Dataset | Translation] = [dataset, *dataset.translations.values()]
+    described = [*(word for one in texts for word in one.keywords), dataset.holder_name, dataset.id]
+    columns = [column.name for column in latest.report.columns] if latest is not None else []
+    _add_words(made, [one.title for one in texts], described, [*(one.description for one in texts), *columns])
     for facet, value in facets_of(dataset).items():
         if value is not None:
             made.add_text(facet, value)
@@ -89,8 +80,43 @@ def entry(dataset: Dataset, latest: Version | None) -> tantivy.Document:
     return made
 
 
-def hit(stored: tantivy.Document, sees_counts: SeesCounts) -> Hit:
+def remote_entry(found: RemoteEntry) -> tantivy.Document:
+    """Return the entry of a dataset of another catalogue."""
+    said, made = found.described, tantivy.Document()
+    made.add_text("id", f"{REMOTE}{found.id}")
+    texts: list[Description | Translation] = [said, *said.translations.values()]
+    described = [*(word for one in texts for word in one.keywords), said.publisher or "", found.source_name]
+    _add_words(made, [one.title for one in texts], described, [one.description for one in texts])
+    for theme in said.themes:
+        made.add_text("theme", theme)
+    # Of a licence there may be a label alone, which is nobody's code.
+    licence = said.licence if said.licence and re.fullmatch(VALUE, said.licence) else None
+    facets = {"country": found.country, "access": said.access, "licence": licence, "source": found.source}
+    for facet, value in facets.items():
+        if value is not None:
+            made.add_text(facet, value)
+    made.add_text("title_sort", f"{said.title.casefold()[:200]} {found.id}")
+    made.add_unsigned("updated", int(found.changed.timestamp()))
+    made.add_unsigned("rows", 0)
+    made.add_bytes("remote", RemoteHit(remote=found).model_dump_json().encode())
+    return made
+
+
+def _add_words(made: tantivy.Document, titles: list[str], described: list[str], others: list[str]) -> None:
+    """Add what a dataset is found by: its titles, what else names and describes it in short, and longer texts."""
+    for text in titles:
+        made.add_text("title", text)
+    for text in (*titles, *described, *others):
+        for field in ("words", *(f"stem_{language}" for language in LANGUAGES)):
+            made.add_text(field, text)
+    for text in (*titles, *described):
+        made.add_text("grams", text)
+
+
+def hit(stored: tantivy.Document, sees_counts: SeesCounts) -> Hit | RemoteHit:
     """Return a hit from its entry, as whoever asks may see it."""
+    if remote := stored["remote"]:
+        return RemoteHit.model_validate_json(remote[0])
     shown = Hit.model_validate_json(stored["hit"][0])
     if shown.version is None or not sees_counts(shown.dataset):
         return shown
@@ -108,4 +134,5 @@ def facets_of(dataset: Dataset) -> dict[Facet, str | None]:
         "modality": dataset.modality,
         "licence": dataset.licence,
         "use": "download" if download else "federated",
+        "source": HERE,
     }

@@ -17,6 +17,7 @@ import structlog
 import tantivy
 from pydantic import TypeAdapter
 
+from catalog.harvest.records import RemoteEntry
 from catalog.records import Dataset, DatasetState, Version
 from catalog.search import entries, query
 from catalog.search.model import FACETS, MAX_PAGE, Facet, FacetCount, SearchPage, SearchQuery
@@ -33,6 +34,8 @@ _MARK = "last-event"
 """File in the index's folder: the number of an event up to which all changes are in the index."""
 _MARK_EVERY = 1_000
 """After how many events the mark is moved; a start after a crash takes up what came after it once more."""
+_SOURCE = "source/"
+"""Before the id of a catalogue, all entries of which are taken up; ids of datasets have no slash."""
 _MAX_VALUES = 50
 """Values of a facet that are counted, the most frequent ones."""
 _COUNTS = TypeAdapter(tuple[FacetCount, ...])
@@ -136,13 +139,14 @@ class SearchIndex:
         writer = self._index.writer(_MAKING_BYTES, 1)
         if 0 <= self._seen < last:
             changed = self._store.scan(
-                "SELECT DISTINCT split_part(subject, '/', 2) FROM events WHERE n > ? AND subject LIKE 'dataset/%'",
+                "SELECT DISTINCT CASE WHEN subject LIKE 'source/%' THEN subject ELSE split_part(subject, '/', 2) END "
+                "FROM events WHERE n > ? AND (subject LIKE 'dataset/%' OR subject LIKE 'source/%')",
                 [self._seen],
             )
         else:
             log.info("the search index is made anew")
             writer.delete_all_documents()
-            changed = self._store.rows("SELECT id FROM datasets")
+            changed = self._store.rows(f"SELECT id FROM datasets UNION ALL SELECT '{_SOURCE}' || id FROM sources")
         ids = [str(row[0]) for row in changed]
         for at in range(0, len(ids), _BATCH):
             self._add(writer, ids[at : at + _BATCH])
@@ -165,9 +169,22 @@ class SearchIndex:
         self._marked = self._seen
 
     def _add(self, writer: tantivy.IndexWriter, ids: Iterable[str]) -> None:
-        ids = list(ids)
-        datasets, latest = _read(self._store, ids)
-        for one in ids:
+        ids = set(ids)
+        sources = {one for one in ids if one.startswith(_SOURCE)}
+        for one in sources:
+            source = one.removeprefix(_SOURCE)
+            writer.delete_documents_by_term("source", source)
+            for entry in _remotes(self._store, "source", [source]).values():
+                writer.add_document(entries.remote_entry(entry))
+        changed = {one for one in ids if one.startswith(entries.REMOTE)}
+        remotes = _remotes(self._store, "id", [one.removeprefix(entries.REMOTE) for one in changed])
+        for one in changed:
+            writer.delete_documents_by_term("id", one)
+            if one.removeprefix(entries.REMOTE) in remotes:
+                writer.add_document(entries.remote_entry(remotes[one.removeprefix(entries.REMOTE)]))
+        own = ids - sources - changed
+        datasets, latest = _read(self._store, list(own))
+        for one in own:
             writer.delete_documents_by_term("id", one)
             if one in datasets and datasets[one].state is DatasetState.PUBLISHED:
                 writer.add_document(entries.entry(datasets[one], latest.get(one)))
@@ -258,3 +275,14 @@ def _read(store: Store, ids: list[str]) -> tuple[dict[str, Dataset], dict[str, V
         {key: Dataset.model_validate_json(record) for key, record in datasets},
         {key: Version.model_validate_json(record) for key, record in versions},
     )
+
+
+def _remotes(store: Store, column: str, keys: list[str]) -> dict[str, RemoteEntry]:
+    """Return the entries of other catalogues that are there, by id; ``column`` is what the keys are of."""
+    rows = (
+        store.scan(f"SELECT record FROM remotes WHERE {column} IN (SELECT unnest(?::VARCHAR[]))", [keys])
+        if keys
+        else []
+    )
+    found = (RemoteEntry.model_validate_json(row[0]) for row in rows)
+    return {one.id: one for one in found if one.withdrawn is None}

@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from catalog.harvest.records import RemoteEntry
 from catalog.records import Dataset, Number, Record
 
-Facet = Literal["country", "holder", "theme", "access", "modality", "licence", "use"]
-FACETS: tuple[Facet, ...] = ("country", "holder", "theme", "access", "modality", "licence", "use")
-"""By what a search can be narrowed; ``use`` is ``download`` or ``federated``."""
-Value = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9._+() -]+$")]
+Facet = Literal["country", "holder", "theme", "access", "modality", "licence", "use", "source"]
+FACETS: tuple[Facet, ...] = ("country", "holder", "theme", "access", "modality", "licence", "use", "source")
+"""By what a search can be narrowed; ``use`` is ``download`` or ``federated``, ``source`` is ``here`` or a catalogue."""
+VALUE = r"^[A-Za-z0-9._+() -]+$"
+Value = Annotated[str, Field(max_length=200, pattern=VALUE)]
 """A facet's value: a code, an identifier, or an SPDX expression; none has other characters."""
 Sort = Literal["relevance", "title", "updated", "rows"]
 MAX_PAGE, MAX_SIZE = 200, 100
@@ -35,6 +37,12 @@ class SearchQuery(Record):
     sort: Sort = "relevance"
     page: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 1
     size: Annotated[int, Field(ge=1, le=MAX_SIZE)] = 20
+
+
+class RemoteHit(Record):
+    """A dataset of another catalogue that was found: described here, and asked for there."""
+
+    remote: RemoteEntry
 
 
 class Hit(Record):
@@ -68,5 +76,10 @@ class SearchPage(Record):
     total: int
     page: int
     pages: int
-    hits: tuple[Hit, ...]
+    hits: tuple[Hit | RemoteHit, ...]
     facets: dict[Facet, tuple[FacetCount, ...]]
+
+    @property
+    def own(self) -> tuple[Hit, ...]:
+        """Those of the hits that are this lab's datasets."""
+        return tuple(hit for hit in self.hits if isinstance(hit, Hit))

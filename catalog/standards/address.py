@@ -20,6 +20,10 @@ class Address:
         """A dataset."""
         return f"{self.api}/datasets/{dataset}"
 
+    def page(self, dataset: str) -> str:
+        """The page of a dataset for people, where they ask for access."""
+        return f"{self.api.removesuffix('/api/v1')}/datasets/{dataset}"
+
     def version(self, dataset: str, number: int) -> str:
         """A version of a dataset."""
         return f"{self.dataset(dataset)}/versions/{number}"

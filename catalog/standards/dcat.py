@@ -122,6 +122,7 @@ def _add_dataset(graph: Graph, dataset: Dataset, version: Version | None, addres
     node = URIRef(address.dataset(dataset.id))
     graph.add((node, RDF.type, DCAT.Dataset))
     graph.add((node, DCTERMS.identifier, Literal(str(node))))
+    graph.add((node, DCAT.landingPage, _term(graph, address.page(dataset.id), FOAF.Document)))
     _add_texts(graph, node, dataset)
     _add_people(graph, node, dataset)
     _add_coverage(graph, node, dataset)

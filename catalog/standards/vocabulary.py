@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-_EU = "http://publications.europa.eu/resource/authority"
+AUTHORITY = "http://publications.europa.eu/resource/authority"
+"""Stem of the EU's vocabularies."""
 
-ACCESS = f"{_EU}/access-right/"
+ACCESS = f"{AUTHORITY}/access-right/"
 """Stem of PUBLIC, RESTRICTED and NON_PUBLIC."""
-COUNTRY = f"{_EU}/country/"
-DATASET_TYPE = f"{_EU}/dataset-type/"
-FILE_TYPE = f"{_EU}/file-type/"
-LANGUAGE = f"{_EU}/language/"
-THEME = f"{_EU}/data-theme/"
+COUNTRY = f"{AUTHORITY}/country/"
+DATASET_TYPE = f"{AUTHORITY}/dataset-type/"
+FILE_TYPE = f"{AUTHORITY}/file-type/"
+LANGUAGE = f"{AUTHORITY}/language/"
+THEME = f"{AUTHORITY}/data-theme/"
 MEDIA_TYPE = "https://www.iana.org/assignments/media-types/"
 SPDX = "https://spdx.org/licenses/"
 EHDS = "http://data.europa.eu/eli/reg/2025/327/oj"

@@ -28,6 +28,7 @@ from catalog.web.routes import (
     retention,
     runs,
     search,
+    sources,
     standards,
     uploads,
     versions,
@@ -65,7 +66,10 @@ def _create_api(lab: Lab, url: str) -> FastAPI:
     for part in (
         *(
             m.router
-            for m in (health, datasets, standards, search, uploads, versions, requests, projects, permits, register)
+            for m in (
+                *(health, datasets, standards, search, sources, uploads, versions, requests, projects),
+                *(permits, register),
+            )
         ),
         *(m.router for m in (runs, accounts, events, erasures, retention, processing, backups)),
     ):

@@ -24,7 +24,7 @@ from datalab.service import check_port, run_service
 from datalab.settings import load_settings
 from datalab.storage.store import connect
 
-_HOUR = 3600.0
+_HOUR, _MINUTE = 3600.0, 60.0
 _GRACE = 5
 """Seconds that requests in flight have to end once the server is told to stop."""
 
@@ -46,6 +46,8 @@ def main(home: Home) -> None:
         stack.enter_context(periodically("retention", _HOUR, lambda: lab.keeper.carry_out(now())))
         stack.enter_context(periodically("clean-up", _HOUR, lab.publisher.reconcile))
         shipped, figures, announced = None, None, dict[str, str]()
+        stack.enter_context(periodically("harvest", _MINUTE, lab.harvester.due))
+        stack.callback(lab.harvester.close)  # before the thread above is waited for
         if settings.backup.folder is not None:
             shipper = Shipper(home, lab.store, lab.objects, lab.snapshot, settings.backup, settings.backup.folder)
             stack.enter_context(periodically("backup", settings.backup.every, shipper.ship, last=True))

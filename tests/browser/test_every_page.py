@@ -53,6 +53,7 @@ PAGES = {
     "releases": "/releases",
     "launch": "/launch",
     "compute": "/compute",
+    "other-catalogues": "/sources",
     "audit": "/audit",
     "audit-empty": "/audit?actor=nobody",
     "verification": "/audit/verification",

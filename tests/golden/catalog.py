@@ -14,8 +14,9 @@ from catalog import datasets, lifecycle
 from catalog.accounts import Accounts
 from catalog.credentials import Credentials
 from catalog.drafts import Draft, DraftFile
-from catalog.records import Announcement, DatasetPatch, DatasetState, Role, StateChange, Upload
+from catalog.records import Announcement, DatasetPatch, DatasetState, Role, StateChange
 from catalog.store import Store, now
+from catalog.upload_records import Upload
 from datalab.home import Home
 from tests.unit.catalog.examples import account, at_site, described, draft, report
 

@@ -206,7 +206,7 @@ def _update(client: LabClient, seconds: int) -> list[float]:
         client.update_dataset("made-000000", DatasetPatch(title=title), revision=revision)
         took.append((time.perf_counter() - began) * 1000)
         found = client.search(SearchQuery(text=title.rpartition(" ")[2]))
-        if [hit.dataset.title for hit in found.hits][:1] != [title]:
+        if [hit.dataset.title for hit in found.own][:1] != [title]:
             raise AssertionError("a change was not found by the next search")
         time.sleep(0.1)
     return took

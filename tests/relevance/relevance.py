@@ -53,7 +53,7 @@ def queries() -> list[Judged]:
 def recall(index: SearchIndex, judged: Judged) -> float:
     """Return which share of what it has to find a search finds among the first ten."""
     page = index.search(SearchQuery(text=judged.query, size=FIRST), lambda _: True)
-    found = {hit.dataset.id for hit in page.hits}
+    found = {hit.dataset.id for hit in page.own}
     return len(found & judged.relevant) / min(FIRST, len(judged.relevant))
 
 

@@ -29,6 +29,7 @@ from catalog.web.pages import (
     requests,
     runs,
     sign_in,
+    sources,
     wizard,
 )
 from catalog.web.pages.page import same_origin
@@ -40,7 +41,7 @@ _DATASETS = (lifecycle, datasets)
 _ACCESS = (requests, decisions, projects, permits)
 _RUNS = (launch, releases, cards, runs, compute, nodes)
 _WORK = (*_REGISTER, *_DATASETS, *_ACCESS, *_RUNS)
-ROUTERS = tuple(module.router for module in (*_SIGN_IN, *_WORK, audit, accounts, about))
+ROUTERS = tuple(module.router for module in (*_SIGN_IN, *_WORK, sources, audit, accounts, about))
 
 
 def create_pages(lab: Lab, public_url: str | None, streams: Streams, limits: Limits) -> FastAPI:

@@ -13,8 +13,8 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from catalog.event_records import Event
 from catalog.permissions import Action
-from catalog.records import Event
 from catalog.store import Store
 from catalog.web.pages.page import Page, Shown
 

@@ -55,6 +55,7 @@ FACET = {
     "country": mark("Country"),
     "holder": mark("Data holder"),
     "licence": mark("Licence"),
+    "source": mark("Catalogue"),
 }
 """The facets, in the order in which they are shown."""
 
@@ -96,6 +97,7 @@ def listing(
         sort=sort,
         sorted_by=SORTED_BY,
         facet=FACET,
+        catalogues=page.lab.harvester.names(),
     )
 
 

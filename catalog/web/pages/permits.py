@@ -11,8 +11,9 @@ from catalog import permits, revocation
 from catalog.access import requests
 from catalog.access.records import PermitRecord, ResultDraft
 from catalog.access.transitions import PERMIT, PermitStep
+from catalog.event_records import Event
 from catalog.permissions import Action
-from catalog.records import Event, Line, Role
+from catalog.records import Line, Role
 from catalog.run_records import RunRecord
 from catalog.store import now
 from catalog.web.pages.edit import problems_of

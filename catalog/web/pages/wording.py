@@ -20,6 +20,18 @@ ACCESS = {
     "restricted": mark("Restricted"),
     "federated-only": mark("Federated only"),
 }
+REMOTE_ACCESS = {
+    "public": mark("Public"),
+    "restricted": mark("Restricted"),
+    "non-public": mark("Not public"),
+}
+"""On what terms another catalogue offers a dataset."""
+HARVEST = {
+    "changed": mark("Changed"),
+    "unchanged": mark("Nothing has changed"),
+    "refused": mark("Refused"),
+    "failed": mark("Failed"),
+}
 ACCESS_MEANS = {
     "public": mark("Anyone with an account may download it under its licence."),
     "restricted": mark("It is used under a permit."),
@@ -229,6 +241,9 @@ NOTICE = {
     "release-release": mark("The files are released."),
     "release-refuse": mark("The release is refused."),
     "release-recall": mark("The release is taken back. What was fetched already is with the data user."),
+    "source-added": mark("The catalogue is on record."),
+    "source-begun": mark("The harvest has begun. Load this page again to see what came of it."),
+    "source-removed": mark("The catalogue is removed, and its datasets are no longer found here."),
     "signed-out": mark("You are signed out."),
     "password": mark("The password is set. Sign in with it."),
 }
@@ -272,6 +287,7 @@ TONE = {
     "same": "plain", "added": "good", "removed": "bad", "changed": "warn",
     "returned": "warn", "approved": "info", "granted": "good", "answered": "good", "rejected": "bad",
     "held": "plain", "asked": "info", "released": "good", "refused": "bad",
+    "unchanged": "plain", "non-public": "info",
     "active": "good", "renewed": "info", "revoked": "bad", "connected": "good", "away": "warn", "expired": "bad",
 }  # fmt: skip
 """The badge's colour; the badge's words always say the same."""

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
+from catalog.event_records import Event, EventsVerification
 from catalog.permissions import Action
-from catalog.records import Event, EventsVerification
 from catalog.web.access import Allowed, Limit, TheLab
 
 router = APIRouter(prefix="/events", tags=["events"], dependencies=[Depends(Allowed(Action.EVENT_READ))])

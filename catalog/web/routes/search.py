@@ -28,12 +28,13 @@ def search(
     modality: Values = None,
     licence: Values = None,
     use: Values = None,
+    source: Values = None,
     sort: Sort = "relevance",
     page: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 1,
     size: Annotated[int, Query(ge=1, le=MAX_SIZE)] = 20,
 ) -> Response:
     """Find datasets by words (English, German, French; beginnings, misspellings and parts of compounds) and facets."""
-    given = (country, holder, theme, access, modality, licence, use)
+    given = (country, holder, theme, access, modality, licence, use, source)
     filters = {facet: tuple(values) for facet, values in zip(FACETS, given, strict=True) if values}
     asked = SearchQuery(text=q, filters=filters, sort=sort, page=page, size=size)
     found = lab.search.search(asked, lambda dataset: datasets.shows_counts(dataset, account))

@@ -12,7 +12,8 @@ from starlette.concurrency import run_in_threadpool
 
 from catalog import uploads
 from catalog.permissions import Action, check_holder
-from catalog.records import AccountDraft, Dataset, Landed, Slug, Upload
+from catalog.records import AccountDraft, Dataset, Slug
+from catalog.upload_records import Landed, Upload
 from catalog.web.access import Allowed, DatasetId, TheLab
 
 router = APIRouter(tags=["uploads"])

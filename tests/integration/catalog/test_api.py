@@ -28,6 +28,8 @@ from tests.unit.catalog.test_permissions import PERSONS
 from tests.unit.catalog.test_routes import action_of, address_of, every_route, is_open, is_public
 
 NO_SUCH = {
+    "source": "no-such",
+    "entry": "no-such.0123456789abcdef",
     "object_id": "nothing.v1.0",
     "access_id": "https",
     "name": "nothing",
@@ -367,10 +369,10 @@ def test_a_search_finds_what_was_just_registered_and_counts_facets(clients: dict
     steward.register_dataset(draft(id=name, title=f"Registry of {word}", keywords=("lichens",)))
     steward.register_dataset(draft(id=f"{name}-2", title=f"Another of {word}", theme="ENVI"))
     both = researcher.search(SearchQuery(text=word))
-    assert {hit.dataset.id for hit in both.hits} == {name, f"{name}-2"}
+    assert {hit.dataset.id for hit in both.own} == {name, f"{name}-2"}
     assert {one.value: one.count for one in both.facets["theme"]} == {"HEAL": 1, "ENVI": 1}
     narrowed = researcher.search(SearchQuery(text=word, filters={"theme": ("ENVI",), "holder": ("gbsg",)}))
-    assert [hit.dataset.id for hit in narrowed.hits] == [f"{name}-2"]
+    assert [hit.dataset.id for hit in narrowed.own] == [f"{name}-2"]
 
 
 def test_small_counts_are_not_told_by_a_search(
@@ -379,6 +381,6 @@ def test_small_counts_are_not_told_by_a_search(
     clients[Role.STEWARD].register_dataset(draft(id=name, title=f"Few {name}"))
     clients[Role.PIPELINE].publish(name, staging.request(name, f"{name}-intent"))
     asked = SearchQuery(text=name)
-    (seen,) = (hit for hit in clients[Role.RESEARCHER].search(asked).hits if hit.dataset.id == name)
-    (own,) = (hit for hit in clients[Role.STEWARD].search(asked).hits if hit.dataset.id == name)
+    (seen,) = (hit for hit in clients[Role.RESEARCHER].search(asked).own if hit.dataset.id == name)
+    (own,) = (hit for hit in clients[Role.STEWARD].search(asked).own if hit.dataset.id == name)
     assert (seen.version, seen.rows, own.rows) == (1, None, 3)

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from catalog import backup_commands
 from catalog.client import lab_client
 from catalog.erasure.records import ErasureDraft
+from catalog.evidence import public_evidence_key
 from catalog.lab import open_lab
 from catalog.lake import Lake
 from catalog.records import Dataset, DatasetPatch
@@ -22,6 +23,7 @@ from catalog.store import Store
 from datalab.canonical import sha256_hex
 from datalab.errors import BadInputError, NotFoundError, RefusedError
 from datalab.home import Home
+from datalab.permits.keys import PUBLIC_FILE, generate_key, write_key_pair
 from datalab.storage.service import SERVICE as OBJECT_STORE
 from datalab.storage.store import connect
 from datalab.supervisor import Supervisor
@@ -36,9 +38,16 @@ def backup(out: Path, home: Home) -> str:
     return CliRunner().invoke(backup_commands.backup, arguments, catch_exceptions=False).stdout
 
 
-def restore(folder: Path, home: Home) -> str:
-    arguments = [str(folder), "--home", str(home.path)]
+def restore(folder: Path, home: Home, *options: str) -> str:
+    arguments = [str(folder), "--home", str(home.path), *options]
     return CliRunner().invoke(backup_commands.restore, arguments, catch_exceptions=False).stdout
+
+
+def key_of(home: Home, folder: Path) -> tuple[str, str]:
+    """Keep a copy of a lab's public key, as its operator would, and return the option that names it."""
+    copy = folder / "lab-key.jwk"
+    copy.write_bytes(public_evidence_key(home).read_bytes())
+    return "--key", str(copy)
 
 
 @pytest.fixture
@@ -89,12 +98,12 @@ def test_a_lab_that_is_being_changed_is_backed_up_restored_and_cleared_of_who_wa
     (new.folder("erasures").parent / "datalab.toml").write_text(SETTINGS)
     for path in (running.path / "erasures").iterdir():  # newer than the backup
         (new.path / "erasures" / path.name).write_bytes(path.read_bytes())
-    said = restore(tmp_path / "out", new)
+    said = restore(tmp_path / "out", new, *key_of(running, tmp_path))
     assert "1 datasets, 1 versions and 2 objects; 1 erasures hold." in said
     assert "is whole" in said
     assert places(new, PERSON.encode()) == []
     with pytest.raises(RefusedError, match="has a catalog already"):
-        restore(tmp_path / "out", new)
+        restore(tmp_path / "out", new, *key_of(running, tmp_path))
     with Supervisor() as supervisor:
         supervisor.start(OBJECT_STORE.name, OBJECT_STORE.module, new)
         with open_lab(new, connect(new)) as lab:
@@ -135,11 +144,12 @@ def test_what_was_acknowledged_is_elsewhere_seconds_before_the_machine_is_gone(t
             process.kill()
             process.wait()
             supervisor.forget(process)
+    key = key_of(home, tmp_path)
     shutil.rmtree(home.path)
     print(f"shipped {shipped:.2f} s after the last change was acknowledged")
     new = Home(tmp_path / "new")
     (new.folder() / "datalab.toml").write_text(SETTINGS)
-    said = restore(away, new)
+    said = restore(away, new, *key)
     assert "1 datasets, 1 versions and 1 objects" in said
     assert "is whole" in said
     store = Store(new.path / "catalog" / "records.duckdb")
@@ -154,16 +164,96 @@ def until(seen: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def test_a_backup_that_is_not_whole_is_refused(running: Home, tmp_path: Path) -> None:
-    with lab_client(running, "operator") as client:
+def test_a_backup_is_restored_only_as_the_lab_has_signed_it(running: Home, tmp_path: Path) -> None:
+    """One byte of each of its files is changed in turn; each time nothing is restored, and it is said what is wrong."""
+    out, new = tmp_path / "out", Home(tmp_path / "new")
+    with lab_client(running, "operator") as client, lab_client(running, "pipeline") as pipeline:
         client.register_dataset(draft(id="atlas"))
-    backup(tmp_path / "out", running)
-    assert "0 objects" in backup(tmp_path / "out", running)
-    new = Home(tmp_path / "new")
-    with (tmp_path / "out" / "catalog" / "lake.ducklake").open("ab") as file:
-        file.write(b"x")
-    with pytest.raises(BadInputError, match="not what it was"):
-        restore(tmp_path / "out", new)
-    (tmp_path / "out" / "manifest.json").unlink()
+        pipeline.publish("atlas", request(connect(running), tmp_path, "atlas", "one", rows=40))
+    said = backup(out, running)
+    assert str(public_evidence_key(running)) in said
+    assert "1 objects" in backup(out, running)
+    key = key_of(running, tmp_path)
+    files = sorted(path for path in out.rglob("*") if path.is_file())
+    assert {"manifest.json", "manifest.jws", "records.duckdb", "lake.ducklake", "erasure-key"} <= {
+        f.name for f in files
+    }
+    assert any("objects" in path.parts for path in files)
+    for path in files:
+        before = path.read_bytes()
+        changed = bytearray(before)
+        changed[len(changed) // 2] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(
+            (RefusedError, BadInputError), match=r"not what it was|was changed|not the one that the lab"
+        ):
+            restore(out, new, *key)
+        path.unlink()
+        with pytest.raises((RefusedError, BadInputError, NotFoundError), match=r"missing|no whole backup"):
+            restore(out, new, *key)
+        path.write_bytes(before)
+    with pytest.raises(BadInputError, match="not said who must have signed"):
+        restore(out, new)
+    with pytest.raises(RefusedError, match="is signed"):
+        restore(out, new, "--unsigned")
+    write_key_pair(generate_key(), tmp_path)
+    with pytest.raises(RefusedError, match="by another key"):
+        restore(out, new, "--key", str(tmp_path / PUBLIC_FILE))
+    (out / "manifest.jws").unlink()
+    with pytest.raises(RefusedError, match=r"not signed.*--unsigned"):
+        restore(out, new, *key)
+    assert not (new.path / "catalog").exists()
+    assert "1 datasets" in restore(out, new, "--unsigned")
+
+
+@pytest.mark.slow
+def test_changes_beside_a_backup_are_restored_only_as_the_lab_has_signed_them(tmp_path: Path) -> None:
+    home, away, new = Home(tmp_path / "lab"), tmp_path / "away", Home(tmp_path / "new")
+    home.folder()
+    (home.path / "datalab.toml").write_text(f'{SETTINGS}[backup]\nfolder = "{away}"\nevery = 0.2\n')
+    with Supervisor() as supervisor:
+        for one in (OBJECT_STORE, LAB):
+            supervisor.start(one.name, one.module, home)
+        with lab_client(home, "operator") as client:
+            until((away / "latest").exists)
+            for name in ("one", "two", "three"):
+                client.register_dataset(draft(id=name))
+                until(lambda name=name: f"dataset/{name}" in (newest(away) / "changes.jsonl").read_text())  # type: ignore[misc]
+    key = key_of(home, tmp_path)
+    (new.folder() / "datalab.toml").write_text(f'{SETTINGS}[backup]\nkey = "{key[1]}"\n')
+    log = newest(away) / "changes.jsonl"
+    before = log.read_bytes()
+    lines = before.splitlines(keepends=True)
+    swapped, gap = [*lines[1::-1], *lines[2:]], [lines[0], *lines[2:]]
+    altered = before.replace(b"dataset/two", b"dataset/tow")
+    for content, said in (
+        (b"".join(swapped), "missing, or in another order"),
+        (b"".join(gap), "missing, or in another order"),
+        (b"".join(lines[:-1]), "cut off"),
+        (before[:-1], "cut off"),
+        (b"", "cut off"),
+        (altered, "A change in the backup is not the one"),
+        (b"x" + before, "signature in the backup was changed"),
+    ):
+        log.write_bytes(content)
+        with pytest.raises(RefusedError, match=said):
+            restore(away, new)
+    log.write_bytes(before + lines[0][:100])  # torn: the machine was lost while it was written
+    end = log.with_name("changes.jws").read_bytes()
+    log.with_name("changes.jws").write_bytes(bytes([*end[:90], end[90] ^ 1, *end[91:]]))
+    with pytest.raises(RefusedError, match=r"signature in the backup was changed.*changes\.jws"):
+        restore(away, new)
+    log.with_name("changes.jws").unlink()
+    with pytest.raises(RefusedError, match="a signature is missing"):
+        restore(away, new)
+    log.with_name("changes.jws").write_bytes(end)
+    (away / "erasures" / "forged.jws").write_text("forged")
+    with pytest.raises(RefusedError, match=r"signature in the backup was changed.*forged\.jws"):
+        restore(away, new)
+    (away / "erasures" / "forged.jws").unlink()
+    (away / "latest").write_bytes(b"\xff")
     with pytest.raises(NotFoundError, match="no whole backup"):
-        restore(tmp_path / "out", new)
+        restore(away, new)
+    (away / "latest").write_text(log.parent.name)
+    assert not (new.path / "catalog").exists()
+    assert "3 datasets" in restore(away, new)

@@ -10,11 +10,12 @@ import duckdb
 import pytest
 
 from catalog import datasets, uploads
-from catalog.erasure.eraser import KIND, Eraser
-from catalog.erasure.records import Erasure, ErasureDraft
+from catalog.erasure.eraser import Eraser
+from catalog.erasure.records import KIND, Erasure, ErasureDraft
 from catalog.errors import NotPermittedError
 from catalog.lab import Lab, open_lab
-from catalog.records import PublishRequest, Role, StoredFile, Upload
+from catalog.records import PublishRequest, Role, StoredFile
+from catalog.upload_records import Upload
 from datalab.curation.report import Cell, Column
 from datalab.home import Home
 from datalab.permits.keys import PUBLIC_FILE, load_public_key

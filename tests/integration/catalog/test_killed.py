@@ -59,7 +59,7 @@ def test_what_was_acknowledged_is_there_and_nothing_is_half_there(
                 assert (step, found.revision) == ("after a change", acknowledged.revision + 1)
             else:
                 assert found == acknowledged
-            assert [hit.dataset for hit in client.search(SearchQuery(text=name)).hits] == [found]
+            assert [hit.dataset for hit in client.search(SearchQuery(text=name)).own] == [found]
             if publishing:
                 happened = step not in {"publish: intent", "publish: files"}
                 assert len(client.versions(name)) == happened

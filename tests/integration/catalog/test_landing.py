@@ -13,8 +13,9 @@ from catalog import datasets, uploads
 from catalog.curations import Curations
 from catalog.evidence import evidence_key, on_schedule, read_checkpoints
 from catalog.landing import LOCK, Landing, locked_until
-from catalog.records import Period, Upload
+from catalog.records import Period
 from catalog.store import Store
+from catalog.upload_records import Upload
 from datalab.curation.leftovers import KEPT_SECONDS, in_use
 from datalab.errors import NotFoundError
 from datalab.home import Home

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from catalog import datasets, lifecycle, uploads
 from catalog.lab import Lab, open_lab
-from catalog.records import Hold, Period, Upload
+from catalog.records import Hold, Period
 from catalog.retention.keeper import REASON
 from catalog.run_records import Artifact, DatasetVersion, RunRecord, RunState
+from catalog.upload_records import Upload
 from datalab.canonical import sha256_hex
 from datalab.home import Home
 from datalab.storage.store import ObjectStore

@@ -22,8 +22,9 @@ import pytest
 
 from catalog.client import LabClient, lab_client
 from catalog.lineage import RunEvent
-from catalog.records import DatasetDraft, DatasetPatch, Upload
+from catalog.records import DatasetDraft, DatasetPatch
 from catalog.service import SERVICE as LAB
+from catalog.upload_records import Upload
 from datalab.curation.contract import load_contract
 from datalab.curation.deidentify import prepare
 from datalab.errors import ExitCode

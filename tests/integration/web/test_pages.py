@@ -29,8 +29,14 @@ from tests.support.pages import PASSWORD, Person, next_code, settle, signed_in, 
 from tests.unit.catalog.examples import draft
 from tests.unit.web.test_routes import OPEN, every_page, method_of, permissions_of
 
-_PARTS = ("draft", "node", "dataset", "permit", "token", "name", "request", "project")
-NOWHERE = dict.fromkeys(_PARTS, "nowhere") | {"number": "1", "file": "0", "form": "art30", "run": str(uuid.UUID(int=0))}
+_PARTS = ("draft", "node", "dataset", "permit", "token", "name", "request", "project", "source")
+NOWHERE = dict.fromkeys(_PARTS, "nowhere") | {
+    "number": "1",
+    "file": "0",
+    "form": "art30",
+    "run": str(uuid.UUID(int=0)),
+    "entry": "nowhere.0123456789abcdef",
+}
 MAX_BYTES = 150_000
 
 

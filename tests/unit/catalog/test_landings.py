@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from catalog import datasets, uploads
-from catalog.records import Upload
 from catalog.store import Store
+from catalog.upload_records import Upload
 from tests.unit.catalog.examples import account, draft
 from tests.unit.catalog.examples import version as example
 

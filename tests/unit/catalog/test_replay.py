@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from catalog import datasets
+from catalog import replay as replaying
 from catalog.errors import CatalogError
-from catalog.records import Dataset, DatasetPatch, Role, Sealed, Upload, Version
-from catalog.replay import LOST, encode, replay
+from catalog.records import Dataset, DatasetPatch, Role, Version
+from catalog.replay import LOST, encode, plain_changes
 from catalog.sessions import Sessions
-from catalog.shipping import _append
+from catalog.signed_backup import ChangeLog
 from catalog.store import Committed, Store, now
+from catalog.upload_records import Sealed, Upload
 from datalab.errors import BadInputError
+from datalab.permits.keys import generate_key
 from tests.unit.catalog.examples import account, draft, version
 
 
@@ -47,6 +50,10 @@ def made(store: Store, tmp_path: Path) -> list[Committed]:
         change.insert("uploads", upload.id, upload)
         change.event("upload.received", "upload/one")
     return found
+
+
+def replay(catalog: Path, changes: Path, objects: set[str]) -> int:
+    return replaying.replay(catalog, changes, objects, plain_changes(changes))
 
 
 def write(path: Path, lines: list[str]) -> Path:
@@ -137,5 +144,5 @@ def test_a_line_that_no_lab_has_written_is_named(tmp_path: Path, made: list[Comm
 
 def test_nobody_else_may_read_what_is_shipped(made: list[Committed], tmp_path: Path) -> None:
     """Digests of passwords, tokens and sessions are among it."""
-    _append(tmp_path / "changes.jsonl", made)
+    ChangeLog(tmp_path, b"manifest", generate_key()).append([encode(one) for one in made])
     assert (tmp_path / "changes.jsonl").stat().st_mode & 0o077 == 0

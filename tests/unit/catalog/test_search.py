@@ -53,7 +53,7 @@ def index(store: Store, tmp_path: Path) -> Iterator[SearchIndex]:
 
 
 def ids(page: SearchPage) -> list[str]:
-    return [hit.dataset.id for hit in page.hits]
+    return [hit.dataset.id for hit in page.own]
 
 
 def find(index: SearchIndex, text: str = "", **asked: object) -> SearchPage:
@@ -115,8 +115,8 @@ def test_small_counts_are_in_the_hits_of_those_who_see_them(store: Store, index:
     datasets.register(store, draft(id="atlas", kept_at="site", node="leiden", access="federated-only"), account())
     announced = Announcement(node="leiden", version=1, report=report(rows=7))
     datasets.announce(store, "atlas", announced, account(Role.GATEWAY))
-    (seen,) = index.search(SearchQuery(), lambda _: True).hits
-    (told,) = index.search(SearchQuery(), lambda _: False).hits
+    (seen,) = index.search(SearchQuery(), lambda _: True).own
+    (told,) = index.search(SearchQuery(), lambda _: False).own
     assert (seen.version, seen.rows, told.version, told.rows) == (1, 7, 1, None)
 
 
@@ -124,7 +124,7 @@ def test_pages_add_up(judged: SearchIndex) -> None:
     pages = [find(judged, page=number, size=10) for number in range(1, 8)]
     together = [one for page in pages for one in ids(page)]
     assert len(together) == len(set(together)) == pages[0].total
-    titles = [hit.dataset.title.casefold() for page in pages for hit in page.hits]
+    titles = [hit.dataset.title.casefold() for page in pages for hit in page.own]
     assert titles == sorted(titles)
     assert find(judged, page=200).hits == ()
 

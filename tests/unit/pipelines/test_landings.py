@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from catalog.records import Landed, Upload
+from catalog.upload_records import Landed, Upload
 from pipelines.landings import due
 
 
