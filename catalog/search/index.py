@@ -7,6 +7,7 @@ missing, or of another form, it is made anew.
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterable
@@ -35,6 +36,8 @@ _SOURCE, _REMOTE = "source/", "remote/"
 """Before the id of a catalogue, all entries of which are taken up, and of an entry; ids of datasets have no slash."""
 _MARK = "?"
 """Id of the entry that holds the number of the last event; no dataset has it."""
+_LICENCE = re.compile(r"[A-Za-z0-9.+() -]{1,100}")
+"""An SPDX identifier or expression; addresses and labels of others' own terms are no facet."""
 _MAX_VALUES = 50
 """Values of a facet that are counted, the most frequent ones."""
 _COUNTS = TypeAdapter(tuple[FacetCount, ...])
@@ -293,7 +296,7 @@ def _remote_document(entry: RemoteEntry) -> tantivy.Document:
     _add_words(made, titles, [*words, said.publisher or "", entry.source_name], [one.description for one in texts])
     for theme in said.themes:
         made.add_text("theme", theme)
-    licence = said.licence if said.licence and "://" not in said.licence else None
+    licence = said.licence if said.licence and _LICENCE.fullmatch(said.licence) else None
     facets = {"country": entry.country, "access": said.access, "licence": licence, "source": entry.source}
     for facet, value in facets.items():
         if value is not None:
