@@ -41,13 +41,17 @@ class _Kind:
     resource: str = ""
 
 
-def infer_any(path: Path, work: Path, *, resource: str | None = None) -> Inference:
+def infer_any(
+    path: Path, work: Path, *, resource: str | None = None, whole: bool = True, most: int | None = None
+) -> Inference:
     """Look at a file of any format that a contract can name, and say what its columns are.
 
     Args:
         path: CSV (plain or gzip), Parquet, or JSON.
         work: an empty folder to work in.
         resource: of FHIR, the resource type to look at; the most frequent unless it is given.
+        whole: False if it is the beginning of a CSV file; others cannot be read from their beginning.
+        most: records to look at, where it is not CSV; all unless it is given.
 
     Raises:
         BadInputError: it is none of these, or damaged, or has no record of the kind.
@@ -57,18 +61,19 @@ def infer_any(path: Path, work: Path, *, resource: str | None = None) -> Inferen
     flat = work / "flat.csv"
     if head == b"PAR1":
         kind = _Kind("parquet")
-        _lay_out_parquet(path, work, flat)
+        _lay_out_parquet(path, work, flat, most)
     else:
         kind = _kind(path, resource)
         if kind.format == "csv":
-            return infer(path, work)
-        _lay_out(path, kind, flat)
+            return infer(path, work, whole=whole)
+        _lay_out(path, kind, flat, most)
     (work / "found").mkdir()
     found = infer(flat, work / "found")
     columns = tuple(_marked(one) for one in found.columns) if kind.format != "parquet" else found.columns
     return found.model_copy(
         update={
             "format": kind.format,
+            "whole": most is None or found.records < most,
             "records_key": kind.key,
             "resource_type": kind.resource,
             "columns": columns,
@@ -104,7 +109,7 @@ def _contents(path: Path, kind: _Kind) -> Iterator[Any]:
                 yield record.content
 
 
-def _lay_out(path: Path, kind: _Kind, flat: Path) -> None:
+def _lay_out(path: Path, kind: _Kind, flat: Path, most: int | None) -> None:
     seen: Counter[str] = Counter()
     for content in islice(_contents(path, kind), _LOOKED_AT):
         seen.update(one for one in _leaves(content) if not _NOTHING.fullmatch(one))
@@ -124,7 +129,7 @@ def _lay_out(path: Path, kind: _Kind, flat: Path) -> None:
     with flat.open("w", encoding="utf-8", newline="") as file:
         write = csv.writer(file, lineterminator="\n").writerow
         write(columns)
-        for content in _contents(path, kind):
+        for content in islice(_contents(path, kind), most):
             values = _leaves(content)
             write(_clean(values.get(column)) for column in columns)
 
@@ -178,7 +183,7 @@ def _marked(column: ColumnDraft) -> ColumnDraft:
     return column.model_copy(update={"identifier": True, "why": "name", "codes": ()})
 
 
-def _lay_out_parquet(path: Path, work: Path, flat: Path) -> None:
+def _lay_out_parquet(path: Path, work: Path, flat: Path, most: int | None) -> None:
     import shutil
 
     import duckdb
@@ -193,7 +198,8 @@ def _lay_out_parquet(path: Path, work: Path, flat: Path) -> None:
                 for (name,) in database.execute(f"SELECT column_name FROM (DESCRIBE SELECT * FROM {table})").fetchall()
             ]
             texts = ", ".join(f"{identifier(name)}::VARCHAR AS {identifier(name)}" for name in names)
-            database.execute(f"COPY (SELECT {texts} FROM {table}) TO {literal(str(flat))} (FORMAT csv, HEADER)")
+            limit = "" if most is None else f" LIMIT {most}"
+            database.execute(f"COPY (SELECT {texts} FROM {table}{limit}) TO {literal(str(flat))} (FORMAT csv, HEADER)")
     except duckdb.Error as error:
         raise BadInputError(
             f"The file cannot be read as Parquet ({type(error).__name__}).",
