@@ -84,11 +84,11 @@ def test_what_is_refused_is_said_on_the_page_and_not_kept(
 
 
 def test_a_form_from_another_site_or_of_another_kind_is_refused(http: httpx.Client) -> None:
-    form = {"files": {"file": ("a.csv", b"a,b\n1,2\n", "text/csv")}}
-    assert http.post("/register/file/whole", **form, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    table = ("a.csv", b"a,b\n1,2\n", "text/csv")
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}
+    assert http.post("/register/file/whole", files={"file": table}, headers=elsewhere).status_code == 403
     assert http.post("/register/file/whole", data={"file": "a"}).status_code == 400
-    wrong = {"files": {"other": ("a.csv", b"a,b\n1,2\n", "text/csv")}}
-    assert "no form with one file" in text_of(http.post("/register/file/whole", **wrong))
+    assert "no form with one file" in text_of(http.post("/register/file/whole", files={"other": table}))
 
 
 def test_somebody_elses_draft_takes_no_file(catalog_home: Home, http: httpx.Client) -> None:
