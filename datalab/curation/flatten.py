@@ -20,6 +20,9 @@ from datalab.errors import BadInputError
 
 _LOOKED_AT = 100_000
 """Records in which columns are looked for; each is then read in all of them."""
+_MOST_VALUES = 2_000_000
+_LONGEST = 300
+"""Values, and characters of each, that are looked at where a file may have been made to fill the disk."""
 MAX_PATH = 400
 """Characters of a path beyond which a value is not looked at; a contract takes 500, quotes and signs included."""
 _STEP = re.compile(r'\[0\]|\.?(?:"[^"]*"|[A-Za-z0-9_-]+)')
@@ -51,7 +54,7 @@ def infer_any(
         work: an empty folder to work in.
         resource: of FHIR, the resource type to look at; the most frequent unless it is given.
         whole: False if it is the beginning of a CSV file; others cannot be read from their beginning.
-        most: records to look at, where it is not CSV; all unless it is given.
+        most: records to look at, where it is not CSV, and fewer of many columns; all unless it is given.
 
     Raises:
         BadInputError: it is none of these, or damaged, or has no record of the kind.
@@ -61,19 +64,19 @@ def infer_any(
     flat = work / "flat.csv"
     if head == b"PAR1":
         kind = _Kind("parquet")
-        _lay_out_parquet(path, work, flat, most)
+        looked_at = _lay_out_parquet(path, work, flat, most)
     else:
-        kind = _kind(path, resource)
+        kind = _kind(path, resource, most or _LOOKED_AT)
         if kind.format == "csv":
             return infer(path, work, whole=whole)
-        _lay_out(path, kind, flat, most)
+        looked_at = _lay_out(path, kind, flat, most)
     (work / "found").mkdir()
     found = infer(flat, work / "found")
     columns = tuple(_marked(one) for one in found.columns) if kind.format != "parquet" else found.columns
     return found.model_copy(
         update={
             "format": kind.format,
-            "whole": most is None or found.records < most,
+            "whole": looked_at is None or found.records < looked_at,
             "records_key": kind.key,
             "resource_type": kind.resource,
             "columns": columns,
@@ -81,7 +84,7 @@ def infer_any(
     )
 
 
-def _kind(path: Path, resource: str | None) -> _Kind:
+def _kind(path: Path, resource: str | None, most: int) -> _Kind:
     """Tell JSON by its first sign, and FHIR by the resource types in it."""
     with open_source(path) as source:
         first = source.peek(1 << 16).lstrip(b" \t\r\n")
@@ -92,9 +95,7 @@ def _kind(path: Path, resource: str | None) -> _Kind:
     if resource is not None:
         return _Kind("fhir", resource=resource)
     types = Counter(
-        str(one.get("resourceType"))
-        for one in islice(_contents(path, _Kind("fhir")), _LOOKED_AT)
-        if isinstance(one, dict)
+        str(one.get("resourceType")) for one in islice(_contents(path, _Kind("fhir")), most) if isinstance(one, dict)
     )
     types.pop("None", None)
     if not types:
@@ -109,9 +110,10 @@ def _contents(path: Path, kind: _Kind) -> Iterator[Any]:
                 yield record.content
 
 
-def _lay_out(path: Path, kind: _Kind, flat: Path, most: int | None) -> None:
+def _lay_out(path: Path, kind: _Kind, flat: Path, most: int | None) -> int | None:
+    """Write the values of the records, one column a path; return how many records at the most, if not all."""
     seen: Counter[str] = Counter()
-    for content in islice(_contents(path, kind), _LOOKED_AT):
+    for content in islice(_contents(path, kind), most or _LOOKED_AT):
         seen.update(one for one in _leaves(content) if not _NOTHING.fullmatch(one))
         if len(seen) > MAX_COLUMNS:
             raise BadInputError(
@@ -126,12 +128,19 @@ def _lay_out(path: Path, kind: _Kind, flat: Path, most: int | None) -> None:
             where=path.name,
             next_step="Look at what the file holds.",
         )
+    rows = _rows(most, len(columns))
     with flat.open("w", encoding="utf-8", newline="") as file:
         write = csv.writer(file, lineterminator="\n").writerow
         write(columns)
-        for content in islice(_contents(path, kind), most):
+        for content in islice(_contents(path, kind), rows):
             values = _leaves(content)
-            write(_clean(values.get(column)) for column in columns)
+            write(_clean(values.get(column))[: None if most is None else _LONGEST] for column in columns)
+    return rows
+
+
+def _rows(most: int | None, columns: int) -> int | None:
+    """Return how many rows are looked at, of a table with so many columns."""
+    return None if most is None else max(1, min(most, _MOST_VALUES // columns))
 
 
 def _leaves(content: Any) -> dict[str, str]:
@@ -183,7 +192,8 @@ def _marked(column: ColumnDraft) -> ColumnDraft:
     return column.model_copy(update={"identifier": True, "why": "name", "codes": ()})
 
 
-def _lay_out_parquet(path: Path, work: Path, flat: Path, most: int | None) -> None:
+def _lay_out_parquet(path: Path, work: Path, flat: Path, most: int | None) -> int | None:
+    """Write the rows as text; return how many at the most, if not all."""
     import shutil
 
     import duckdb
@@ -197,8 +207,15 @@ def _lay_out_parquet(path: Path, work: Path, flat: Path, most: int | None) -> No
                 name
                 for (name,) in database.execute(f"SELECT column_name FROM (DESCRIBE SELECT * FROM {table})").fetchall()
             ]
-            texts = ", ".join(f"{identifier(name)}::VARCHAR AS {identifier(name)}" for name in names)
-            limit = "" if most is None else f" LIMIT {most}"
+            if len(names) > MAX_COLUMNS:
+                raise BadInputError(
+                    f"The file has {len(names)} columns; {MAX_COLUMNS} are the most that can be registered.",
+                    where=path.name,
+                    next_step="Export those that are of use.",
+                )
+            rows = _rows(most, len(names))
+            cut, limit = ("{}", "") if rows is None else (f"left({{}}, {_LONGEST})", f" LIMIT {rows}")
+            texts = ", ".join(f"{cut.format(f'{identifier(name)}::VARCHAR')} AS {identifier(name)}" for name in names)
             database.execute(f"COPY (SELECT {texts} FROM {table}{limit}) TO {literal(str(flat))} (FORMAT csv, HEADER)")
     except duckdb.Error as error:
         raise BadInputError(
@@ -208,3 +225,4 @@ def _lay_out_parquet(path: Path, work: Path, flat: Path, most: int | None) -> No
         ) from None
     finally:
         copy.unlink(missing_ok=True)
+    return rows

@@ -43,12 +43,12 @@ def empty(catalog_home: Home) -> Filled:
 
 
 @contextmanager
-def visiting(chromium: Browser, filled: Filled, cookie: str | None, locale: str, **more: Any) -> Iterator[Page]:
+def visiting(chromium: Browser, url: str, cookie: str | None, code: str, **more: Any) -> Iterator[Page]:
     """Open a page of whoever has that cookie; nothing in it may complain, of the content policy above all."""
-    context = chromium.new_context(base_url=filled.url, locale=locale, viewport={"width": 1280, "height": 900}, **more)
+    context = chromium.new_context(base_url=url, locale=LOCALES[code], viewport={"width": 1280, "height": 900}, **more)
     context.set_default_timeout(20_000)
     if cookie is not None:
-        context.add_cookies([{"name": "datalab", "value": cookie, "url": filled.url, "sameSite": "Strict"}])
+        context.add_cookies([{"name": "datalab", "value": cookie, "url": url, "sameSite": "Strict"}])
     complaints: list[str] = []
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -101,7 +101,7 @@ def go_through(
     chromium: Browser, filled: Filled, code: str, cookie: str | None, places: Iterable[Place]
 ) -> Iterator[str]:
     """Look at pages as one person, and yield what is wrong with them."""
-    with visiting(chromium, filled, cookie, LOCALES[code]) as page:
+    with visiting(chromium, filled.url, cookie, code) as page:
         for place in places:
             answer = page.goto(place.at(filled.names))
             assert answer is not None
@@ -133,14 +133,14 @@ def test_axe_finds_nothing_where_a_form_is_wrong_or_a_secret_is_shown_once(
     chromium: Browser, filled: Filled, code: str
 ) -> None:
     wrong: list[str] = []
-    with visiting(chromium, filled, filled.cookies[Role.STEWARD], LOCALES[code]) as page:
+    with visiting(chromium, filled.url, filled.cookies[Role.STEWARD], code) as page:
         for step in ("description", "terms"):
             page.goto(f"/register/{filled.names['at_site']}/{step}")
             page.locator("main button.primary").click()
             expect(page.get_by_role("alert")).to_be_visible()
             wrong += check(page, f"{code} {step} with mistakes")
             shoot(page, f"{code}-register-{step}-wrong")
-    with visiting(chromium, filled, filled.cookies[Role.RESEARCHER], LOCALES[code]) as page:
+    with visiting(chromium, filled.url, filled.cookies[Role.RESEARCHER], code) as page:
         page.goto("/account")
         page.locator("#label").fill("notebook")
         page.locator("main button.primary").click()
@@ -151,7 +151,7 @@ def test_axe_finds_nothing_where_a_form_is_wrong_or_a_secret_is_shown_once(
 
 
 def test_a_wrong_password_is_said_and_the_name_is_kept(chromium: Browser, filled: Filled) -> None:
-    with visiting(chromium, filled, None, "en-IE") as page:
+    with visiting(chromium, filled.url, None, "en") as page:
         page.goto("/sign-in")
         page.locator("#name").fill("rosa")
         page.locator("#password").fill("a wrong password")
@@ -166,7 +166,7 @@ def test_a_wrong_password_is_said_and_the_name_is_kept(chromium: Browser, filled
 
 def test_without_javascript_the_list_is_searched_too(chromium: Browser, filled: Filled) -> None:
     cookie = filled.cookies[Role.RESEARCHER]
-    with visiting(chromium, filled, cookie, "en-IE", java_script_enabled=False) as page:
+    with visiting(chromium, filled.url, cookie, "en", java_script_enabled=False) as page:
         page.goto("/datasets")
         page.locator("#q").fill("tumour")
         page.get_by_role("button", name="Search").click()

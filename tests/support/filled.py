@@ -28,6 +28,8 @@ from tests.support.pages import PASSWORD, Person, give_second_factor, own_token,
 from tests.support.waiting import wait_until
 from tests.unit.catalog.examples import anonymous, at_site, described, draft
 
+PATIENCE = 180.0
+"""Seconds that a pipeline or a run may take on a busy machine."""
 TABLE = "Region;Year;Sex;Cases\n"
 
 
@@ -78,7 +80,9 @@ def filled_lab(lab_home: Home, folder: Path) -> Iterator[Filled]:
             form = {"name": "leiden", "organisation": "Leiden hospital", "country": "NL"}
             (token,) = re.findall(r"<code>([A-Za-z0-9_-]{200,})</code>", operator.post("/nodes/invite", data=form).text)
             enrolled = pool.submit(enrol, token, folder / "leiden")
-            wait_until(lambda: "The key of leiden waits" in operator.get("/nodes").text, "the key has come in")
+            wait_until(
+                lambda: "The key of leiden waits" in operator.get("/nodes").text, "the key has come in", PATIENCE
+            )
         yield filled
         with filled.http(Role.OPERATOR) as operator:
             (key,) = set(re.findall(r"<code>([0-9a-f]{64})</code>", operator.get("/nodes/leiden/approve").text))
@@ -173,7 +177,7 @@ def _curations(filled: Filled) -> None:
             if name == "broken":
                 filled.names["broken_draft"] = at.rpartition("/")[2]
             end = {"incidence": "Version 1 is published", "broken": "No version was published"}[name]
-            wait_until(lambda: end in http.get(begun.headers["Location"]).text, end)  # noqa: B023
+            wait_until(lambda: end in http.get(begun.headers["Location"]).text, end, PATIENCE)  # noqa: B023
 
 
 def _requests(filled: Filled) -> None:
@@ -209,7 +213,7 @@ def _runs(filled: Filled, federation: Federation) -> None:
     held = federation.permit(id="held", data_user="start-up", people=("rosa",), release=True)
     with lab_client(filled.home, "operator") as operator, filled.http(Role.RESEARCHER) as http:
         operator.record_permit(held)
-        wait_until(lambda: bool(operator.versions(DATASET)), "the node has announced its dataset")
+        wait_until(lambda: bool(operator.versions(DATASET)), "the node has announced its dataset", PATIENCE)
         found = operator.dataset(DATASET)
         operator.update_dataset(DATASET, DatasetPatch(description="A toy."), revision=found.revision)
         with LabClient(filled.url, own_token(http, "write")) as rosa:
@@ -219,7 +223,7 @@ def _runs(filled: Filled, federation: Federation) -> None:
                 asked = Launch(app=app, places=places, permit=permit, rounds=rounds)
                 filled.names[f"run_{name}"] = run = rosa.submit_run(asked).id
                 state = RunState.RUNNING if name == "running" else RunState.FINISHED
-                wait_until(lambda: rosa.run(run).state is state, f"the run {name} is {state}")  # noqa: B023
+                wait_until(lambda: rosa.run(run).state is state, f"the run {name} is {state}", PATIENCE)  # noqa: B023
             queued = rosa.submit_run(Launch(app=app, places=places, permit=PERMIT, rounds=2, seed=1))
             filled.names["run_queued"] = queued.id
         asking = http.post(f"/runs/{filled.names['run_held']}/release-request", data={"text": "for our paper"})

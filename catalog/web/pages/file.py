@@ -35,7 +35,7 @@ Uploader = Annotated[Page, Depends(Shown(Action.UPLOAD_CREATE))]
 DraftId = Slug
 LOOKED_AT = 16 << 20
 """Bytes at the beginning of a CSV file that its columns are inferred from."""
-MOST_RECORDS = 100_000
+MOST_RECORDS = 20_000
 """Records of JSON and Parquet that columns are inferred from; these files cannot be read from their beginning alone."""
 MOST_WHOLE = 4 << 30
 """Bytes of such a file, which is on the disk as a whole while it is looked at."""

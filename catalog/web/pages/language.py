@@ -50,7 +50,7 @@ class Language:
         return self.words(mark("withheld")) if number is None else format_decimal(number, locale=self.locale)
 
     def number(self, value: float | None) -> str:
-        """Return a measured value, to at most four decimals; nothing for None. Four digits, as of a year, stay together."""
+        """Return a measured value, to at most four decimals, four digits together as in a year; nothing for None."""
         if value is None:
             return ""
         return format_decimal(value, format="0.####" if abs(value) < 10_000 else "#,##0.####", locale=self.locale)
