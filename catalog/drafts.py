@@ -31,6 +31,8 @@ from datalab.storage.store import ObjectStore
 PART_BYTES = 8 << 20
 """Bytes of a part; the last one of a file may be shorter."""
 MAX_FILE = 100 << 30
+MAX_WHOLE = 4 << 30
+"""Bytes of a file that is on the disk as a whole while its columns are looked at."""
 MAX_DRAFTS = 50
 """Drafts that a person may have at a time."""
 IDLE = timedelta(days=7)
@@ -64,7 +66,7 @@ class DraftFile(Record):
     @property
     def is_lines(self) -> bool:
         """Whether its beginning can be read without its end, as of CSV."""
-        return not self.name.lower().removesuffix(".gz").endswith((*_JSON, _PARQUET))
+        return _is_lines(self.name)
 
 
 class Draft(Record):
@@ -188,7 +190,7 @@ class Drafts:
                 where=file_name,
                 next_step=f"Export the data as one of these; its name ends in {', '.join(ENDINGS)}.",
             )
-        if size > MAX_FILE:
+        if size > (MAX_FILE if _is_lines(file_name) else MAX_WHOLE):
             raise TooLargeError("The file is too large.", where=file_name, next_step="Split it into several datasets.")
         if size < 1:
             raise BadInputError("The file is empty.", where=file_name, next_step="Choose another one.")
@@ -314,6 +316,10 @@ def check_content(name: str, beginning: bytes) -> None:
             "The file is named like JSON and is none.",
             next_step="Name it .csv if it is a table of text, and upload that.",
         )
+
+
+def _is_lines(name: str) -> bool:
+    return not name.lower().removesuffix(".gz").endswith((*_JSON, _PARQUET))
 
 
 def _folder(draft: Draft) -> str:

@@ -44,16 +44,13 @@ class _Kind:
     resource: str = ""
 
 
-def infer_any(
-    path: Path, work: Path, *, resource: str | None = None, whole: bool = True, most: int | None = None
-) -> Inference:
+def infer_any(path: Path, work: Path, *, resource: str | None = None, most: int | None = None) -> Inference:
     """Look at a file of any format that a contract can name, and say what its columns are.
 
     Args:
         path: CSV (plain or gzip), Parquet, or JSON.
         work: an empty folder to work in.
         resource: of FHIR, the resource type to look at; the most frequent unless it is given.
-        whole: False if it is the beginning of a CSV file; others cannot be read from their beginning.
         most: records to look at, where it is not CSV, and fewer of many columns; all unless it is given.
 
     Raises:
@@ -68,7 +65,7 @@ def infer_any(
     else:
         kind = _kind(path, resource, most or _LOOKED_AT)
         if kind.format == "csv":
-            return infer(path, work, whole=whole)
+            return infer(path, work)
         looked_at = _lay_out(path, kind, flat, most)
     (work / "found").mkdir()
     found = infer(flat, work / "found")

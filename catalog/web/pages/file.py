@@ -22,12 +22,12 @@ from catalog.errors import ConflictError, TooLargeError
 from catalog.permissions import Action
 from catalog.records import Slug
 from catalog.web.errors import status_of
-from catalog.web.multipart import MOST_AROUND, drain, file_form, pieces_of
+from catalog.web.multipart import MOST_AROUND, FileForm, drain, file_form, pieces_of
 from catalog.web.pages.language import mark
 from catalog.web.pages.page import Form, Page, Shown
 from catalog.web.pages.wizard import FILE, show_step
 from datalab.curation.flatten import infer_any
-from datalab.curation.infer import ColumnDraft, Inference
+from datalab.curation.infer import ColumnDraft, Inference, infer
 from datalab.errors import BadInputError, DatalabError
 
 router = APIRouter(prefix="/register")
@@ -37,8 +37,6 @@ LOOKED_AT = 16 << 20
 """Bytes at the beginning of a CSV file that its columns are inferred from."""
 MOST_RECORDS = 20_000
 """Records of JSON and Parquet that columns are inferred from; these files cannot be read from their beginning alone."""
-MOST_WHOLE = 4 << 30
-"""Bytes of such a file, which is on the disk as a whole while it is looked at."""
 _DRAINED = 64 << 20
 """Bytes of a form still read once its file is refused: browsers show no answer before they have sent theirs."""
 _SAID: dict[str, str] = {
@@ -99,24 +97,37 @@ async def _whole(page: Page, draft: Draft, request: Request) -> Response:
     request.state.max_body = MAX_FILE + MOST_AROUND
     form = await file_form(request)
     try:
-        draft = await run_in_threadpool(_announce_anew, page, draft, form.name, form.size)
+        announced = await run_in_threadpool(_announce_anew, page, draft, form)
+        return page.go(await _arrive(page, announced, form))
+    except ClientDisconnect:
+        return Response(status_code=400)  # which nobody sees
+    except DatalabError as error:
+        await drain(form.content, _DRAINED)
+        return await run_in_threadpool(_show_again, page, draft.id, error)
+
+
+def _announce_anew(page: Page, draft: Draft, form: FileForm) -> Draft:
+    announced = page.lab.drafts.announce_file(draft, form.name, form.size, 0)
+    page.lab.drafts.remove_parts(announced)
+    return announced
+
+
+async def _arrive(page: Page, draft: Draft, form: FileForm) -> str:
+    """Keep a file as it comes in, and return where its columns can be confirmed; of half a file, nothing stays."""
+    try:
         offset = 0
         async for data in pieces_of(form.content, PART_BYTES):
             offset = await run_in_threadpool(page.lab.drafts.receive, draft, offset, data)
-        return page.go(await run_in_threadpool(_look_into, page, draft))
-    except ClientDisconnect:
+        return await run_in_threadpool(_look_into, page, draft)
+    except (ClientDisconnect, DatalabError):
         await run_in_threadpool(page.lab.drafts.remove_file, draft)
-        return Response(status_code=400)  # which nobody sees
-    except DatalabError as error:
-        await run_in_threadpool(page.lab.drafts.remove_file, draft)
-        await drain(form.content, _DRAINED)
-        left = await run_in_threadpool(page.lab.drafts.get, draft.id, page.account)
-        return show_step(page, left, FILE, status=status_of(error), received=0, problem=_said(page, error))
+        raise
 
 
-def _announce_anew(page: Page, draft: Draft, name: str, size: int) -> Draft:
-    page.lab.drafts.remove_parts(draft)
-    return page.lab.drafts.announce_file(draft, name, size, 0)
+def _show_again(page: Page, key: str, error: DatalabError) -> Response:
+    left = page.lab.drafts.get(key, page.account)
+    received = page.lab.drafts.received(left) if left.file else 0
+    return show_step(page, left, FILE, status=status_of(error), received=received, problem=_said(page, error))
 
 
 def _look_into(page: Page, draft: Draft) -> str:
@@ -172,18 +183,16 @@ def _infer(page: Page, draft: Draft) -> Inference:
     Of JSON and Parquet, all of it is: an array is not closed, and Parquet says at its end what it holds.
     """
     assert draft.file is not None
-    limit = LOOKED_AT if draft.file.is_lines else None
-    if limit is None and draft.file.bytes > MOST_WHOLE:
-        raise TooLargeError(
-            "The file is too large.", where=draft.file.name, next_step="Split it into several datasets."
-        )
+    lines = draft.file.is_lines
     with tempfile.TemporaryDirectory(dir=page.lab.home.folder("catalog"), prefix=".look-") as folder:
         path, work = Path(folder) / draft.file.name, Path(folder) / "work"
         work.mkdir()
         with path.open("wb") as file:
-            for piece in page.lab.drafts.read(draft, limit=limit):
+            for piece in page.lab.drafts.read(draft, limit=LOOKED_AT if lines else None):
                 file.write(piece)
-        return infer_any(path, work, whole=path.stat().st_size == draft.file.bytes, most=MOST_RECORDS)
+        if lines:
+            return infer(path, work, whole=path.stat().st_size == draft.file.bytes)
+        return infer_any(path, work, most=MOST_RECORDS)
 
 
 def _keep_corrections(found: Inference, before: Inference | None) -> Inference:

@@ -12,7 +12,7 @@ import duckdb
 import httpx
 import pytest
 
-from catalog.drafts import PART_BYTES
+from catalog.drafts import MAX_WHOLE, PART_BYTES
 from catalog.records import Role
 from datalab.home import Home
 from datalab.storage.store import ObjectStore
@@ -81,6 +81,15 @@ def test_what_is_refused_is_said_on_the_page_and_not_kept(
     assert said in text_of(refused)
     assert re.search(r'<div class="notice bad" role="alert"><p>', refused.text)
     assert list(object_store.list("uploads/")) == []
+
+
+def test_a_file_that_is_refused_by_its_name_takes_no_other_ones_place(http: httpx.Client) -> None:
+    draft = upload(http, "a.csv", b"a,b\n1,2\n")
+    refused = http.post(f"{draft}/file/whole", files={"file": ("b.xlsx", b"PK", "text/csv")})
+    assert (refused.status_code, "a.csv has arrived" in text_of(refused)) == (400, True)
+    large = {"name": "large.parquet", "bytes": str(MAX_WHOLE + 1), "modified": "0"}
+    assert "Split it into several datasets." in http.post(f"{draft}/file", data=large).json()["problem"]
+    assert columns_of(http.get(f"{draft}/columns")) == ["a", "b"]
 
 
 def test_a_form_from_another_site_or_of_another_kind_is_refused(http: httpx.Client) -> None:
