@@ -16,7 +16,9 @@ import json
 import random
 import shutil
 import statistics
+import sys
 import tempfile
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +97,8 @@ def main() -> None:
         lab = Home(folder / "lab")
         fill(lab, generate(arguments.datasets, random.Random(arguments.seed)))
         store = Store(lab.folder("catalog") / "records.duckdb")
-        SearchIndex(lab.folder("catalog") / "search", store).close()  # the lab would take longer to start than it may
+        with redirect_stdout(sys.stderr):  # its log is no part of the result
+            SearchIndex(lab.folder("catalog") / "search", store).close()  # the lab would take longer than it may
         store.close()
         with filled_lab(store_home, folder) as filled:
             result = {"datasets": arguments.datasets, **measure(filled, arguments.times)}
