@@ -139,7 +139,7 @@ RESEARCHER = _of(
         "launch-review": "/launch?app={app}&permit={permit}&dataset={toy}&step=review",
         "runs": "/runs",
         "run-running": "/runs/{run_running}",
-        "run-queued": "/runs/{run_queued}",
+        "run-stopped": "/runs/{run_stopped}",
         "run-held": "/runs/{run_held}",
         "run": "/runs/{run_finished}",
         "compare-runs": "/runs/compare?run={run_finished}&run={run_running}",

@@ -218,14 +218,19 @@ def _runs(filled: Filled, federation: Federation) -> None:
         operator.update_dataset(DATASET, DatasetPatch(description="A toy."), revision=found.revision)
         with LabClient(filled.url, own_token(http, "write")) as rosa:
             app = rosa.upload_app(pack(ECHO)).sha256
-            for name, permit, rounds in (("finished", PERMIT, 5), ("held", "held", 1), ("running", PERMIT, 100_000)):
-                places = (LaunchPlace(dataset=DATASET),)
-                asked = Launch(app=app, places=places, permit=permit, rounds=rounds)
+            places = (LaunchPlace(dataset=DATASET),)
+            for name, permit, rounds in (
+                ("finished", PERMIT, 5),
+                ("held", "held", 1),
+                ("stopped", PERMIT, 100_000),
+                ("running", PERMIT, 100_000),
+            ):
+                asked = Launch(app=app, places=places, permit=permit, rounds=rounds, parameters={"pause": 0.2})
                 filled.names[f"run_{name}"] = run = rosa.submit_run(asked).id
-                state = RunState.RUNNING if name == "running" else RunState.FINISHED
+                if name == "stopped":
+                    rosa.cancel_run(run)
+                state = RunState(name) if name != "held" else RunState.FINISHED
                 wait_until(lambda: rosa.run(run).state is state, f"the run {name} is {state}", PATIENCE)  # noqa: B023
-            queued = rosa.submit_run(Launch(app=app, places=places, permit=PERMIT, rounds=2, seed=1))
-            filled.names["run_queued"] = queued.id
         asking = http.post(f"/runs/{filled.names['run_held']}/release-request", data={"text": "for our paper"})
         assert asking.status_code == 303, asking.text
     filled.names |= {"running": filled.names["run_running"], "app": app, "permit": PERMIT, "node": NODE, "toy": DATASET}
