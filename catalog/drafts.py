@@ -31,15 +31,23 @@ from datalab.storage.store import ObjectStore
 PART_BYTES = 8 << 20
 """Bytes of a part; the last one of a file may be shorter."""
 MAX_FILE = 100 << 30
+MAX_WHOLE = 4 << 30
+"""Bytes of a file that is on the disk as a whole while its columns are looked at."""
 MAX_DRAFTS = 50
 """Drafts that a person may have at a time."""
 IDLE = timedelta(days=7)
 _SWEEP_EVERY = timedelta(hours=1)
 _READ = 1 << 20
 _PREFIX = "uploads/"
-_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+_JSON = (".json", ".ndjson", ".jsonl")
+_PARQUET = ".parquet"
+_TEXT = (".csv", ".tsv", ".txt", *_JSON)
+ENDINGS = (*_TEXT, *(f"{ending}.gz" for ending in _TEXT), _PARQUET)
+"""Of the names of files that are taken: what the curation engine reads."""
+PARQUET_MAGIC = b"PAR1"
 _MAGIC = {
-    b"\x1f\x8b": "gzip", b"PK\x03\x04": "ZIP", b"PAR1": "Parquet", b"%PDF": "PDF", b"MZ": "Windows", b"\x7fELF": "ELF",
+    PARQUET_MAGIC: "Parquet",
+    b"\x1f\x8b": "gzip", b"PK\x03\x04": "ZIP", b"%PDF": "PDF", b"MZ": "Windows", b"\x7fELF": "ELF",
     b"\xd0\xcf\x11\xe0": "Office", b"{\\rtf": "RTF", b"#!": "script", b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG",
     b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7z", b"SQLite format": "SQLite", b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
@@ -54,6 +62,11 @@ class DraftFile(Record):
     title: Annotated[str, Field(max_length=300)] = ""
     bytes: Annotated[int, Field(ge=1, le=MAX_FILE)]
     modified: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def is_lines(self) -> bool:
+        """Whether its beginning can be read without its end, as of CSV."""
+        return _is_lines(self.name)
 
 
 class Draft(Record):
@@ -167,15 +180,17 @@ class Drafts:
         """Say which file comes next; the same one as before goes on where it was, another one takes its place.
 
         Raises:
-            BadInputError: it is empty, or its name is not that of a table of text.
+            BadInputError: it is empty, or its name is none of a file that is taken.
             TooLargeError: it is too large.
         """
         file_name = safe_filename(name)
-        if not file_name.lower().endswith(_ENDINGS):
+        if not file_name.lower().endswith(ENDINGS):
             raise BadInputError(
-                "Only plain tables of text are taken.", where=file_name, next_step=f"Name it {' or '.join(_ENDINGS)}."
+                "Only CSV, JSON and Parquet files are taken.",
+                where=file_name,
+                next_step=f"Export the data as one of these; its name ends in {', '.join(ENDINGS)}.",
             )
-        if size > MAX_FILE:
+        if size > (MAX_FILE if _is_lines(file_name) else MAX_WHOLE):
             raise TooLargeError("The file is too large.", where=file_name, next_step="Split it into several datasets.")
         if size < 1:
             raise BadInputError("The file is empty.", where=file_name, next_step="Choose another one.")
@@ -200,7 +215,7 @@ class Drafts:
 
         Raises:
             ConflictError: the file goes on elsewhere.
-            BadInputError: this is no table of text.
+            BadInputError: this is not what its name says, or nothing that is taken.
         """
         received = self.received(draft)
         if draft.file is None or offset != received or not data or offset + len(data) > draft.file.bytes:
@@ -208,7 +223,7 @@ class Drafts:
         if len(data) != min(PART_BYTES, draft.file.bytes - offset):
             raise BadInputError(f"A part has {PART_BYTES} bytes, and the last one what is left.")
         if offset == 0:
-            check_content(_unpacked(data) if draft.file.name.lower().endswith(".gz") else data)
+            check_content(draft.file.name, data)
         sealed = seal_message(data, self._key(draft), context=_context(draft, offset))
         self._objects.put_bytes(f"{_folder(draft)}{offset:015}", sealed)
         return offset + len(data)
@@ -273,11 +288,21 @@ def _unpacked(beginning: bytes) -> bytes:
         ) from None
 
 
-def check_content(beginning: bytes) -> None:
-    """Raise BadInputError if a file that begins like this is something else than a table of text.
+def check_content(name: str, beginning: bytes) -> None:
+    """Raise BadInputError if a file that begins like this is none of those that are taken, or not what its name says.
 
-    Its name says nothing: what it is is seen from its bytes. Markup and scripts would be active in a browser.
+    What it is is seen from its bytes. Markup and scripts would be active in a browser.
     """
+    lower = name.lower()
+    if lower.endswith(_PARQUET):
+        if not beginning.startswith(PARQUET_MAGIC):
+            raise BadInputError(
+                "The file is named .parquet and is no Parquet file.",
+                next_step="Name it as what it is, or export it again.",
+            )
+        return
+    if lower.endswith(".gz"):
+        beginning = _unpacked(beginning)
     kind = next((name for magic, name in _MAGIC.items() if beginning.startswith(magic)), None)
     if kind is None and _ACTIVE.match(beginning.removeprefix(b"\xef\xbb\xbf")):
         kind = "HTML, XML"
@@ -285,6 +310,16 @@ def check_content(beginning: bytes) -> None:
         kind = "binary"
     if kind is not None:
         raise BadInputError(f"This is no table of text ({kind}).", next_step="Export the data as CSV, and upload that.")
+    json = beginning.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n").startswith((b"{", b"["))
+    if lower.removesuffix(".gz").endswith(_JSON) and not json:
+        raise BadInputError(
+            "The file is named like JSON and is none.",
+            next_step="Name it .csv if it is a table of text, and upload that.",
+        )
+
+
+def _is_lines(name: str) -> bool:
+    return not name.lower().removesuffix(".gz").endswith((*_JSON, _PARQUET))
 
 
 def _folder(draft: Draft) -> str:

@@ -38,7 +38,7 @@ _KINDS = (
     (Kind.SEARCH, "GET", re.compile(r"/api/v1/search|/datasets")),
     (Kind.EXPORT, "GET", re.compile(r"/api/v1/datasets/[^/]+/(exports/.+|versions/.+/download)")),
     (Kind.EXPORT, "GET", re.compile(r"/api/v1/catalog/.+|/ga4gh/.+")),
-    (Kind.UPLOAD, "POST", re.compile(r"/api/v1/(datasets/[^/]+/uploads|apps)|/register(/[^/]+)?/file")),
+    (Kind.UPLOAD, "POST", re.compile(r"/api/v1/(datasets/[^/]+/uploads|apps)|/register(/[^/]+)?/file(/whole|/end)?")),
 )
 
 

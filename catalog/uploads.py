@@ -106,6 +106,6 @@ def safe_filename(filename: str) -> str:
 def title_of(filename: str) -> str:
     """Return what a file's name says in words, in whatever script: without folder, endings and odd characters."""
     last = unicodedata.normalize("NFC", re.split(r"[/\\]", filename)[-1])
-    stem = re.sub(r"(\.(csv|tsv|txt|gz))+$", "", last, flags=re.IGNORECASE)
+    stem = re.sub(r"(\.(csv|tsv|txt|json|ndjson|jsonl|parquet|gz))+$", "", last, flags=re.IGNORECASE)
     words = re.sub(r"[\W_]+", " ", stem).strip()[:_MAX_NAME]
     return words[:1].upper() + words[1:]

@@ -27,6 +27,8 @@ TEMPLATES = Path(__file__).parent / "apps"
 MAX_LOG = 64 << 10
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _UNPRINTABLE = re.compile(r"[^\n\t\x20-\x7e\u00a0-\uffff]")
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+"""Control sequences, such as for colours (ECMA-48, 5.4)."""
 _PATH = re.compile(r"(?<![\w.])/(?:[\w.@+-]+/)+")
 
 
@@ -111,7 +113,7 @@ def log(home: Home, run: str) -> str:
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
-    return _PATH.sub("…/", _UNPRINTABLE.sub("", text))
+    return _PATH.sub("…/", _UNPRINTABLE.sub("", _CONTROL.sub("", text)))
 
 
 @lru_cache(maxsize=16)

@@ -14,6 +14,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 
 from catalog.drafts import Drafts
 from catalog.erasure.marks import KEY
@@ -31,7 +32,6 @@ from datalab.curation.again import count_again, told_again, write_without
 from datalab.curation.database import literal
 from datalab.curation.naming import names, own_contract
 from datalab.curation.optout import OptOuts, mark_of
-from datalab.curation.source import holds
 from datalab.home import Home, write_atomically
 from datalab.permits.keys import public_key
 from datalab.permits.signature import sign, verified_payload
@@ -221,7 +221,7 @@ class Eraser:
     def _clear_drafts(self, holder: str, pseudonym: str) -> None:
         """Remove files with a person in them that have been uploaded and not handed in, and what was found there."""
         for one in self._drafts.of_organisation(holder):
-            if one.file is not None and holds(self._drafts.read(one), pseudonym):
+            if one.file is not None and names(partial(self._drafts.read, one), pseudonym, None):
                 self._drafts.remove_file(one, found=None)
 
     def _stored(self, key: str) -> StoredFile:

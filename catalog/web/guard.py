@@ -40,8 +40,16 @@ PUBLIC_PATHS = re.compile(rf"{API}/(datasets/[^/]+/exports|catalog)/[^/]+")
 _FILES = re.compile(rf"{API}/datasets/[^/]+/versions/[0-9]+/download|{DRS}/objects/.+")
 MAX_BODY = 4 << 20
 """Bytes that a request may carry unless its route says otherwise."""
-_COMPRESSED = re.compile(rf"/static/|/datasets(/|$)|{API}/(datasets/[^/]+/exports|catalog)/")
-"""Paths whose answers are compressed: nothing in them is secret, so that their size tells nothing (BREACH)."""
+_COMPRESSED = re.compile(
+    r"/static/.*|/datasets(/[^/]+(/(schema|profile|quality|lineage|versions|compare))?)?|"
+    rf"{API}/(datasets/[^/]+/exports|catalog)/.*"
+)
+"""Paths whose answers are compressed: what is public, and what everybody with an account reads alike.
+
+A page repeats its own address, so the size of a compressed one would tell what else is on it to whoever can have it
+asked for in another's name and see how long the answer is (BREACH). Other sites cannot, since the session's cookie is
+strict; all the same, no answer with a code, a token, a permit or a finding of a file is compressed.
+"""
 _MAX_TOKEN = 200
 _API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _PAGE_POLICY = (
@@ -105,7 +113,7 @@ class Guard:
                 state["account"], state["scopes"] = bearer.account, bearer.scopes
             if api and path not in OPEN_PATHS:
                 self._count(scope, state["account"])
-            app = self._apps[api, _COMPRESSED.match(path) is not None]
+            app = self._apps[api, _COMPRESSED.fullmatch(path) is not None]
             await app(scope, _bounded(receive, state), guarded_send)
         except TooManyRequestsError as error:
             await error_answer(error)(scope, receive, guarded_send)

@@ -20,6 +20,9 @@ from datalab.errors import BadInputError
 
 _LOOKED_AT = 100_000
 """Records in which columns are looked for; each is then read in all of them."""
+_MOST_VALUES = 2_000_000
+_LONGEST = 300
+"""Values, and characters of each, that are looked at where a file may have been made to fill the disk."""
 MAX_PATH = 400
 """Characters of a path beyond which a value is not looked at; a contract takes 500, quotes and signs included."""
 _STEP = re.compile(r'\[0\]|\.?(?:"[^"]*"|[A-Za-z0-9_-]+)')
@@ -41,13 +44,14 @@ class _Kind:
     resource: str = ""
 
 
-def infer_any(path: Path, work: Path, *, resource: str | None = None) -> Inference:
+def infer_any(path: Path, work: Path, *, resource: str | None = None, most: int | None = None) -> Inference:
     """Look at a file of any format that a contract can name, and say what its columns are.
 
     Args:
         path: CSV (plain or gzip), Parquet, or JSON.
         work: an empty folder to work in.
         resource: of FHIR, the resource type to look at; the most frequent unless it is given.
+        most: records to look at, where it is not CSV, and fewer of many columns; all unless it is given.
 
     Raises:
         BadInputError: it is none of these, or damaged, or has no record of the kind.
@@ -57,18 +61,19 @@ def infer_any(path: Path, work: Path, *, resource: str | None = None) -> Inferen
     flat = work / "flat.csv"
     if head == b"PAR1":
         kind = _Kind("parquet")
-        _lay_out_parquet(path, work, flat)
+        looked_at = _lay_out_parquet(path, work, flat, most)
     else:
-        kind = _kind(path, resource)
+        kind = _kind(path, resource, most or _LOOKED_AT)
         if kind.format == "csv":
             return infer(path, work)
-        _lay_out(path, kind, flat)
+        looked_at = _lay_out(path, kind, flat, most)
     (work / "found").mkdir()
     found = infer(flat, work / "found")
     columns = tuple(_marked(one) for one in found.columns) if kind.format != "parquet" else found.columns
     return found.model_copy(
         update={
             "format": kind.format,
+            "whole": looked_at is None or found.records < looked_at,
             "records_key": kind.key,
             "resource_type": kind.resource,
             "columns": columns,
@@ -76,7 +81,7 @@ def infer_any(path: Path, work: Path, *, resource: str | None = None) -> Inferen
     )
 
 
-def _kind(path: Path, resource: str | None) -> _Kind:
+def _kind(path: Path, resource: str | None, most: int) -> _Kind:
     """Tell JSON by its first sign, and FHIR by the resource types in it."""
     with open_source(path) as source:
         first = source.peek(1 << 16).lstrip(b" \t\r\n")
@@ -87,9 +92,7 @@ def _kind(path: Path, resource: str | None) -> _Kind:
     if resource is not None:
         return _Kind("fhir", resource=resource)
     types = Counter(
-        str(one.get("resourceType"))
-        for one in islice(_contents(path, _Kind("fhir")), _LOOKED_AT)
-        if isinstance(one, dict)
+        str(one.get("resourceType")) for one in islice(_contents(path, _Kind("fhir")), most) if isinstance(one, dict)
     )
     types.pop("None", None)
     if not types:
@@ -104,9 +107,10 @@ def _contents(path: Path, kind: _Kind) -> Iterator[Any]:
                 yield record.content
 
 
-def _lay_out(path: Path, kind: _Kind, flat: Path) -> None:
+def _lay_out(path: Path, kind: _Kind, flat: Path, most: int | None) -> int | None:
+    """Write the values of the records, one column a path; return how many records at the most, if not all."""
     seen: Counter[str] = Counter()
-    for content in islice(_contents(path, kind), _LOOKED_AT):
+    for content in islice(_contents(path, kind), most or _LOOKED_AT):
         seen.update(one for one in _leaves(content) if not _NOTHING.fullmatch(one))
         if len(seen) > MAX_COLUMNS:
             raise BadInputError(
@@ -121,12 +125,19 @@ def _lay_out(path: Path, kind: _Kind, flat: Path) -> None:
             where=path.name,
             next_step="Look at what the file holds.",
         )
+    rows = _rows(most, len(columns))
     with flat.open("w", encoding="utf-8", newline="") as file:
         write = csv.writer(file, lineterminator="\n").writerow
         write(columns)
-        for content in _contents(path, kind):
+        for content in islice(_contents(path, kind), rows):
             values = _leaves(content)
-            write(_clean(values.get(column)) for column in columns)
+            write(_clean(values.get(column))[: None if most is None else _LONGEST] for column in columns)
+    return rows
+
+
+def _rows(most: int | None, columns: int) -> int | None:
+    """Return how many rows are looked at, of a table with so many columns."""
+    return None if most is None else max(1, min(most, _MOST_VALUES // columns))
 
 
 def _leaves(content: Any) -> dict[str, str]:
@@ -178,7 +189,8 @@ def _marked(column: ColumnDraft) -> ColumnDraft:
     return column.model_copy(update={"identifier": True, "why": "name", "codes": ()})
 
 
-def _lay_out_parquet(path: Path, work: Path, flat: Path) -> None:
+def _lay_out_parquet(path: Path, work: Path, flat: Path, most: int | None) -> int | None:
+    """Write the rows as text; return how many at the most, if not all."""
     import shutil
 
     import duckdb
@@ -192,8 +204,16 @@ def _lay_out_parquet(path: Path, work: Path, flat: Path) -> None:
                 name
                 for (name,) in database.execute(f"SELECT column_name FROM (DESCRIBE SELECT * FROM {table})").fetchall()
             ]
-            texts = ", ".join(f"{identifier(name)}::VARCHAR AS {identifier(name)}" for name in names)
-            database.execute(f"COPY (SELECT {texts} FROM {table}) TO {literal(str(flat))} (FORMAT csv, HEADER)")
+            if len(names) > MAX_COLUMNS:
+                raise BadInputError(
+                    f"The file has {len(names)} columns; {MAX_COLUMNS} are the most that can be registered.",
+                    where=path.name,
+                    next_step="Export those that are of use.",
+                )
+            rows = _rows(most, len(names))
+            cut, limit = ("{}", "") if rows is None else (f"left({{}}, {_LONGEST})", f" LIMIT {rows}")
+            texts = ", ".join(f"{cut.format(f'{identifier(name)}::VARCHAR')} AS {identifier(name)}" for name in names)
+            database.execute(f"COPY (SELECT {texts} FROM {table}{limit}) TO {literal(str(flat))} (FORMAT csv, HEADER)")
     except duckdb.Error as error:
         raise BadInputError(
             f"The file cannot be read as Parquet ({type(error).__name__}).",
@@ -202,3 +222,4 @@ def _lay_out_parquet(path: Path, work: Path, flat: Path) -> None:
         ) from None
     finally:
         copy.unlink(missing_ok=True)
+    return rows

@@ -84,8 +84,8 @@ def context(chromium: Browser, lab: Home) -> Iterator[BrowserContext]:
     made.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     yield made
     made.close()
-    # A page that is shown with 403 or 404 is one that a test went to on purpose, and ERR_FAILED a line that it has cut.
-    expected = ("responded with a status of 4", "net::ERR_FAILED")
+    # A page that is shown with 403 or 404 is one that a test went to on purpose, and the errors a line that it has cut.
+    expected = ("responded with a status of 4", "net::ERR_FAILED", "net::ERR_INTERNET_DISCONNECTED")
     assert [one for one in complaints if not any(words in one for words in expected)] == []
 
 

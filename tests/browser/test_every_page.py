@@ -2,96 +2,59 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import itertools
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from catalog.client import lab_client
 from catalog.records import Role
-from catalog.run_records import DatasetVersion, RunDraft
 from catalog.web.pages.language import NAMES
 from datalab.home import Home
-from datalab.permits.claims import PermitClaims, PermittedDataset, Purpose
-from datalab.permits.keys import PUBLIC_FILE, generate_key, write_key_pair
-from datalab.permits.permit import sign_permit
 from tests.browser.conftest import AXE, shoot
+from tests.support.every_page import EMPTY, HALF, NOBODY, SIGNED_IN, Place
+from tests.support.filled import Filled, filled_lab, settle_all
 from tests.support.pages import PASSWORD, Person
-from tests.unit.catalog.examples import SHA
 
 pytestmark = pytest.mark.slow
-OPEN = ("/sign-in", "/sign-in?notice=signed-out", "/password", "/accessibility", "/public-register")
-PAGES = {
-    "datasets": "/datasets",
-    "datasets-filtered": "/datasets?q=cancer&access=restricted",
-    "datasets-empty": "/datasets?q=nothing-is-like-this",
-    "dataset": "/datasets/gbsg?notice=changed",
-    "schema": "/datasets/gbsg/schema",
-    "schema-empty": "/datasets/rotterdam/schema",
-    "profile": "/datasets/gbsg/profile",
-    "quality": "/datasets/gbsg/quality",
-    "lineage": "/datasets/gbsg/lineage",
-    "versions": "/datasets/gbsg/versions",
-    "versions-empty": "/datasets/rotterdam/versions",
-    "compare": "/datasets/gbsg/compare",
-    "withdraw-version": "/datasets/gbsg/versions/1/withdraw",
-    "state": "/datasets/gbsg/state",
-    "unpublished": "/unpublished",
-    "access": "/datasets/gbsg/access",
-    "activity": "/datasets/gbsg/activity",
-    "register": "/register",
-    "edit": "/datasets/gbsg/edit",
-    "nodes": "/nodes",
-    "permits": "/permits",
-    "permit": "/permits/permit-1",
-    "runs": "/runs",
-    "run": "/runs/run-1",
-    "compare-runs": "/runs/compare",
-    "model-card": "/runs/run-1/model-card",
-    "documentation": "/runs/run-1/documentation",
-    "training-content": "/runs/run-1/training-content",
-    "releases": "/releases",
-    "launch": "/launch",
-    "compute": "/compute",
-    "other-catalogues": "/sources",
-    "audit": "/audit",
-    "audit-empty": "/audit?actor=nobody",
-    "verification": "/audit/verification",
-    "accounts": "/accounts",
-    "account": "/account",
-    "second-factor": "/account/second-factor?notice=needed",
-    "not-found": "/datasets/nowhere",
-    "not-valid": "/datasets?page=0",
-}
+LOCALES = {"en": "en-IE", "de": "de-DE", "fr": "fr-FR"}
 
 
 @pytest.fixture(scope="module")
-def busy(lab: Home) -> Home:
-    """The lab with a permit and a run under it."""
-    folder = lab.folder("access-body")
-    key = generate_key()
-    write_key_pair(key, folder)
-    (lab.folder("permit-keys") / "body.jwk").write_bytes((folder / PUBLIC_FILE).read_bytes())
-    moment = datetime.now(UTC)
-    claims = PermitClaims(
-        id="permit-1",
-        issuer="Health data access body",
-        data_user="Start-up",
-        people=("rosa",),
-        project="Recurrence of breast cancer",
-        purpose=Purpose.RESEARCH_ALGORITHMS,
-        datasets=(PermittedDataset(id="gbsg"),),
-        conditions=("Results are published.",),
-        not_before=moment - timedelta(days=1),
-        expires=moment + timedelta(days=30),
-    )
-    with lab_client(lab, "operator") as operator, lab_client(lab, "gateway") as gateway:
-        operator.record_permit(sign_permit(claims, key))
-        datasets = (DatasetVersion(dataset="gbsg", version=2),)
-        gateway.create_run(
-            RunDraft(id="run-1", app_digest=SHA, datasets=datasets, permits=("permit-1",), nodes=("compute",))
-        )
-    return lab
+def filled(lab_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    """A lab in which every page has something to show."""
+    with filled_lab(lab_home, tmp_path_factory.mktemp("filled")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def lab(filled: Filled) -> Home:
+    return filled.home
+
+
+@pytest.fixture(scope="module")
+def empty(catalog_home: Home) -> Filled:
+    """A lab with nothing in it but people."""
+    made = Filled(catalog_home, names={"app": "logistic"})
+    settle_all(made)
+    return made
+
+
+@contextmanager
+def visiting(chromium: Browser, url: str, cookie: str | None, code: str, **more: Any) -> Iterator[Page]:
+    """Open a page of whoever has that cookie; nothing in it may complain, of the content policy above all."""
+    context = chromium.new_context(base_url=url, locale=LOCALES[code], viewport={"width": 1280, "height": 900}, **more)
+    context.set_default_timeout(20_000)
+    if cookie is not None:
+        context.add_cookies([{"name": "datalab", "value": cookie, "url": url, "sameSite": "Strict"}])
+    complaints: list[str] = []
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    yield context.new_page()
+    context.close()
+    assert [one for one in complaints if "responded with a status of 4" not in one] == []
 
 
 def sign_in(page: Page, person: Person) -> None:
@@ -115,17 +78,17 @@ def faults(page: Page) -> list[str]:
 
 
 def check(page: Page, where: str) -> list[str]:
-    """Look at a page in both themes and on a small screen."""
-    wrong = []
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        wrong += [f"{where} {theme}: {fault}" for fault in faults(page)]
-    page.emulate_media(color_scheme="light")
+    """Look at a page in light as it is, and in dark on a small screen."""
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    wrong = [f"{where} light: {fault}" for fault in faults(page)]
+    before = page.viewport_size
+    page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 360, "height": 740})
     if page.evaluate("document.documentElement.scrollWidth > 360"):
         wrong.append(f"{where}: wider than 360 pixels")
-    wrong += [f"{where} small: {fault}" for fault in faults(page)]
-    page.set_viewport_size({"width": 1280, "height": 900})
+    wrong += [f"{where} dark and small: {fault}" for fault in faults(page)]
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(before or {"width": 1280, "height": 900})
     return wrong
 
 
@@ -134,70 +97,80 @@ def choose(page: Page, code: str) -> None:
     expect(page.locator("html")).to_have_attribute("lang", code)
 
 
-@pytest.mark.timeout(900)
+def go_through(
+    chromium: Browser, filled: Filled, code: str, cookie: str | None, places: Iterable[Place]
+) -> Iterator[str]:
+    """Look at pages as one person, and yield what is wrong with them."""
+    with visiting(chromium, filled.url, cookie, code) as page:
+        for place in places:
+            answer = page.goto(place.at(filled.names))
+            assert answer is not None
+            assert answer.status == place.status, place.name
+            assert page.url == f"{filled.url}{place.at(filled.names)}", f"{place.name} is another page"
+            expect(page.locator("html")).to_have_attribute("lang", code)
+            if place.name == "audit":
+                expect(page.locator("#verified .badge")).to_be_visible()
+            yield from check(page, f"{code} {place.name}")
+            shoot(page, f"{code}-{place.name}")
+
+
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("code", NAMES)
 def test_axe_finds_nothing_on_any_page_and_each_fits_a_small_screen(
-    context: BrowserContext, busy: Home, people: dict[Role, Person], code: str
+    chromium: Browser, filled: Filled, empty: Filled, code: str
 ) -> None:
-    page = context.new_page()
     wrong: list[str] = []
-    page.goto("/sign-in")
-    choose(page, code)
-    for path in OPEN:
-        page.goto(path)
-        wrong += check(page, path)
-    sign_in(page, people[Role.OPERATOR])
-    for name, path in PAGES.items():
-        page.goto(path)
-        if name == "audit":
-            expect(page.locator("#verified .badge")).to_be_visible()
-        wrong += check(page, f"{code} {path}")
-        shoot(page, f"{code}-{name}")
-    page.goto("/register")
-    page.locator("form:has([name=kept_at][value=site]) button").click()
-    wrong += check(page, f"{code} /register, description")
-    page.locator("main button.primary").click()
-    wrong += check(page, f"{code} /register, description with mistakes")
-    shoot(page, f"{code}-register-wrong")
-    for step in ("terms", "review"):
-        page.goto(page.url.replace("/description", f"/{step}").replace("/terms", f"/{step}"))
-        wrong += check(page, f"{code} /register, {step}")
-        shoot(page, f"{code}-register-{step}")
-    page.goto("/account")
-    page.locator("#label").fill("notebook")
-    page.locator("main button.primary").click()
-    wrong += check(page, f"{code} /account with a token")
-    shoot(page, f"{code}-token")
+    for role, places in itertools.groupby((*NOBODY, *SIGNED_IN), lambda place: place.role):
+        wrong += go_through(chromium, filled, code, filled.cookies[role] if role else None, places)
+    wrong += go_through(chromium, filled, code, filled.half, HALF)
+    for role, places in itertools.groupby(EMPTY, lambda place: place.role):
+        wrong += go_through(chromium, empty, code, empty.cookies[role] if role else None, places)
     assert wrong == []
 
 
-def test_the_forbidden_and_wrong_password_pages_are_pages_too(
-    context: BrowserContext, busy: Home, people: dict[Role, Person]
+@pytest.mark.parametrize("code", NAMES)
+def test_axe_finds_nothing_where_a_form_is_wrong_or_a_secret_is_shown_once(
+    chromium: Browser, filled: Filled, code: str
 ) -> None:
-    page = context.new_page()
-    page.goto("/sign-in")
-    page.locator("#name").fill("rosa")
-    page.locator("#password").fill("a wrong password")
-    page.locator("#password").press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("do not belong together")
-    expect(page.locator("#name")).to_have_value("rosa")
-    wrong = check(page, "/sign-in with mistakes")
-    sign_in(page, people[Role.RESEARCHER])
-    page.goto("/audit")
-    expect(page.get_by_role("heading", level=1)).to_have_text("You may not do this")
-    wrong += check(page, "/audit, forbidden")
-    shoot(page, "forbidden")
+    wrong: list[str] = []
+    with visiting(chromium, filled.url, filled.cookies[Role.STEWARD], code) as page:
+        for step in ("description", "terms"):
+            page.goto(f"/register/{filled.names['at_site']}/{step}")
+            page.locator("main button.primary").click()
+            expect(page.get_by_role("alert")).to_be_visible()
+            wrong += check(page, f"{code} {step} with mistakes")
+            shoot(page, f"{code}-register-{step}-wrong")
+    with visiting(chromium, filled.url, filled.cookies[Role.RESEARCHER], code) as page:
+        page.goto("/account")
+        page.locator("#label").fill("notebook")
+        page.locator("main button.primary").click()
+        expect(page.locator("code").filter(has_text="datalab_")).to_be_visible()
+        wrong += check(page, f"{code} /account with a token")
+        shoot(page, f"{code}-token")
     assert wrong == []
 
 
-def test_without_javascript_the_list_is_searched_too(busy: Home, people: dict[Role, Person], chromium: object) -> None:
-    context = chromium.new_context(base_url=busy.address("lab")["url"], java_script_enabled=False)  # type: ignore[attr-defined]
-    page: Page = context.new_page()
-    sign_in(page, people[Role.RESEARCHER])
-    page.locator("#q").fill("tumour")
-    page.get_by_role("button", name="Search").click()
-    page.wait_for_url("**/datasets?q=tumour")
-    expect(page.locator(".card")).to_have_count(1)
-    page.get_by_role("link", name="Rotterdam tumour bank").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Rotterdam tumour bank")
-    context.close()
+def test_a_wrong_password_is_said_and_the_name_is_kept(chromium: Browser, filled: Filled) -> None:
+    with visiting(chromium, filled.url, None, "en") as page:
+        page.goto("/sign-in")
+        page.locator("#name").fill("rosa")
+        page.locator("#password").fill("a wrong password")
+        page.locator("#password").press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text("do not belong together")
+        expect(page.locator("#name")).to_have_value("rosa")
+        assert check(page, "/sign-in with mistakes") == []
+        sign_in(page, filled.people[Role.RESEARCHER])
+        page.goto("/audit")
+        expect(page.get_by_role("heading", level=1)).to_have_text("You may not do this")
+
+
+def test_without_javascript_the_list_is_searched_too(chromium: Browser, filled: Filled) -> None:
+    cookie = filled.cookies[Role.RESEARCHER]
+    with visiting(chromium, filled.url, cookie, "en", java_script_enabled=False) as page:
+        page.goto("/datasets")
+        page.locator("#q").fill("tumour")
+        page.get_by_role("button", name="Search").click()
+        page.wait_for_url("**/datasets?q=tumour")
+        expect(page.locator(".card")).to_have_count(1)
+        page.get_by_role("link", name="Rotterdam tumour bank").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Rotterdam tumour bank")

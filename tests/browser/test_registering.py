@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from catalog.client import lab_client
 from catalog.drafts import PART_BYTES
@@ -15,8 +17,14 @@ from datalab.home import Home
 from datalab.storage.store import connect
 from tests.browser.conftest import illustrate, shoot
 from tests.browser.test_every_page import check
-from tests.support.pages import PASSWORD, settle
+from tests.support.pages import PASSWORD, settle, signed_in
 
+_WATCH = """() => {
+    window.seen = [];
+    const count = () => seen.push(document.querySelectorAll(".stages .done").length);
+    new MutationObserver(count).observe(document.querySelector("[data-live]"), {childList: true});
+    count();
+}"""
 MOST_CLICKS = 12
 MOST_TYPED = 8
 
@@ -136,7 +144,13 @@ def test_a_broken_file_ends_in_a_page_that_says_where_and_the_draft_is_kept(
     window.get_by_label("Access").select_option("public")
     window.get_by_role("button", name="Save and go on").click()
     window.get_by_role("button", name="Register and publish").click()
+    expect(window.get_by_role("heading", level=1)).to_have_text("The data is being curated …")
+    window.evaluate(_WATCH)
+    assert check(window, "curation at work") == []
     expect(window.get_by_role("heading", level=1)).to_have_text("No version was published", timeout=120_000)
+    seen = window.evaluate("window.seen")  # gone if the page had been loaded again
+    assert seen == sorted(seen), "stages are done one after the other"
+    assert len(set(seen)) > 1, "the page showed how far it was while it was at work"
     expect(window.get_by_role("heading", name="Rejected")).to_be_visible()
     first = window.get_by_role("table").filter(has_text="The first findings").get_by_role("row")
     expect(first.nth(1)).to_contain_text("2SexNot of the column's typea text")
@@ -146,6 +160,11 @@ def test_a_broken_file_ends_in_a_page_that_says_where_and_the_draft_is_kept(
         window.get_by_role("link", name="Download the whole list").click()
     rejects = download.value.path().read_text(encoding="utf-8").splitlines()
     assert "incidence_by_year.csv,12,11,Cases,type,text" in rejects
+    at = window.url.removeprefix(str(lab.address("lab")["url"]))
+    others = {role: settle(lab, f"other-{role}", role, "elsewhere") for role in (Role.STEWARD, Role.RESEARCHER)}
+    for person in others.values():
+        with signed_in(lab, person) as http:
+            assert [http.get(f"{at}{part}").status_code for part in ("", "/live", "/rejects")] == [403] * 3
     # Comes back to the draft later, puts the column right, and publishes what can be used.
     window.goto("/register")
     window.get_by_role("link", name="Incidence by year").click()
@@ -214,7 +233,7 @@ def test_personal_data_with_a_column_that_tells_rows_apart_goes_on_only_once_it_
 def test_what_is_no_table_is_refused_with_a_sentence(steward: Page, lab: Home, tmp_path: Path) -> None:
     contents = {
         "page.csv": (b"<!DOCTYPE html><script>alert(1)</script>", "This is no table of text (HTML, XML)"),
-        "table.xlsx": (b"a,b\n1,2\n", "Only tables of text are taken"),
+        "table.xlsx": (b"a,b\n1,2\n", "Only CSV, JSON and Parquet files are taken"),
         "twice.csv": (b"a,a\n1,2\n", "The column a is there more than once."),
     }
     for name, (content, said) in contents.items():
@@ -244,3 +263,61 @@ def test_an_upload_goes_on_where_it_was_interrupted(steward: Page, tmp_path: Pat
     window.on("request", lambda request: sent.append(request.url) if request.method == "PUT" else None)
     upload(window, file)
     assert [url.partition("offset=")[2] for url in sent] == [str(PART_BYTES), str(2 * PART_BYTES)]
+
+
+def publish(window: Page) -> None:
+    """Go on from the columns to a published version, with what is known and anonymous, restricted data."""
+    window.get_by_role("button", name="Confirm the columns").click()
+    window.get_by_label("Theme").select_option("HEAL")
+    window.get_by_label("Name of the data holder").fill("Atlas Office")
+    window.get_by_label("Country").select_option("DE")
+    window.get_by_label("Data steward").fill("Data desk")
+    window.get_by_role("button", name="Save and go on").click()
+    window.get_by_label("Kind of data").select_option("anonymous")
+    window.get_by_label("Access").select_option("restricted")
+    window.get_by_label("Licence").fill("CC-BY-4.0")
+    window.get_by_role("button", name="Save and go on").click()
+    window.get_by_role("button", name="Register and publish").click()
+    expect(window.get_by_role("heading", level=1)).to_have_text("Version 1 is published", timeout=120_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["ndjson", "parquet"])
+def test_json_and_parquet_become_datasets_as_csv_does(steward: Page, lab: Home, tmp_path: Path, ending: str) -> None:
+    rows = [{"visit": {"age": 30 + number % 50}, "ward": "AB"[number % 2]} for number in range(60)]
+    file = tmp_path / f"visits as {ending}.{ending}"
+    if ending == "parquet":
+        flat = "SELECT 30 + range % 50 AS age, ['A', 'B'][1 + range % 2] AS ward FROM range(60)"
+        duckdb.execute(f"COPY ({flat}) TO '{file}' (FORMAT parquet)")
+    else:
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"visit": {"age": "old"}, "ward": "A"}\n')
+    steward.goto("/register")
+    upload(steward, file)
+    publish(steward)
+    with lab_client(lab, "operator") as client:
+        (version,) = client.versions(f"visits-as-{ending}")
+        assert (version.report.rows, version.report.rejected_rows) == (60, 1 if ending == "ndjson" else 0)
+
+
+@pytest.mark.slow
+def test_without_javascript_a_file_becomes_a_dataset_too(chromium: Browser, lab: Home, tmp_path: Path) -> None:
+    settle(lab, "noemi", Role.STEWARD, "plain-office")
+    context = chromium.new_context(base_url=lab.address("lab")["url"], locale="en-IE", java_script_enabled=False)
+    page = context.new_page()
+    sign_in(page, "noemi")
+    page.goto("/register")
+    (tmp_path / "page.csv").write_text("<html>", encoding="utf-8")
+    page.get_by_label("Choose a file, or drop it here").set_input_files(tmp_path / "page.csv")
+    page.get_by_role("button", name="Upload").click()
+    expect(page.get_by_role("alert")).to_contain_text("This is no table of text (HTML, XML)")
+    shoot(page, "upload-without-javascript")
+    file = table(tmp_path / "plain incidence.csv", rows=600_000)
+    assert file.stat().st_size > 2 * PART_BYTES
+    page.get_by_label("Choose a file, or drop it here").set_input_files(file)
+    page.get_by_role("button", name="Upload").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Columns", timeout=60_000)
+    publish(page)
+    with lab_client(lab, "operator") as client:
+        (version,) = client.versions("plain-incidence")
+        assert version.report.rows == 600_000
+    context.close()

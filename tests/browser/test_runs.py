@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from catalog.client import lab_client
 from catalog.records import DatasetPatch, Role
+from catalog.web.pages.language import NAMES, language
 from datalab.home import Home
 from datalab.supervisor import Supervisor
 from federation.bundle import pack
 from tests.browser.conftest import shoot
-from tests.browser.test_every_page import check, choose, sign_in
+from tests.browser.test_every_page import check, sign_in, visiting
 from tests.integration.runs.conftest import PERMIT, whole_lab
 from tests.support.federation import DATASET, ECHO
 from tests.support.pages import PASSWORD, Person, give_second_factor, next_code, settle, signed_in
@@ -63,100 +64,89 @@ def launched(page: Page) -> str:
     return page.url.rpartition("/")[2].partition("?")[0]
 
 
+@pytest.fixture(scope="module")
+def cookie(lab: Home, rosa: Person) -> str:
+    """Of rosa's session."""
+    with signed_in(lab, rosa) as http:
+        return http.cookies["datalab"]
+
+
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("code", NAMES)
 def test_launch_watch_cancel_clone_finish_download_with_the_keyboard_alone(
-    context: BrowserContext, lab: Home, rosa: Person, app: str, tmp_path: Path
+    chromium: Browser, lab: Home, cookie: str, app: str, tmp_path: Path, code: str
 ) -> None:
-    page = context.new_page()
-    sign_in(page, rosa)
-    wrong = []
-    page.goto("/launch")
-    expect(page.locator(".card")).not_to_have_count(0)
-    wrong += check(page, "launch: app")
-    shoot(page, "launch-app")
-    page.goto(f"/launch?app={app}&p.num-server-rounds=100000")
-    wrong += check(page, "launch: data")
-    shoot(page, "launch-data")
-    press(page, page.locator("input[name=dataset]"), "Space")
-    press(page, page.get_by_role("button", name="Next"))
-    expect(page.locator("[id='p.num-server-rounds']")).to_have_value("100000")
-    wrong += check(page, "launch: parameters")
-    shoot(page, "launch-parameters")
-    press(page, page.get_by_role("button", name="Review"))
-    expect(page.locator(".notice.good")).to_contain_text("this run can start")
-    wrong += check(page, "launch: review")
-    shoot(page, "launch-review")
-    press(page, page.get_by_role("button", name="Launch", exact=True))
-    first = launched(page)
+    words = language(code).words
+    wrong: list[str] = []
 
-    expect(page.locator("figure.chart polyline")).to_be_visible(
-        timeout=PATIENCE
-    )  # it came without the page being loaded again
-    press(page, page.locator("#cancel"))
-    page.wait_for_url("**?notice=cancelled")
-    expect(page.locator(".badges")).to_contain_text("Stopped")
-    wrong += check(page, "run: stopped")
-    shoot(page, "run-stopped")
+    def look(page: Page, name: str) -> None:
+        wrong.extend(check(page, f"{code} {name}"))
+        shoot(page, f"{code}-journey-{name}")
 
-    press(page, page.locator("#clone"))
-    page.wait_for_url("**/launch?*")
-    rounds = page.locator("[id='p.num-server-rounds']")
-    expect(rounds).to_have_value("100000")
-    press(page, rounds, "Control+a")
-    page.keyboard.type("5")
-    press(page, page.get_by_role("button", name="Review"))
-    press(page, page.get_by_role("button", name="Launch", exact=True))
-    second = launched(page)
-    expect(page.get_by_role("heading", name="What it left behind")).to_be_visible(timeout=PATIENCE)
-    expect(page.locator(".badges")).to_contain_text("Finished")
-    wrong += check(page, "run: finished")
-    shoot(page, "run-finished")
-    with page.expect_download(timeout=PATIENCE) as model:
-        press(page, page.get_by_role("link", name="model.npy"))
-    model.value.save_as(tmp_path / "model.npy")
-    with page.expect_download(timeout=PATIENCE) as card:
-        press(page, page.get_by_role("link", name="run-card.json"))
-    card.value.save_as(tmp_path / "card.json")
-    said = json.loads((tmp_path / "card.json").read_bytes())
-    assert (tmp_path / "model.npy").stat().st_size == said["artifacts"][0]["bytes"]
+    def button(page: Page, name: str) -> Locator:
+        return page.get_by_role("button", name=words(name), exact=True)
 
-    press(page, page.get_by_role("link", name="Model card"))
-    expect(page.get_by_role("heading", level=1)).to_have_text("Model card")
-    wrong += check(page, "model card")
-    shoot(page, "model-card")
-    with page.expect_download(timeout=PATIENCE) as markdown:
-        press(page, page.get_by_role("link", name="Download as Markdown"))
-    markdown.value.save_as(tmp_path / "card.md")
-    assert (tmp_path / "card.md").read_text(encoding="utf-8").startswith(f"# Model card: {second}")
-    with page.expect_download(timeout=PATIENCE) as pdf:
-        press(page, page.get_by_role("link", name="Download as PDF"))
-    pdf.value.save_as(tmp_path / "card.pdf")
-    assert (tmp_path / "card.pdf").read_bytes().startswith(b"%PDF-")
-    for name, path in {
-        "documentation": f"/runs/{second}/documentation",
-        "training-content": f"/runs/{second}/training-content",
-        "compare": f"/runs/compare?run={first}&run={second}",
-        "compute": "/compute",
-        "runs": "/runs",
-    }.items():
-        page.goto(path)
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
-        wrong += check(page, path)
-        shoot(page, f"runs-{name}")
-    for code in ("de", "fr"):
-        choose(page, code)
-        for path in (f"/runs/{second}", f"/runs/{second}/model-card", f"/runs/{second}/training-content"):
+    def fetch(page: Page, name: str) -> bytes:
+        with page.expect_download(timeout=PATIENCE) as download:
+            press(page, page.get_by_role("link", name=words(name)))
+        download.value.save_as(tmp_path / "file")
+        return (tmp_path / "file").read_bytes()
+
+    with visiting(chromium, lab.address("lab")["url"], cookie, code) as page:
+        page.goto("/launch")
+        expect(page.locator(".card")).not_to_have_count(0)
+        look(page, "launch-app")
+        page.goto(f"/launch?app={app}&p.num-server-rounds=100000")
+        look(page, "launch-data")
+        press(page, page.locator("input[name=dataset]"), "Space")
+        press(page, button(page, "Next"))
+        expect(page.locator("[id='p.num-server-rounds']")).to_have_value("100000")
+        look(page, "launch-parameters")
+        press(page, button(page, "Review"))
+        can_start = words("As far as the lab can tell, this run can start. Each node decides for itself.")
+        expect(page.locator(".notice.good")).to_have_text(can_start)
+        look(page, "launch-review")
+        press(page, button(page, "Launch"))
+        first = launched(page)
+
+        expect(page.locator("figure.chart polyline")).to_be_visible(
+            timeout=PATIENCE
+        )  # it came without the page being loaded again
+        press(page, page.locator("#cancel"))
+        page.wait_for_url("**?notice=cancelled")
+        expect(page.locator(".badges")).to_contain_text(words("Stopped"))
+        look(page, "run-stopped")
+
+        press(page, page.locator("#clone"))
+        page.wait_for_url("**/launch?*")
+        rounds = page.locator("[id='p.num-server-rounds']")
+        expect(rounds).to_have_value("100000")
+        press(page, rounds, "Control+a")
+        page.keyboard.type("5")
+        press(page, button(page, "Review"))
+        press(page, button(page, "Launch"))
+        second = launched(page)
+        expect(page.get_by_role("heading", name=words("What it left behind"))).to_be_visible(timeout=PATIENCE)
+        expect(page.locator(".badges")).to_contain_text(words("Finished"))
+        look(page, "run-finished")
+        model, card = fetch(page, "model.npy"), json.loads(fetch(page, "run-card.json"))
+        assert len(model) == card["artifacts"][0]["bytes"]
+
+        press(page, page.get_by_role("link", name=words("Model card")))
+        expect(page.get_by_role("heading", level=1)).to_have_text(words("Model card"))
+        look(page, "model-card")
+        assert fetch(page, "Download as Markdown").decode().startswith(f"# {words('Model card')}: {second}")
+        assert fetch(page, "Download as PDF").startswith(b"%PDF-")
+        for name, path in {
+            "documentation": f"/runs/{second}/documentation",
+            "training-content": f"/runs/{second}/training-content",
+            "compare": f"/runs/compare?run={first}&run={second}",
+            "compute": "/compute",
+            "runs": "/runs",
+        }.items():
             page.goto(path)
-            wrong += check(page, f"{code} {path}")
-        page.goto(f"/launch?app=logistic&permit={PERMIT}&dataset={DATASET}")
-        wrong += check(page, f"{code} launch: parameters")
-        shoot(page, f"launch-parameters-{code}")
-    choose(page, "en")
-    page.emulate_media(color_scheme="dark")
-    page.goto(f"/runs/{second}")
-    shoot(page, "run-finished-dark")
-    page.set_viewport_size({"width": 360, "height": 740})
-    shoot(page, "run-finished-small")
+            expect(page.get_by_role("heading", level=1)).to_be_visible()
+            look(page, name)
     assert wrong == []
 
 

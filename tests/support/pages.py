@@ -43,7 +43,10 @@ def visit(home: Home, **headers: str) -> httpx.Client:
     """Return what a browser does in HTTP: cookies, and where a request comes from."""
     url = home.address("lab")["url"]
     return httpx.Client(
-        base_url=url, headers={"Origin": url, "Sec-Fetch-Site": "same-origin", **headers}, trust_env=False
+        base_url=url,
+        headers={"Origin": url, "Sec-Fetch-Site": "same-origin", **headers},
+        trust_env=False,
+        timeout=30,
     )
 
 

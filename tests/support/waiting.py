@@ -11,9 +11,9 @@ from typing import Any
 PATIENCE = 30.0
 
 
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    """Return as soon as ``true()`` holds; fails after ``PATIENCE`` seconds, naming ``what`` was waited for."""
-    deadline = time.monotonic() + PATIENCE
+def wait_until(true: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+    """Return as soon as ``true()`` holds; fails after ``seconds``, naming ``what`` was waited for."""
+    deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"waited in vain until {what}"
         time.sleep(0.05)

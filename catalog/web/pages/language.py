@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from gettext import NullTranslations
 from io import BytesIO
 from pathlib import Path
 
 from babel import Locale
-from babel.dates import format_date, format_time
+from babel.dates import format_date, format_time, format_timedelta
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
@@ -50,8 +50,14 @@ class Language:
         return self.words(mark("withheld")) if number is None else format_decimal(number, locale=self.locale)
 
     def number(self, value: float | None) -> str:
-        """Return a measured value, to at most four decimals; nothing for None."""
-        return "" if value is None else format_decimal(value, format="#,##0.####", locale=self.locale)
+        """Return a measured value, to at most four decimals, four digits together as in a year; nothing for None."""
+        if value is None:
+            return ""
+        return format_decimal(value, format="0.####" if abs(value) < 10_000 else "#,##0.####", locale=self.locale)
+
+    def duration(self, seconds: float) -> str:
+        """Return a time in words, in the unit that fits: 5 seconds, 2 hours."""
+        return str(format_timedelta(timedelta(seconds=round(seconds)), threshold=1.5, locale=self.locale))
 
     def share(self, part: int | None, whole: int | None) -> str:
         """Return a part of a whole in per cent, or the word for one that may not be told."""

@@ -45,7 +45,7 @@ _OTHER_HOLDER = mark("You may register datasets of your own organisation only.")
 def start(page: Registrar) -> Response:
     """Show how to begin, and the drafts that there are."""
     drafts = [one for one in page.lab.drafts.of(page.account) if not (one.is_empty or _is_published(page, one))]
-    return page.show("register.html", drafts=drafts)
+    return page.show("register.html", drafts=drafts, problem="")
 
 
 @router.post("")
@@ -67,7 +67,7 @@ def discard(page: Registrar, draft: DraftId) -> Response:
 def file_form(page: Registrar, draft: DraftId) -> Response:
     """Show how much of the file has arrived, and ask for it or another one."""
     found = page.lab.drafts.get(draft, page.account)
-    return _step(page, found, FILE, received=page.lab.drafts.received(found) if found.file else 0)
+    return show_step(page, found, FILE, received=page.lab.drafts.received(found) if found.file else 0, problem="")
 
 
 @router.get("/{draft}/columns")
@@ -76,7 +76,7 @@ def columns_form(page: Registrar, draft: DraftId) -> Response:
     found = page.lab.drafts.get(draft, page.account)
     if found.found is None:
         return page.go(f"/register/{draft}/{FILE}")
-    return _step(page, found, COLUMNS, problems={})
+    return show_step(page, found, COLUMNS, problems={})
 
 
 @router.post("/{draft}/columns")
@@ -87,7 +87,7 @@ def columns(page: Registrar, draft: DraftId, form: Form) -> Response:
         return page.go(f"/register/{draft}/{FILE}")
     inferred, problems = corrected(found.found, form)
     if problems:
-        return _step(page, found.model_copy(update={"found": inferred}), COLUMNS, status=422, problems=problems)
+        return show_step(page, found.model_copy(update={"found": inferred}), COLUMNS, status=422, problems=problems)
     if any(column.identifier for column in inferred.columns):
         page.lab.drafts.remove_file(found, found=inferred)
         return page.go(f"/register/{draft}/{FILE}?notice=identifiers")
@@ -99,7 +99,7 @@ def columns(page: Registrar, draft: DraftId, form: Form) -> Response:
 def description_form(page: Registrar, draft: DraftId) -> Response:
     """Show the form that says what the data is, with what can be known of it."""
     found = page.lab.drafts.get(draft, page.account)
-    return _step(page, found, DESCRIPTION, values={**_known(page, found), **found.fields}, problems={})
+    return show_step(page, found, DESCRIPTION, values={**_known(page, found), **found.fields}, problems={})
 
 
 @router.post("/{draft}/description")
@@ -110,7 +110,7 @@ def description(page: Registrar, draft: DraftId, form: Form) -> Response:
     found = page.lab.drafts.save(found, fields={**found.fields, **said})
     problems = {name: problem for name, problem in _problems(page, found, _LATER).items() if name in _DESCRIBES}
     if problems:
-        return _step(page, found, DESCRIPTION, status=422, values=found.fields, problems=problems)
+        return show_step(page, found, DESCRIPTION, status=422, values=found.fields, problems=problems)
     return page.go(f"/register/{draft}/{TERMS}")
 
 
@@ -119,7 +119,7 @@ def terms_form(page: Registrar, draft: DraftId) -> Response:
     """Show the form that says on what terms the data may be used."""
     found = page.lab.drafts.get(draft, page.account)
     access = {"access": "federated-only"} if found.kept_at == "site" else {}
-    return _step(page, found, TERMS, values={**access, **found.fields}, problems={})
+    return show_step(page, found, TERMS, values={**access, **found.fields}, problems={})
 
 
 @router.post("/{draft}/terms")
@@ -130,7 +130,7 @@ def terms(page: Registrar, draft: DraftId, form: Form) -> Response:
     found = page.lab.drafts.save(found, fields={**found.fields, **said})
     problems = {name: problem for name, problem in _problems(page, found).items() if name in _TERMS}
     if problems:
-        return _step(page, found, TERMS, status=422, values=found.fields, problems=problems)
+        return show_step(page, found, TERMS, status=422, values=found.fields, problems=problems)
     return page.go(f"/register/{draft}/{REVIEW}")
 
 
@@ -213,10 +213,11 @@ def _telling(draft: Draft) -> list[str]:
 
 def _review(page: Page, draft: Draft, *, status: int = 200) -> Response:
     missing = _missing_steps(page, draft)
-    return _step(page, draft, REVIEW, status=status, values=draft.fields, missing=missing, telling=_telling(draft))
+    return show_step(page, draft, REVIEW, status=status, values=draft.fields, missing=missing, telling=_telling(draft))
 
 
-def _step(page: Page, draft: Draft, step: str, *, status: int = 200, **values: Any) -> Response:
+def show_step(page: Page, draft: Draft, step: str, *, status: int = 200, **values: Any) -> Response:
+    """Show one step of a draft, with what its template takes."""
     steps = {name: text for name, text in STEPS.items() if draft.kept_at == "lab" or name not in {FILE, COLUMNS}}
     return page.show(
         f"register_{step}.html",

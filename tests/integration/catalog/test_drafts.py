@@ -55,9 +55,9 @@ def test_what_nobody_comes_back_for_is_swept_and_what_was_written_stays(
 )  # fmt: skip
 def test_what_is_no_text_or_active_is_refused_by_its_bytes(beginning: bytes) -> None:
     with pytest.raises(BadInputError, match="no table of text"):
-        check_content(beginning)
+        check_content("table.csv", beginning)
 
 
 def test_a_table_is_no_markup_though_it_may_hold_some() -> None:
-    check_content(b"a,b\n<3 apples,1\n")
-    check_content("höhe;größe\n1;<b>\n".encode())
+    check_content("table.csv", b"a,b\n<3 apples,1\n")
+    check_content("table.csv", "höhe;größe\n1;<b>\n".encode())

@@ -24,7 +24,6 @@ from datalab.errors import IdentityError
 from datalab.home import Home
 from datalab.supervisor import Supervisor
 from tests.integration.catalog.conftest import Staging, home_beside
-from tests.support.memory import rss_mb
 from tests.support.pages import PASSWORD, Person, next_code, settle, signed_in, text_of, visit
 from tests.unit.catalog.examples import draft
 from tests.unit.web.test_routes import OPEN, every_page, method_of, permissions_of
@@ -268,24 +267,6 @@ def test_a_draft_is_its_owners_alone(catalog_home: Home, people: dict[Role, Pers
         assert http.put(f"{draft_at}/file", content=b"a\n1\n").json() == {"received": 4}
         assert http.put(f"{draft_at}/file", content=b"x" * (PART_BYTES + 1)).status_code == 413
         assert http.post(f"{draft_at}/file/end").json() == {"next": f"{draft_at}/columns"}
-
-
-@pytest.mark.slow
-def test_a_large_file_passes_through_in_flat_memory(catalog_home: Home, people: dict[Role, Person]) -> None:
-    line = b"Region 1;2004;F;50+;20;6.67\n"
-    part = b"a;b;c;d;e;f\n" + line * (PART_BYTES // len(line) + 1)
-    parts, process = 60, catalog_home.address("lab")["pid"]
-    with signed_in(catalog_home, people[Role.STEWARD]) as http:
-        said = {"name": "large.csv", "bytes": str(parts * PART_BYTES), "modified": "0"}
-        address = http.post("/register/file", data=said).json()["address"]
-        for number in range(parts):
-            if number == 10:
-                before = rss_mb(process)
-            http.put(f"{address}?offset={number * PART_BYTES}", content=part[:PART_BYTES]).raise_for_status()
-        grown = rss_mb(process) - before
-        print(f"{parts * PART_BYTES >> 20} MB in parts: the lab server grew by {grown:.0f} MB")
-        assert grown < 4 * PART_BYTES / 1e6
-        http.post(f"{address.removesuffix('/file')}/discard")
 
 
 def test_what_is_wrong_stands_beside_its_field_and_nothing_typed_is_lost(

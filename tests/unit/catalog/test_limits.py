@@ -52,6 +52,8 @@ def test_what_it_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         ("GET", "/ga4gh/drs/v1/objects/gbsg.v1.0", Kind.EXPORT),
         ("POST", "/api/v1/datasets/gbsg/uploads", Kind.UPLOAD),
         ("POST", "/register/file", Kind.UPLOAD),
+        ("POST", "/register/file/whole", Kind.UPLOAD),
+        ("POST", "/register/draft-1/file/end", Kind.UPLOAD),
         ("PUT", "/register/draft-1/file", None),
     ],
 )

@@ -30,6 +30,8 @@ def test_a_file_keeps_as_much_of_its_name_as_is_safe(given_name: str, safe: str)
         ("C:\\Daten\\größe_der-Häuser 2024.csv.gz", "Größe der Häuser 2024"),
         ("e\u0301tude.CSV", "Étude"),
         ("v1.2.tsv", "V1 2"),
+        ("visits_2024.ndjson.gz", "Visits 2024"),
+        ("visits.parquet", "Visits"),
         ("\x07.csv", ""),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -15,9 +16,9 @@ from datalab.errors import BadInputError
 from tests.golden.curated import SOURCES
 
 
-def look(folder: Path, path: Path, *, resource: str | None = None) -> Inference:
+def look(folder: Path, path: Path, *, resource: str | None = None, most: int | None = None) -> Inference:
     (folder / "work").mkdir()
-    return infer_any(path, folder / "work", resource=resource)
+    return infer_any(path, folder / "work", resource=resource, most=most)
 
 
 def dropped(found: Inference) -> set[str]:
@@ -68,3 +69,24 @@ def test_a_file_without_a_value_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "raw.json").write_text(text)
     with pytest.raises(BadInputError, match="no record with a value"):
         look(tmp_path, tmp_path / "raw.json")
+
+
+@pytest.mark.parametrize("ending", ["ndjson", "parquet"])
+@pytest.mark.parametrize(("most", "records"), [(None, 50), (80, 50), (20, 20)])
+def test_no_more_is_looked_at_than_is_asked_for(tmp_path: Path, ending: str, most: int | None, records: int) -> None:
+    path = tmp_path / f"raw.{ending}"
+    if ending == "parquet":
+        duckdb.sql("SELECT range AS n, repeat('x', 5000) AS long FROM range(50)").write_parquet(str(path))
+    else:
+        path.write_text("".join(json.dumps({"n": n, "long": "x" * 5000}) + "\n" for n in range(50)), encoding="utf-8")
+    found = look(tmp_path, path, most=most)
+    assert (found.records, found.whole) == (records, records == 50)
+    with (tmp_path / "work" / "flat.csv").open(encoding="utf-8") as flat:
+        assert max(map(len, flat)) == len("49,\n") + (5000 if most is None else 300)
+
+
+def test_parquet_with_too_many_columns_is_refused(tmp_path: Path) -> None:
+    columns = ", ".join(f"{n} AS c{n}" for n in range(600))
+    duckdb.sql(f"SELECT {columns}").write_parquet(str(tmp_path / "raw.parquet"))
+    with pytest.raises(BadInputError, match="600 columns"):
+        look(tmp_path, tmp_path / "raw.parquet")

@@ -1,0 +1,114 @@
+"""What each page weighs on its way into a browser, and when something of it is seen.
+
+``python -m tests.perf.pages --datasets 100000 --json``
+
+A whole lab of real processes with something on every page (``tests.support.filled``) and ``--datasets`` in its catalog.
+Debian's Chromium opens each page as somebody who comes for the first time: nothing is kept, so scripts and styles are
+counted. ``fcp_ms`` is the browser's own first contentful paint, the median of ``--times``; ``kb`` (10^3 bytes) is what
+came over the line, heads included; ``requests`` how many answers. What a page that changes by itself is sent later is
+not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, sync_playwright
+
+from catalog.search.index import SearchIndex
+from catalog.store import Store
+from datalab.home import Home
+from datalab.storage.service import SERVICE as OBJECT_STORE
+from datalab.supervisor import Supervisor
+from tests.perf.catalog import fill, generate
+from tests.support.every_page import HALF, PLACES, Place
+from tests.support.filled import Filled, filled_lab
+
+_PAINTED = """() => new Promise((found) => {
+    const look = (list) => { for (const one of list.getEntriesByName("first-contentful-paint")) found(one.startTime); };
+    new PerformanceObserver(look).observe({type: "paint", buffered: true});
+})"""
+
+
+def weigh(chromium: Browser, filled: Filled, place: Place) -> dict[str, float]:
+    """Open a page as somebody who has never been here; return ``fcp_ms``, ``kb`` and ``requests``."""
+    context = chromium.new_context(base_url=filled.url, viewport={"width": 1280, "height": 900})
+    cookie = filled.half if place in HALF else filled.cookies[place.role] if place.role else ""
+    if cookie:
+        context.add_cookies([{"name": "datalab", "value": cookie, "url": filled.url, "sameSite": "Strict"}])
+    page = context.new_page()
+    session = context.new_cdp_session(page)
+    session.send("Network.enable")
+    sizes: list[float] = []
+    session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    answer = page.goto(place.at(filled.names))
+    if answer is None or answer.status != place.status:
+        raise AssertionError(f"{place.name} answers with {answer and answer.status}")
+    painted = page.evaluate(_PAINTED)
+    context.close()
+    return {"fcp_ms": round(painted, 1), "kb": round(sum(sizes) / 1000, 1), "requests": len(sizes)}
+
+
+def measure(filled: Filled, times: int) -> dict[str, Any]:
+    """Weigh every page, ``times`` times, and return what was found, page by page and at the most."""
+    path = shutil.which("chromium")
+    if path is None:
+        raise SystemExit("This needs chromium: apt-get install chromium")
+    pages: dict[str, dict[str, float]] = {}
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        for place in PLACES:
+            found = [weigh(chromium, filled, place) for _ in range(times)]
+            pages[place.name] = {
+                "fcp_ms": statistics.median(one["fcp_ms"] for one in found),
+                "kb": max(one["kb"] for one in found),
+                "requests": max(one["requests"] for one in found),
+            }
+        chromium.close()
+    most = {figure: max(pages, key=lambda name: pages[name][figure]) for figure in ("fcp_ms", "kb", "requests")}
+    return {
+        "pages": pages,
+        **{f"max_{figure}": pages[name][figure] for figure, name in most.items()},
+        "max_at": most,
+    }
+
+
+def main() -> None:
+    """Parse the arguments and print the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--datasets", type=int, default=10_000)
+    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name, Supervisor() as supervisor:
+        store_home, folder = Home(Path(name) / "store"), Path(name) / "whole"
+        (store_home.folder() / "datalab.toml").write_text("[ports]\nobject_store = 0\n", encoding="utf-8")
+        supervisor.start(OBJECT_STORE.name, OBJECT_STORE.module, store_home)
+        lab = Home(folder / "lab")
+        fill(lab, generate(arguments.datasets, random.Random(arguments.seed)))
+        store = Store(lab.folder("catalog") / "records.duckdb")
+        with redirect_stdout(sys.stderr):  # its log is no part of the result
+            SearchIndex(lab.folder("catalog") / "search", store).close()  # the lab would take longer than it may
+        store.close()
+        with filled_lab(store_home, folder) as filled:
+            result = {"datasets": arguments.datasets, **measure(filled, arguments.times)}
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+    else:
+        for page, found in result["pages"].items():
+            print(f"{page:28} {found['fcp_ms']:8.1f} ms {found['kb']:8.1f} kB {found['requests']:4} answers")
+        print(f"at the most {result['max_fcp_ms']} ms, {result['max_kb']} kB, {result['max_requests']} answers")
+
+
+if __name__ == "__main__":
+    main()
