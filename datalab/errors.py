@@ -68,6 +68,10 @@ class NotFoundError(DatalabError):
     exit_code = ExitCode.NOT_FOUND
 
 
+class NotRunningError(NotFoundError):
+    """A service that the command needs has not announced itself in the home."""
+
+
 class NotWritableError(DatalabError):
     """A directory cannot be written to."""
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datalab.errors import NotFoundError, NotWritableError
+from datalab.errors import NotRunningError, NotWritableError
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,12 @@ class Home:
         """Return what a running service announced.
 
         Raises:
-            NotFoundError: the service is not running in this home.
+            NotRunningError: the service is not running in this home.
         """
         try:
             announced: dict[str, Any] = json.loads((self.path / "run" / f"{service}.json").read_bytes())
         except FileNotFoundError:
-            raise NotFoundError(
+            raise NotRunningError(
                 f"The {service} is not running in {self.path}.",
                 next_step=f"Start it with: datalab up --home {self.path}",
             ) from None

@@ -25,7 +25,7 @@ from datalab.service import die_with_parent
 from pipelines.outcome import Checks, Outcome
 from pipelines.sources import find_contract
 from pipelines.succession import check_succession, keep_contract
-from pipelines.unfinished import Begun, lend_folder, one_at_a_time
+from pipelines.unfinished import Begun, lend_folder, one_at_a_time, remove_published
 
 
 def curate_upload(home: Home, upload_id: str, run_id: str | None = None) -> Outcome:
@@ -61,12 +61,13 @@ def _curate_alone(home: Home, upload: Upload, run_id: str) -> Outcome:
             next_step="Hand it in again without them.",
         )
     contract = find_contract(home, dataset)
+    folder = _folder(home, dataset.id, run_id)
     for version in versions:
         if (version.report.raw_sha256, version.report.contract_digest) == (upload.sha256, sha256_file(contract)):
             told = {"version": version.number, "dagster/row_count": version.report.rows}
-            progress.tell(_folder(home, dataset.id, run_id), "published", "done", told)
+            progress.tell(folder, "published", "done", told)
+            remove_published(folder, version.pipeline_run)
             return _outcome(home, version)
-    folder = _folder(home, dataset.id, run_id)
     begun = Begun(upload=upload.id, contract=sha256_file(contract), number=len(versions) + 1, intent=run_id)
     try:
         check_succession(home, contract, versions)

@@ -77,6 +77,19 @@ def lend_folder(folder: Path, begun: Begun) -> Iterator[tuple[Begun, tuple[progr
             shutil.rmtree(folder / WORK)
 
 
+def remove_published(folder: Path, intent: str | None) -> None:
+    """Remove the work of a run that was killed after its version was published: nobody has to take it up.
+
+    Args:
+        folder: of a run of the dataset, whose lock is held.
+        intent: under which the version was published.
+    """
+    for path in folder.parent.glob(f"*/{WORK}"):
+        left = _read(path / _BEGUN)
+        if left is not None and left.intent == intent:
+            shutil.rmtree(path)
+
+
 def _take_over(folder: Path, begun: Begun) -> tuple[Begun, tuple[progress.Stage, ...]] | None:
     """Move the work of a killed run over the same input here."""
     for path in sorted(folder.parent.glob(f"*/{WORK}")):

@@ -19,7 +19,7 @@ from catalog.records import PublishRequest, StoredFile
 from datalab.curation import engine, progress
 from datalab.curation.database import connect, literal
 from datalab.curation.report import Check, CurationReport
-from datalab.errors import BadInputError, DatalabError, NotFoundError, ServiceFailedError
+from datalab.errors import BadInputError, DatalabError, NotFoundError, NotRunningError, ServiceFailedError
 from datalab.home import write_atomically
 from datalab.storage.store import StorageError
 from pipelines.defs.curation import lineage
@@ -62,6 +62,10 @@ def telling(stage: Callable[[CurationRun], Result]) -> Callable[[CurationRun], R
             result = stage(run)
         except DatalabError as error:
             lineage.emit(run, partition, name, "FAIL")
+            if isinstance(error, NotRunningError):  # it was, when the run began: it has ended, and may be starting
+                failed = ServiceFailedError(error.what, where=error.where, next_step=error.next_step)
+                _try_again(failed)
+                raise failed from error
             if isinstance(error, ServiceFailedError | StorageError) and not isinstance(error, NotFoundError):
                 _try_again(error)
             raise

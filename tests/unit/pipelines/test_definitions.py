@@ -61,7 +61,6 @@ def test_one_job_runs_them_all_and_its_configuration_has_no_place_for_a_secret()
 
 
 def test_a_sensor_and_a_schedule_ask_for_runs() -> None:
-    [sensor] = defs.get_repository_def().sensor_defs
-    [schedule] = defs.get_repository_def().schedule_defs
-    assert (sensor.name, sensor.job_name, sensor.minimum_interval_seconds) == ("new_landings", "curate_landed", 60)
-    assert (schedule.name, schedule.job_name, schedule.cron_schedule) == ("refresh", "curate_landed", "0 * * * *")
+    sensor, schedule = defs.resolve_sensor_def("new_landings"), defs.resolve_schedule_def("refresh")
+    assert (sensor.job_name, sensor.minimum_interval_seconds) == ("curate_landed", 60)
+    assert (schedule.job_name, schedule.cron_schedule) == ("curate_landed", "0 * * * *")
