@@ -16,7 +16,7 @@ from pathlib import Path
 from catalog.launch import AppFacts, NodeFacts, ParameterFacts
 from datalab.errors import NotFoundError
 from datalab.home import Home, write_atomically
-from federation.bundle import App, digest, pack, read_app, unpack
+from federation.bundle import App, describe, digest, pack, read_app, unpack
 from federation.pki.identity import Identity, Role
 from federation.pki.local import open_registry
 from federation.run import RunFolder
@@ -59,10 +59,7 @@ def keep_app(home: Home, bundle: bytes) -> AppFacts:
         BundleError: it is not a Flower app.
     """
     path = home.folder("apps") / f"{digest(bundle)}.zip"
-    with tempfile.TemporaryDirectory(dir=home.folder("apps"), prefix=".checked-") as folder:
-        checked = Path(folder) / "bundle.zip"
-        checked.write_bytes(bundle)
-        unpack(checked, Path(folder) / "app")
+    describe(bundle)
     write_atomically(path, bundle)
     return _uploaded(path)[0]
 
