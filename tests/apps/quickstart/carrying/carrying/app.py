@@ -79,6 +79,7 @@ def main(grid: Grid, context: Context) -> None:
         if dict(found.config_records["config"]) != CONFIG:
             raise ValueError("The configuration has changed.")
         arrays = {name: array.numpy() for name, array in found.array_records["arrays"].items()}
+        arrays["big-endian"] = arrays["big-endian"].astype(np.float32)  # numbers are the same, in either order of bytes
     shapes = {f"shape of {name}": value for name, value in found.metric_records["shapes"].items()}
     types = "\n".join(f"{name}: {value}" for name, value in found.config_records["types"].items())
     out = Path(str(context.run_config["out"])) / "result.npz"

@@ -46,7 +46,7 @@ def train(message: Message, context: Context) -> Message:
         optimizer.step()
     content = {
         "arrays": ArrayRecord(net.state_dict()),
-        "metrics": MetricRecord({"num-examples": len(x), "train_loss": float(loss)}),
+        "metrics": MetricRecord({"num-examples": len(x), "train_loss": loss.item()}),
     }
     return Message(RecordDict(content), reply_to=message)
 
