@@ -1,12 +1,14 @@
 """App bundles: a Flower app's files as one zip, addressed by the SHA-256 of its bytes.
 
-The same files always give the same bytes, so the digest that a hospital approves is the digest of what it read.
+The same files always give the same bytes, so the digest that a hospital approves is the digest of what it read. Bundles
+that Flower has made (``flwr build``) are taken as they are, under the digest that Flower gives them.
 """
 
 from __future__ import annotations
 
 import io
 import lzma
+import tempfile
 import tomllib
 import zipfile
 import zlib
@@ -19,7 +21,7 @@ from pydantic import ValidationError
 
 from datalab.boundary import bad_field
 from datalab.canonical import sha256_hex
-from datalab.errors import BadInputError
+from datalab.errors import BadInputError, NotFoundError
 from federation.errors import BundleError
 from federation.setting import Parameter
 
@@ -73,10 +75,43 @@ def pack(folder: Path) -> bytes:
         for name in names:
             bundle.writestr(zipfile.ZipInfo(name, _EPOCH), (folder / name).read_bytes(), zipfile.ZIP_DEFLATED)
     if len(names) > MAX_FILES or out.tell() > MAX_BUNDLE_BYTES:
-        raise BundleError(
-            f"The app has more than {MAX_FILES} files or {MAX_BUNDLE_BYTES >> 20} MiB.", where=str(folder)
-        )
+        raise _too_large(folder)
     return out.getvalue()
+
+
+def read_bundle(app: Path) -> bytes:
+    """Return the bundle of an app: of a folder as ``pack`` makes it, of a file its bytes.
+
+    Args:
+        app: the app's folder, or its bundle, whether ``pack`` or Flower's ``flwr build`` has made it.
+
+    Raises:
+        BundleError: there is no Flower app in the folder, or it is too large.
+        NotFoundError: it cannot be read.
+    """
+    if app.is_dir():
+        return pack(app)
+    try:
+        if app.stat().st_size > MAX_BUNDLE_BYTES:
+            raise _too_large(app)
+        return app.read_bytes()
+    except OSError as error:
+        raise NotFoundError(f"The app cannot be read: {error.strerror}.", where=str(app)) from error
+
+
+def describe(bundle: bytes) -> App:
+    """Return what a bundle is (raises as ``unpack``)."""
+    return read_files(bundle)[0]
+
+
+def read_files(bundle: bytes) -> tuple[App, dict[str, bytes]]:
+    """Return what a bundle is, and its files by their names below its folder (raises as ``unpack``)."""
+    with tempfile.TemporaryDirectory() as scratch:
+        archive, folder = Path(scratch, "bundle.zip"), Path(scratch, "app")
+        archive.write_bytes(bundle)
+        app = unpack(archive, folder)
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        return app, {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def digest(bundle: bytes) -> str:
@@ -162,6 +197,10 @@ def check_config(app: App, config: Mapping[str, Any]) -> None:
         parameter = app.parameters.get(key)
         if parameter is not None and not parameter.allows(value):
             raise BadInputError(f"The app's setting {key} is {parameter}, and {value!r} is not.")
+
+
+def _too_large(app: Path) -> BundleError:
+    return BundleError(f"The app has more than {MAX_FILES} files or {MAX_BUNDLE_BYTES >> 20} MiB.", where=str(app))
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

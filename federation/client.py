@@ -17,7 +17,7 @@ from datalab.boundary import bad_field
 from datalab.errors import DatalabError, NotFoundError, error_of_child
 from datalab.home import Home, write_atomically
 from datalab.supervisor import Supervisor
-from federation.bundle import check_config, digest, pack, read_app
+from federation.bundle import check_config, describe, digest, read_bundle
 from federation.errors import FolderLostError, RunFailedError
 from federation.nodes import Node, Waiting, approve_node, invite_node, nodes, revoke_node, waiting_nodes
 from federation.pki.identity import Role
@@ -83,15 +83,16 @@ def submit(home: Home, app: Path, **asked: Unpack[Asked]) -> RunFolder:
 
     Args:
         home: the lab's home.
-        app: folder of the Flower app.
+        app: folder of the Flower app, or its bundle.
         asked: see ``Asked``.
 
     Raises:
         DatalabError: the app is not a Flower app, has no such setting, or a node is not a member; or the federation is
             not set up.
     """
-    check_config(read_app(app), asked.get("config") or {})
-    return lay_out(home, pack(app), **asked)
+    bundle = read_bundle(app)
+    check_config(describe(bundle), asked.get("config") or {})
+    return lay_out(home, bundle, **asked)
 
 
 def lay_out(home: Home, bundle: bytes, **asked: Unpack[Asked]) -> RunFolder:

@@ -16,7 +16,7 @@ from pathlib import Path
 from catalog.launch import AppFacts, NodeFacts, ParameterFacts
 from datalab.errors import NotFoundError
 from datalab.home import Home, write_atomically
-from federation.bundle import App, digest, pack, read_app, unpack
+from federation.bundle import App, describe, digest, pack, read_app, unpack
 from federation.pki.identity import Identity, Role
 from federation.pki.local import open_registry
 from federation.run import RunFolder
@@ -54,16 +54,13 @@ def find_app(home: Home, name: str) -> tuple[AppFacts, bytes]:
     raise NotFoundError(f"The lab has no app {name}.", next_step=f"Upload it, or use a template: {', '.join(known)}.")
 
 
-def check_app(home: Home, bundle: bytes) -> App:
+def check_app(bundle: bytes) -> App:
     """Return what an uploaded app says of itself.
 
     Raises:
         BundleError: it is not a Flower app.
     """
-    with tempfile.TemporaryDirectory(dir=home.folder("apps"), prefix=".checked-") as folder:
-        checked = Path(folder) / "bundle.zip"
-        checked.write_bytes(bundle)
-        return unpack(checked, Path(folder) / "app")
+    return describe(bundle)
 
 
 def keep_app(home: Home, bundle: bytes) -> None:

@@ -137,8 +137,10 @@ def try_app(
     create_federation(lab)
     supervisor.start("gateway", "federation.gateway.server", lab)
     homes = {name: Home(folder / "sites" / name) for name in sample.sites}
-    for name, home in homes.items():
-        _lay_out(home, name, lab, sample, digest(pack(app)), (public / PUBLIC_FILE).read_bytes())
+    app_sha256, permit_key = digest(pack(app)), (public / PUBLIC_FILE).read_bytes()
+    for part, (name, home) in enumerate(homes.items()):
+        partition = f"partition-id = {part}\nnum-partitions = {len(homes)}\n"
+        _lay_out(home, name, lab, sample, app_sha256, permit_key, partition)
         supervisor.start("node", "federation.node.agent", home, wait=False)
     for home in homes.values():
         supervisor.wait_ready("node", home)
@@ -174,15 +176,18 @@ def app_logs(folder: Path) -> list[Path]:
     return sorted([*folder.glob("lab/runs/*/log/server-app.log"), *folder.glob("sites/*/log/run-*.log")])
 
 
-def _lay_out(home: Home, name: str, lab: Home, sample: Sample, app_sha256: str, permit_key: bytes) -> None:
-    """Write a site's home: its export, contract, policy and token."""
+def _lay_out(
+    home: Home, name: str, lab: Home, sample: Sample, app_sha256: str, permit_key: bytes, partition: str
+) -> None:
+    """Write a site's home: its export, contract, policy, what it tells apps of itself, and token."""
     (home.folder("export") / "sample.csv").write_text(sample.csv(name), encoding="utf-8")
     (home.path / "sample.odcs.yaml").write_text(json.dumps(sample.contract()), encoding="utf-8")  # JSON is YAML
     (home.path / "permit-key.jwk").write_bytes(permit_key)
     (home.path / "node.toml").write_text(
         f'[policy]\npurposes = ["{_PURPOSE}"]\npermit_keys = ["permit-key.jwk"]\nminimum_rows = 1\n\n'
         f'[[policy.apps]]\nsha256 = "{app_sha256}"\n\n'
-        f'[[datasets]]\nid = "{_DATASET}"\nsource = "export/sample.csv"\ncontract = "sample.odcs.yaml"\n',
+        f'[[datasets]]\nid = "{_DATASET}"\nsource = "export/sample.csv"\ncontract = "sample.odcs.yaml"\n\n'
+        f"[node_config]\n{partition}",
         encoding="utf-8",
     )
     token = home.path / "token"

@@ -59,7 +59,7 @@ def keep_app(lab: Lab, bundle: bytes, account: AccountDraft) -> AppFacts:
         BundleError: it is none.
         NotPermittedError: the organisation has handed in as many as it may.
     """
-    app, key = federation.check_app(lab.home, bundle), sha256_hex(bundle)
+    app, key = federation.check_app(bundle), sha256_hex(bundle)
     with lab.store.change(account.name) as change:  # counted and kept in one: two may arrive at once
         known = change.execute(
             "SELECT DISTINCT subject FROM events WHERE action = 'app.uploaded' AND (details ->> 'organisation') = ?",

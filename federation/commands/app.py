@@ -16,7 +16,7 @@ from datalab.home import write_atomically
 from datalab.permits.keys import load_private_key
 from datalab.supervisor import Supervisor
 from federation.app_signature import sign_app
-from federation.bundle import check_config, digest, pack, read_app
+from federation.bundle import check_config, describe, digest, read_app, read_bundle
 from federation.commands.run import round_line, setting
 from federation.errors import RunFailedError
 from federation.templates import copy_template, templates
@@ -24,15 +24,16 @@ from federation.trial import EXAMPLE, SAMPLE, Sample, app_logs, example_settings
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-def show(folder: Path) -> None:
-    """Print what the Flower app in FOLDER is, and its digest.
+@click.argument("source", metavar="APP", type=click.Path(path_type=Path, exists=True))
+def show(source: Path) -> None:
+    """Print what the Flower app APP is, a folder or a bundle, and its digest.
 
     A node runs an app only if its operator has approved this digest, with `datalab node approve` or under
     [[policy.apps]] in node.toml, or trusts its signer. The same files always give the same digest, and any change gives
-    another one.
+    another one. A bundle that Flower has made (`flwr build`) has the digest that Flower gives it, not its folder's.
     """
-    app = read_app(folder)
+    bundle = read_bundle(source)
+    app = describe(bundle)
     click.echo(f"name        {app.name} {app.version}")
     click.echo(f"ClientApp   {app.client_app}")
     click.echo(f"ServerApp   {app.server_app}")
@@ -40,11 +41,11 @@ def show(folder: Path) -> None:
         parameter = app.parameters.get(key)
         known = f"   ({parameter}) {parameter.help}" if parameter else ""
         click.echo(f"config      {key} = {value!r}{known}")
-    click.echo(f"sha256      {digest(pack(folder))}")
+    click.echo(f"sha256      {digest(bundle)}")
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("source", metavar="APP", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--key",
     "key_file",
@@ -53,13 +54,17 @@ def show(folder: Path) -> None:
     help="The signer's private key file (a pair is made with `datalab permit keygen`).",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Where it goes; without it, to standard output.")
-def sign(folder: Path, key_file: Path, out: Path | None) -> None:
-    """Sign the Flower app in FOLDER, for nodes that have the key's public half under [[policy.signers]] in node.toml.
+def sign(source: Path, key_file: Path, out: Path | None) -> None:
+    """Sign the Flower app APP, a folder or a bundle, for nodes that trust the key's public half.
+
+    They have it under [[policy.signers]] in node.toml.
 
     What is signed is the app's digest: any change to its files needs another signature. Hand it to
     `datalab run submit --app-signature`.
     """
-    sha256 = digest(pack(folder))
+    bundle = read_bundle(source)
+    describe(bundle)  # nobody signs what is no app
+    sha256 = digest(bundle)
     signature = sign_app(sha256, load_private_key(key_file))
     if out is None:
         click.echo(signature)

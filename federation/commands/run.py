@@ -21,7 +21,7 @@ from datalab.home import Home
 from datalab.permits.claims import Purpose
 from datalab.permits.permit import read_claims_unverified
 from datalab.supervisor import Supervisor
-from federation.bundle import pack
+from federation.bundle import read_bundle
 from federation.errors import RunFailedError
 from federation.run import RunFolder
 
@@ -55,7 +55,9 @@ def at_lab(command: _F) -> _F:
 @click.command()
 @at_lab
 @click.option("--file", "run_file", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="run.toml.")
-@click.option("--app", help="Name of a template, or folder of a Flower app, which is handed in.")
+@click.option(
+    "--app", help="Name of a template, or folder or bundle (`flwr build`) of a Flower app, which is handed in."
+)
 @click.option(
     "--place", "places", multiple=True, help="DATASET or NODE=DATASET, each with @VERSION if you like; repeatable."
 )
@@ -108,7 +110,7 @@ def submit(
         asked["app_signature"] = app_signature.read().strip()
     with asked_lab(home, lab, token_file) as client:
         launch = make_launch(
-            app=client.upload_app(pack(Path(app))).sha256 if Path(app).is_dir() else app,
+            app=client.upload_app(read_bundle(Path(app))).sha256 if Path(app).exists() else app,
             places=[*(_toml_place(one) for one in asked.pop("places", ())), *(_place(one) for one in places)],
             permit=_permit_id(permit),
             parameters={**parameters, **dict(setting(one) for one in settings)},

@@ -154,9 +154,10 @@ def _raw(name: str, array: Array, sent: pb.Array) -> memoryview:
     values = _elements(array)
     if values.dtype.name not in DTYPES:
         raise WireError(f"The array {name!r} has the dtype {values.dtype.name}, which the wire does not carry.")
+    shape = values.shape  # apps of Flower's older interface leave the array's own empty
     values = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
     sent.dtype = values.dtype.name
-    sent.shape.extend(array.shape)
+    sent.shape.extend(shape)
     return values.reshape(-1).view(np.uint8).data
 
 

@@ -16,9 +16,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from datalab.audit.log import AuditLog
 from datalab.boundary import bad_field
 from datalab.canonical import sha256_file, sha256_hex
-from datalab.errors import BadInputError, NotFoundError
+from datalab.errors import BadInputError
 from datalab.home import Home, write_atomically
-from federation.bundle import App, digest, pack, unpack
+from federation.bundle import digest, read_bundle, read_files
 from federation.run import Digest
 
 FOLDER = "approvals"
@@ -57,12 +57,9 @@ class Candidate:
     """
 
     def __init__(self, source: Path) -> None:
-        try:
-            self.bundle = pack(source) if source.is_dir() else source.read_bytes()
-        except OSError as error:
-            raise NotFoundError(f"The app cannot be read: {error.strerror}.", where=str(source)) from error
+        self.bundle = read_bundle(source)
         self.sha256 = digest(self.bundle)
-        self.app, self.files = _contents(self.bundle)
+        self.app, self.files = read_files(self.bundle)
 
     def changes(self, before: dict[str, bytes]) -> Iterator[str]:
         """Yield the lines of a unified diff from the files ``before`` to those of this app, safe to print."""
@@ -121,7 +118,7 @@ def last_approved(home: Path, name: str) -> tuple[ApprovedApp, dict[str, bytes]]
             where=str(path),
             next_step="Remove its folder, and approve again.",
         )
-    return record, _contents(bundle)[1]
+    return record, read_files(bundle)[1]
 
 
 def printable(text: str) -> str:
@@ -136,15 +133,6 @@ def _read(path: Path) -> ApprovedApp:
         return ApprovedApp.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise bad_field("The record of an approval", error, where=str(path)) from error
-
-
-def _contents(bundle: bytes) -> tuple[App, dict[str, bytes]]:
-    with tempfile.TemporaryDirectory() as scratch:
-        archive, folder = Path(scratch, _BUNDLE), Path(scratch, "app")
-        archive.write_bytes(bundle)
-        app = unpack(archive, folder)
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        return app, {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def _diff(name: str, old: bytes | None, new: bytes | None) -> Iterator[str]:

@@ -17,6 +17,8 @@ from federation.setting import Setting as Setting  # noqa: PLC0414 - handed on
 from federation.wire.channel import Proxy
 from federation.wire.protocol import KEEPALIVE_SECONDS
 
+DATASET_KEY = "dataset"
+"""Under which an app finds the file of its run's dataset in ``Context.node_config``."""
 _HOURS = r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"
 
 
@@ -243,15 +245,27 @@ class NodeConfig(_Model):
         lab_home: on a compute node of the lab, the lab's home, through which it reads published data.
         opt_outs: file below the home with the pseudonyms of people who have opted out, one a line. They are left out of
             every curation here, and out of what was curated before; it is read again before each run.
+        node_config: what apps find in ``Context.node_config`` beside the ``dataset`` of their run, as by a SuperNode's
+            ``--node-config``. Flower's examples look there for ``partition-id`` and ``num-partitions``.
     """
 
     lab_home: str | None = None
     opt_outs: str | None = None
+    node_config: dict[str, bool | int | float | str] = Field(default_factory=dict, max_length=64)
     datasets: tuple[SiteDataset, ...] = ()
     policy: Policy = Policy()
     gateway: Gateway = Gateway()
     resources: Resources = Resources()
     metrics: Metrics = Metrics()
+
+    @field_validator("node_config")
+    @classmethod
+    def _leaves_the_dataset_alone(
+        cls, config: dict[str, bool | int | float | str]
+    ) -> dict[str, bool | int | float | str]:
+        if DATASET_KEY in config:
+            raise ValueError(f"{DATASET_KEY} is where the dataset of a run is; give the setting another name")
+        return config
 
 
 def load_config(home: Path) -> NodeConfig:

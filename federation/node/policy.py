@@ -29,6 +29,9 @@ from federation.pb import federation_pb2 as pb
 if TYPE_CHECKING:
     from joserfc.jwk import OKPKey
 
+OLDER_QUERIES = frozenset({"get_parameters", "get_properties"})
+"""Kinds of message of Flower's older interface (``NumPyClient``) that have no kind of their own any more."""
+
 
 @dataclass(frozen=True)
 class HeldDataset:
@@ -155,8 +158,12 @@ def explain(asked: Asked, facts: Facts) -> list[Clause]:
 
 
 def check_action(approval: Approval, message_type: str) -> None:
-    """Raise RefusedError unless the app may be sent this kind of message (``train``, ``train.fast``, …)."""
-    if message_type.partition(".")[0] not in approval.rule.actions:
+    """Raise RefusedError unless the app may be sent this kind of message (``train``, ``train.fast``, …).
+
+    What Flower's older interface asks a client for besides (its properties, initial parameters) is a query.
+    """
+    kind = message_type.partition(".")[0]
+    if ("query" if message_type in OLDER_QUERIES else kind) not in approval.rule.actions:
         raise RefusedError("This node's policy does not allow that kind of message for this app.")
 
 

@@ -26,6 +26,7 @@ from federation.wire.exchange import Inbox, SendFetch
 from federation.wire.pieces import PieceSender
 from federation.wire.protocol import referenced
 from federation.wire.sealed import same_offer
+from federation.wire.values import encode_config
 
 log = structlog.get_logger()
 
@@ -201,6 +202,7 @@ class NodeRun:
                 run_id=self.offer.run_id,
                 node=self._node,
                 seed=self.offer.seed,
+                node_config=encode_config(self._config.node_config),
                 run_config=self.offer.config,
                 state=self.recorded.state,
             ),

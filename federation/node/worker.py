@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from federation.errors import FederationError, WireError
+from federation.node.config import DATASET_KEY
 from federation.pb import federation_pb2 as pb
 from federation.pb import records_pb2, worker_pb2
 from federation.sandbox.bubblewrap import Sandbox
@@ -51,7 +52,7 @@ class Worker:
             WorkerLostError: it ended or did not become ready.
         """
         request.app_folder, request.inbox, request.outbox = map(sandbox.path, ("app", "inbox", "outbox"))
-        request.node_config.entries.add(key="dataset", string=sandbox.path("data.parquet"))
+        request.node_config.entries.add(key=DATASET_KEY, string=sandbox.path("data.parquet"))
         errors, said = os.pipe()
         with sandbox.launch(MODULE) as launch:
             try:

@@ -24,17 +24,26 @@ Shapes = Mapping[tuple[str, str], tuple[str, tuple[int, ...]]]
 """Dtype and shape of the floating-point arrays of a message, by the names of record and array."""
 
 
-def shapes_of(content: pb.RecordDict) -> Shapes:
+def shapes_of(content: pb.RecordDict, counts: set[tuple[str, str]]) -> Shapes:
     """Return what a reply to ``content`` is compared with.
+
+    Args:
+        content: what is sent.
+        counts: names of record and array of what was of another type than floating point in an earlier message; those
+            of this one are added, as far as there is room. A strategy's mean makes a fraction of a count (of batches,
+            in a norm of PyTorch's), and nodes answer with whole numbers again.
 
     Raises:
         WireError: it has too many arrays, or a key that is not one.
     """
-    return {
-        (record, name): (array.dtype, tuple(array.shape))
-        for record, name, array in _arrays(content)
-        if array.dtype.startswith("float")
-    }
+    shapes = {}
+    for record, name, array in _arrays(content):
+        if not array.dtype.startswith("float"):
+            if len(counts) < MAX_ARRAYS:
+                counts.add((record, name))
+        elif (record, name) not in counts:
+            shapes[record, name] = (array.dtype, tuple(array.shape))
+    return shapes
 
 
 def check_reply(asked: Shapes, reply: pb.RecordDict, find: FindBuffer) -> None:

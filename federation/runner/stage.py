@@ -103,6 +103,7 @@ class Stage:
         self._sandbox = Sandbox("bubblewrap", {"app": app, "inbox": inbox}, ("work", folder), limits)
         self._sent: dict[str, Sent] = {}
         self._sent_bytes = 0
+        self._counts: set[tuple[str, str]] = set()  # see ``shapes_of``
         self._count = 0
         # The nodes as the app was last told, and what those whose last reply was an error have said.
         self._present: Sequence[str] = ()
@@ -194,7 +195,7 @@ class Stage:
         match frame.WhichOneof("frame"):
             case "push":
                 content = frame.push.content
-                shapes, size = shapes_of(content), content.ByteSize()
+                shapes, size = shapes_of(content, self._counts), content.ByteSize()
                 for first in range(0, len(frame.push.tasks), PUSHED_TOGETHER):
                     some = frame.push.tasks[first : first + PUSHED_TOGETHER]
                     tasks = [self._task(task, content, shapes, size, nodes) for task in some]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable
 
@@ -23,6 +24,9 @@ class DatalabGrid(Grid):
     have been away for so long that they are lost. Replies come in the order of node ids, so that sums do not depend on
     who was faster; the runner has checked them.
 
+    Apps of Flower's older interface (``server_fn``) use it from threads, one for each node: each waits for its turn, so
+    that their nodes work one after the other.
+
     Args:
         run_id: the run.
         nodes: names of the nodes that accepted it.
@@ -35,6 +39,7 @@ class DatalabGrid(Grid):
         self._sent: dict[str, Message] = {}
         self._run = seam.empty_run(run_id)
         self._count = 0
+        self._turn = threading.RLock()
 
     def set_run(self, run: seam.Run) -> None:
         """Flower calls this where it starts a run itself; here the run is known from the beginning."""
@@ -62,7 +67,8 @@ class DatalabGrid(Grid):
         Raises:
             RunFailedError: the runner has gone; it ends a run whose app waits for nodes that do not come.
         """
-        return sorted(seam.flower_id(name) for name in self._runner.nodes())
+        with self._turn:
+            return sorted(seam.flower_id(name) for name in self._runner.nodes())
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages and return the ids under which their replies can be pulled.
@@ -70,6 +76,32 @@ class DatalabGrid(Grid):
         Raises:
             RunFailedError: a message is for a node outside the run, or holds what the wire does not carry.
         """
+        with self._turn:
+            return self._push(messages)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Return the replies that have come, in the order of node ids."""
+        with self._turn:
+            waiting = [one for one in message_ids if one in self._sent]
+            return [self._reply(reply) for reply in self._runner.wait(waiting, poll=True)]
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        """Send messages and return their replies in the order of node ids, as many as come within ``timeout`` seconds.
+
+        Raises:
+            RunFailedError: as ``push_messages``, or the runner is gone; it ends the run itself where the gateway is
+                gone or every reply is an error.
+        """
+        with self._turn:
+            started = time.perf_counter()
+            task_ids = self._push(messages)
+            replies = [self._reply(reply) for reply in self._runner.wait(task_ids, timeout=timeout)]
+            for task_id in task_ids:
+                self._sent.pop(task_id, None)
+            self._runner.batch_done(time.perf_counter() - started)
+            return replies
+
+    def _push(self, messages: Iterable[Message]) -> list[str]:
         encoder = Encoder(self._runner.put)
         task_ids = []
         batches: list[tuple[records_pb2.RecordDict, list[pb.Task]]] = []
@@ -87,26 +119,6 @@ class DatalabGrid(Grid):
             self._runner.push(content, tasks)
         self._runner.batch_pushed()
         return task_ids
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Return the replies that have come, in the order of node ids."""
-        waiting = [one for one in message_ids if one in self._sent]
-        return [self._reply(reply) for reply in self._runner.wait(waiting, poll=True)]
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Send messages and return their replies in the order of node ids, as many as come within ``timeout`` seconds.
-
-        Raises:
-            RunFailedError: as ``push_messages``, or the runner is gone; it ends the run itself where the gateway is
-                gone or every reply is an error.
-        """
-        started = time.perf_counter()
-        task_ids = list(self.push_messages(messages))
-        replies = [self._reply(reply) for reply in self._runner.wait(task_ids, timeout=timeout)]
-        for task_id in task_ids:
-            self._sent.pop(task_id, None)
-        self._runner.batch_done(time.perf_counter() - started)
-        return replies
 
     def _encoded(self, message: Message, encoder: Encoder) -> records_pb2.RecordDict:
         try:

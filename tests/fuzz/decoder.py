@@ -53,7 +53,7 @@ def _hello(frame: object) -> None:
 def _records(frame: object) -> None:
     if isinstance(frame, pb.Task | pb.Reply):
         list(referenced(frame.content))
-        check_reply(shapes_of(frame.content), frame.content, _no_file)
+        check_reply(shapes_of(frame.content, set()), frame.content, _no_file)
         decode_records(frame.content, _no_buffer)
 
 

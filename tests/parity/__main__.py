@@ -4,6 +4,9 @@ One app (``tests/apps/strategies``) trains with each of Flower's strategies on t
 with two of them a round: on a SuperLink with SuperNodes, started by Flower's own commands, and here. What differs
 between the engines, node ids and the order of replies, is aligned by ``AlignedGrid``. The ``DifferentialPrivacy…``
 wrappers, with the mods that they need at their clients, clip and add no noise: it is secret, and another each time.
+
+FedXgbCyclic is compared with all sites only. It asks one node a round, in turn, and its constructor raises ValueError
+for any ``fraction_train`` but 0 and 1 (Flower 1.41; ``tests/integration/parity`` holds it to that).
 """
 
 from __future__ import annotations

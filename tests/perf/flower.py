@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from federation.pki.local import create_federation, issue_gateway_certificate
 from tests.support.federation import ECHO
 
 HOST = "localhost"
+FLWR = str(Path(sys.executable).parent / "flwr")
 READY_SECONDS = 120.0
 STOP_SECONDS = 30.0
 
@@ -41,23 +43,47 @@ def measure(*, nodes: int, size: int, rounds: int, folder: Path) -> float:
 
 
 def run(app: Path, config: Mapping[str, Any], nodes: Sequence[str], folder: Path) -> str:
-    """Run an app, and return what Flower's command said.
+    """Run an app on an engine of its own, and return what Flower's command said (arguments as of both below)."""
+    with engine(nodes, folder) as environment:
+        return run_on(environment, app, config)
+
+
+def run_on(environment: Mapping[str, str], app: Path, config: Mapping[str, Any]) -> str:
+    """Run an app on an engine, and return what Flower's command said.
 
     Args:
+        environment: of the engine's commands, as ``engine`` yields it.
         app: its folder.
         config: over the app's own.
+    """
+    given = " ".join(f"{key}={json.dumps(value)}" for key, value in config.items())
+    done = subprocess.run(
+        [FLWR, "run", str(app), "here", "--run-config", given, "--stream"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout + done.stderr
+
+
+def build(apps: Sequence[Path], folder: Path) -> None:
+    """Make bundles of apps in a folder, by Flower's own command."""
+    for app in apps:
+        subprocess.run([FLWR, "build", "--app", str(app)], cwd=folder, env=_quiet(folder), check=True)
+
+
+@contextlib.contextmanager
+def engine(nodes: Sequence[str], folder: Path) -> Iterator[dict[str, str]]:
+    """Start a SuperLink and its SuperNodes, and yield the environment in which Flower's commands find them.
+
+    Args:
         nodes: configuration of each SuperNode, as its command takes it.
         folder: for everything that is written.
     """
     tls, root = _certificates(folder)
     link, *others = free_ports("127.0.0.1", 1 + len(nodes))
-    environment = {
-        **os.environ,
-        "FLWR_HOME": str(folder / "flower"),
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
+    environment = _quiet(folder)
     settings = Home(folder / "flower").folder() / "config.toml"
     settings.write_text(
         f'[superlink.here]\naddress = "{HOST}:{link}"\nroot-certificates = "{root}"\n', encoding="utf-8"
@@ -87,14 +113,7 @@ def run(app: Path, config: Mapping[str, Any], nodes: Sequence[str], folder: Path
                 for command in commands
             )
         _wait_for_nodes(len(nodes), environment)
-        given = " ".join(f"{key}={json.dumps(value)}" for key, value in config.items())
-        done = subprocess.run(
-            ["flwr", "run", str(app), "here", "--run-config", given, "--stream"],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        yield environment
     finally:
         for process in reversed(processes):
             process.terminate()  # it stops what it has started in sessions of their own
@@ -104,7 +123,17 @@ def run(app: Path, config: Mapping[str, Any], nodes: Sequence[str], folder: Path
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-    return done.stdout + done.stderr
+
+
+def _quiet(folder: Path) -> dict[str, str]:
+    """Return the environment of Flower's commands, which neither phone home nor look for updates."""
+    return {
+        **os.environ,
+        "FLWR_HOME": str(folder / "flower"),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
 
 
 def _certificates(folder: Path) -> tuple[list[str], Path]:
@@ -128,7 +157,7 @@ def _wait_for_nodes(nodes: int, environment: dict[str, str]) -> None:
             raise TimeoutError(f"Flower's nodes are not online: {said}")
         time.sleep(1.0)
         listed = subprocess.run(
-            ["flwr", "supernode", "list", "here", "--format", "json"],
+            [FLWR, "supernode", "list", "here", "--format", "json"],
             env=environment,
             capture_output=True,
             text=True,

@@ -15,7 +15,7 @@ from datalab.permits.keys import PUBLIC_FILE, generate_key, write_key_pair
 from datalab.permits.permit import sign_permit
 from datalab.supervisor import Supervisor
 from federation import client
-from federation.bundle import digest, pack
+from federation.bundle import digest, read_bundle
 from federation.enrolment.client import enrol
 from federation.pki.identity import Role
 from federation.pki.keys import Credentials
@@ -76,6 +76,7 @@ class Federation:
         raw: str | None = None,
         policy: str = "",
         dataset: str = "",
+        node_config: str = "",
         source: str = "export/toy.csv",
         contract: Path = TOY_CONTRACT,
         dataset_id: str = DATASET,
@@ -85,11 +86,12 @@ class Federation:
 
         Args:
             name: of the node.
-            apps: folders of the apps that it allows.
+            apps: folders or bundles of the apps that it allows.
             rows: in its dataset.
             raw: text of its raw file, instead of ``rows`` good ones.
             policy: further lines under ``[policy]``.
             dataset: further lines under ``[[datasets]]``.
+            node_config: lines under ``[node_config]``.
             source: of its dataset.
             contract: by which its raw file is curated.
             dataset_id: of its dataset.
@@ -101,10 +103,11 @@ class Federation:
         home.folder("export").joinpath("toy.csv").write_text(text, encoding="utf-8")
         shutil.copyfile(contract, home.path / "toy.odcs.yaml")
         shutil.copyfile(self.access_body / PUBLIC_FILE, home.path / "access-body.jwk")
-        allowed = "\n".join(f'[[policy.apps]]\nsha256 = "{digest(pack(app))}"\n' for app in apps)
+        allowed = "\n".join(f'[[policy.apps]]\nsha256 = "{digest(read_bundle(app))}"\n' for app in apps)
         home.path.joinpath("node.toml").write_text(
             f'[policy]\npurposes = ["e-ii"]\npermit_keys = ["access-body.jwk"]\n{policy}\n{allowed}\n'
-            f'[[datasets]]\nid = "{dataset_id}"\nsource = "{source}"\ncontract = "toy.odcs.yaml"\n{dataset}\n',
+            f'[[datasets]]\nid = "{dataset_id}"\nsource = "{source}"\ncontract = "toy.odcs.yaml"\n{dataset}\n'
+            f"[node_config]\n{node_config}\n",
             encoding="utf-8",
         )
         text = invite(self.lab, Role.NODE, name, organisation=name, country="NL")

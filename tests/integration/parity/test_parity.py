@@ -5,8 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from flwr.serverapp.strategy import FedXgbCyclic
 
 from tests.parity.__main__ import SITES, compare, on_datalab, on_flower
+
+
+def test_fedxgbcyclic_takes_no_fraction_between_none_and_all() -> None:
+    with pytest.raises(ValueError, match=r"only be set to 1\.0 or 0\.0"):
+        FedXgbCyclic(fraction_train=0.5)
 
 
 @pytest.mark.slow

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zipfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from federation.bundle import digest, pack, read_app, unpack
+from datalab.errors import NotFoundError
+from datalab.home import Home
+from datalab.permits.keys import PRIVATE_FILE, generate_key, write_key_pair
+from federation.bundle import digest, pack, read_app, read_bundle, read_files, unpack
+from federation.commands import app as app_commands
 from federation.errors import BundleError
+from federation.lab import find_app, keep_app
+from tests.perf import flower
 from tests.support.federation import ECHO
 
 
@@ -104,3 +112,30 @@ def test_a_folder_without_a_flower_app_is_said_to_be_one(tmp_path: Path, text: s
     (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
     with pytest.raises(BundleError, match="does not describe a Flower app"):
         pack(tmp_path)
+
+
+def test_flowers_own_bundle_is_taken_as_it_is(tmp_path: Path) -> None:
+    flower.build([ECHO], tmp_path)
+    (path,) = tmp_path.glob("*.fab")
+    made = read_bundle(path)
+    assert made == path.read_bytes()
+    lab = Home(tmp_path / "lab")
+    keep_app(lab, made)
+    assert find_app(lab, hashlib.sha256(made).hexdigest())[1] == made
+    app, files = read_files(made)
+    assert app == read_app(ECHO)
+    assert files["echo/client_app.py"] == (ECHO / "echo" / "client_app.py").read_bytes()
+    shown = CliRunner().invoke(app_commands.show, [str(path)])
+    assert hashlib.sha256(made).hexdigest() in shown.output
+
+
+def test_a_file_that_is_no_bundle_is_neither_shown_nor_signed(tmp_path: Path) -> None:
+    path = tmp_path / "echo.fab"
+    path.write_bytes(b"no zip")
+    write_key_pair(generate_key(), tmp_path)
+    key = ["--key", str(tmp_path / PRIVATE_FILE)]
+    for command, options in ((app_commands.show, []), (app_commands.sign, key)):
+        with pytest.raises(BundleError, match="cannot be unpacked"):
+            CliRunner().invoke(command, [str(path), *options], catch_exceptions=False)
+    with pytest.raises(NotFoundError, match="cannot be read"):
+        read_bundle(tmp_path / "nowhere.fab")

@@ -194,8 +194,9 @@ def test_few_rows_are_not_trained_on_and_not_counted_out_loud(rows: int) -> None
 
 def test_an_app_gets_only_the_kinds_of_message_it_was_approved_for() -> None:
     approval = judged(policy={"apps": (AllowedApp(sha256=APP, actions=frozenset({"query"})),)})
-    check_action(approval, "query.moments")
-    for refused in ("train", "train.fast", "evaluate", "", "queryx"):
+    for allowed in ("query.moments", "get_parameters", "get_properties"):  # the latter of Flower's older interface
+        check_action(approval, allowed)
+    for refused in ("train", "train.fast", "evaluate", "", "queryx", "get_parameters.x", "reconnect"):
         with pytest.raises(RefusedError):
             check_action(approval, refused)
 
@@ -422,6 +423,8 @@ def test_an_explanation_goes_on_after_the_first_refusal_and_says_what_it_cannot_
             "datasets.0.s3.endpoint",
         ),
         ("[[datasets]]\nid = 'a'\nsource = 'x'\nprivacy_budget = inf", "datasets.0.privacy_budget"),
+        ("[node_config]\ndataset = '/etc/passwd'", "node_config"),
+        ("[node_config]\nparts = [1]", "node_config.parts"),
     ],
 )
 def test_a_mistake_in_node_toml_is_named_by_its_field(tmp_path: Path, text: str, field: str) -> None:

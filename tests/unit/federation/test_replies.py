@@ -40,7 +40,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
 
 
 def check(sent: pb.RecordDict, reply: pb.RecordDict, folder: Path | None) -> None:
-    check_reply(shapes_of(sent), reply, lambda sha256: (folder or Path("/nowhere")) / sha256.hex())
+    check_reply(shapes_of(sent, set()), reply, lambda sha256: (folder or Path("/nowhere")) / sha256.hex())
 
 
 SENT = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -48,6 +48,15 @@ SENT = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 def test_an_array_like_the_one_that_was_sent_is_taken(folder: Path | None) -> None:
     check(content(SENT), content(SENT + 1, folder), folder)
+
+
+def test_what_was_sent_as_a_count_comes_back_as_one_though_a_mean_has_made_it_a_fraction() -> None:
+    counts: set[tuple[str, str]] = set()
+    count, fraction = content(np.array(3)), content(np.array(3.0))
+    for sent in (count, fraction):
+        check_reply(shapes_of(sent, counts), count, lambda _: Path("/nowhere"))
+    with pytest.raises(WireError, match="another shape or type"):
+        check(fraction, count, None)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -88,6 +88,14 @@ def test_memory_layout_does_not_matter(order: str) -> None:
     np.testing.assert_array_equal(arrived, values)
 
 
+def test_an_array_of_flowers_older_interface_says_its_shape_in_its_bytes_alone() -> None:
+    values = np.arange(6.0).reshape(2, 3)
+    sent = Array("", (), "numpy.ndarray", Array(values).data)
+    arrived = across(RecordDict({"a": ArrayRecord({"x": sent})})).array_records["a"]["x"]
+    assert (arrived.dtype, arrived.shape) == ("float64", (2, 3))
+    np.testing.assert_array_equal(arrived.numpy(), values)
+
+
 def test_a_large_array_is_named_by_its_digest_and_a_small_one_travels_inside() -> None:
     buffers = Buffers()
     large, small = np.zeros(INLINE_ARRAY_BYTES + 8, np.uint8), np.zeros(8, np.uint8)

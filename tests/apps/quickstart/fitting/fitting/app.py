@@ -28,16 +28,19 @@ class FallingRate(FedAvg):
 
 @client.train()
 def train(message: Message, _: Context) -> Message:
-    """Return the weights after one step."""
-    (weights,) = message.content.array_records["arrays"].to_numpy_ndarrays()
+    """Return the weights after one step, and the number of steps: a whole one, of which FedAvg makes a fraction."""
+    weights, steps = message.content.array_records["arrays"].to_numpy_ndarrays()
     step = float(message.content.config_records["config"]["rate"]) * X.T @ (X @ weights - Y) / len(X)
-    content = {"arrays": ArrayRecord([weights - step]), "metrics": MetricRecord({"num-examples": len(X)})}
+    content = {
+        "arrays": ArrayRecord([weights - step, np.array(int(steps) + 1)]),
+        "metrics": MetricRecord({"num-examples": len(X)}),
+    }
     return Message(RecordDict(content), reply_to=message)
 
 
 def evaluate(_: int, arrays: ArrayRecord) -> MetricRecord:
     """Return the loss of the model of a round."""
-    (weights,) = arrays.to_numpy_ndarrays()
+    weights, _ = arrays.to_numpy_ndarrays()
     return MetricRecord({"loss": float(np.square(X @ weights - Y).mean())})
 
 
@@ -45,7 +48,8 @@ def evaluate(_: int, arrays: ArrayRecord) -> MetricRecord:
 def main(grid: Grid, context: Context) -> None:
     """Train for three rounds; save the weights and each round's loss."""
     strategy = FallingRate(fraction_evaluate=0.0)
-    result = strategy.start(grid, ArrayRecord([np.zeros(3)]), num_rounds=3, evaluate_fn=evaluate)
+    result = strategy.start(grid, ArrayRecord([np.zeros(3), np.array(0)]), num_rounds=3, evaluate_fn=evaluate)
     losses = [float(one["loss"]) for _, one in sorted(result.evaluate_metrics_serverapp.items())]
-    (weights,) = result.arrays.to_numpy_ndarrays()
-    np.savez(Path(str(context.run_config["out"])) / "result.npz", weights=weights, losses=losses)
+    weights, steps = result.arrays.to_numpy_ndarrays()
+    out = Path(str(context.run_config["out"])) / "result.npz"
+    np.savez(out, weights=weights, losses=losses, steps=steps)

@@ -1,0 +1,1 @@
+"""Arrays of every type and shape, and a configuration of every type, there and back."""

@@ -1,0 +1,1 @@
+"""Updates clipped at the clients by Flower's own mods, and measured by another."""

@@ -1,0 +1,1 @@
+"""k-means without a model: centres and sums as lists and bytes of a configuration."""

@@ -1,0 +1,1 @@
+"""Settings of every type, nested ones too, and those that a run gives in their place."""

@@ -1,0 +1,1 @@
+"""PyTorch: a small network as a dictionary of its tensors, and a file that torch has written."""

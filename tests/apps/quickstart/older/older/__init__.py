@@ -1,0 +1,1 @@
+"""An app of Flower's older interface: NumPyClient, and a strategy that ServerAppComponents name."""

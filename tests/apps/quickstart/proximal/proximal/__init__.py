@@ -1,0 +1,1 @@
+"""FedProx: clients keep near the model that came, and metrics are put together by the app."""
