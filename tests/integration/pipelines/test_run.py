@@ -415,6 +415,7 @@ def test_refresh_curates_all_that_waits_once(lab: Lab, prepared: Path, tmp_path:
     assert [len(lab.client.versions(dataset)) for dataset in ("waits-here", "waits-there")] == [1, 1]
 
 
+@pytest.mark.slow
 def test_dagster_can_run_what_its_sensor_and_its_schedule_ask_for(lab: Lab, prepared: Path) -> None:
     import dagster as dg
 
