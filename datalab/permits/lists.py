@@ -58,11 +58,11 @@ class RevocationFiles:
         """Put a list, which the caller has verified, in the place of the one that its key signed before."""
         write_atomically(self.folder / f"{signer}.jws", token.encode("ascii"), mode=0o644)
 
-    def take(self, token: str, keys: Sequence[OKPKey], *, now: datetime) -> tuple[str, RevocationList] | None:
+    def take(self, token: str, keys: Sequence[OKPKey], *, now: datetime) -> tuple[str, RevocationList, bool]:
         """Keep a list that somebody has sent, if one of ``keys`` has signed it later than the one that is kept.
 
         Returns:
-            The key's id and the list; None where the one that is kept is as new.
+            The key's id, the list, and whether it is kept now: not where the one that was is as new.
 
         Raises:
             PermitError: none of the keys signed it, it is malformed, or it is from the future.
@@ -74,6 +74,6 @@ class RevocationFiles:
             except PermitError:  # another key's
                 continue
             if before.issued >= found.issued:
-                return None
+                return signer, found, False
         self.put(signer, token)
-        return signer, found
+        return signer, found, True

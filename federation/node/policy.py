@@ -6,7 +6,6 @@ names the clause, never a value of the data. ``datalab node check`` shows all of
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from datalab.errors import RefusedError
 from datalab.permits.claims import PermitClaims
-from datalab.permits.errors import PermitError
+from datalab.permits.errors import PermitError, Reason
 from datalab.permits.permit import verify_permit
 from datalab.permits.revocation import RevocationList, verify_revocations
 from datalab.permits.use import permits_app, permits_dataset, permits_purpose
@@ -191,11 +190,18 @@ def check_not_revoked(claims: PermitClaims, facts: Facts) -> str:
 
 
 def _lists(facts: Facts) -> list[RevocationList]:
-    """Return the lists that count: those received, as far as their keys are pinned still, and the file's."""
+    """Return the lists that count: those received, as far as their keys are pinned still, and the file's.
+
+    Raises:
+        PermitError: what one of them says cannot be told, so that no permit is known not to be on it.
+    """
     found = []
     for token in facts.received:
-        with contextlib.suppress(PermitError):  # was right when it was received, so its key has been unpinned
+        try:
             found.append(verify_revocations(token, facts.permit_keys, now=facts.now))
+        except PermitError as error:
+            if error.reason is not Reason.UNKNOWN_KEY:  # changed on the disk, or this machine's clock was set back
+                raise
     if facts.revocations is not None:
         found.append(verify_revocations(facts.revocations, facts.permit_keys, now=facts.now))
     return found

@@ -308,24 +308,24 @@ class Runs:
     async def take_permit_list(self, token: str) -> None:
         """Keep a signed list of revoked permits, and end every run whose permit is on it.
 
-        One by a key that is not pinned here is another holder's affair, and one older than what is known is no news.
+        One by a key that is not pinned here is another holder's affair. One that is known ends runs all the same: when
+        it came first, the connection or the disk may have failed in the midst of that.
 
         Raises:
             UntrustedError: it is no signed list, which the lab would not have published.
         """
         now = datetime.now(UTC)
         try:
-            taken = self._permit_lists.take(token, self._keys.permits, now=now)
+            signer, found, new = self._permit_lists.take(token, self._keys.permits, now=now)
         except PermitError as error:
             if error.reason is Reason.NOT_YET_VALID:
                 log.warning("a list of revoked permits is not gone by", reason=error.what)
             elif error.reason is not Reason.UNKNOWN_KEY:
                 raise UntrustedError(f"The gateway sends a list that is none. {error.what}") from error
             return
-        if taken is None:
-            return
-        signer, found = taken
-        self._audit.append("permits revoked", signer=signer, issued=found.issued.isoformat(), permits=len(found.ids))
+        if new:
+            issued, permits = found.issued.isoformat(), len(found.ids)
+            self._audit.append("permits revoked", signer=signer, issued=issued, permits=permits)
         for run_id, run in list(self._runs.items()):
             if run.approval.claims.id in found.ids and await self._drop(run_id):
                 self._audit.append("run ended", run=run_id, outcome="permit revoked")

@@ -21,6 +21,7 @@ from federation.run import RunFolder
 from federation.scheduler.commands import INTERVAL, KILLED, run
 from federation.scheduler.manifests import LABELS, POLICY, job, lab_addresses, network_policy
 from federation.scheduler.places import Runner
+from federation.shipped import SECRET
 
 _OURS = ",".join(f"{name}={value}" for name, value in LABELS.items())
 log = structlog.get_logger()
@@ -58,8 +59,10 @@ class KubernetesPlace:
             )
         path = folder.path.resolve()
         Home(path).log_file("runner")  # makes the folder that the log goes to
+        lab = Home(path.parents[1])
+        lab.secret(SECRET)  # makes the file that is mounted
         manifest = job(path, folder.read_spec(), self._settings, user=user, group=os.getegid() or user)
-        self._bound(network_policy(lab_addresses(Home(path.parents[1]))))
+        self._bound(network_policy(lab_addresses(lab)))
         made = self._ask("create", self._jobs, body=manifest, fieldValidation="Strict")
         name = json.loads(made)["metadata"]["name"]
         log.info("job submitted", run=path.name, job=name)

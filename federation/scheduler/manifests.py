@@ -16,6 +16,7 @@ from datalab.errors import BadInputError, NotFoundError
 from datalab.home import Home
 from datalab.settings import Kubernetes
 from federation.run import RunSpec
+from federation.shipped import SECRET
 
 LABELS = {
     "app.kubernetes.io/name": "datalab-runner",
@@ -26,8 +27,11 @@ POLICY = "datalab-runners"
 KEPT_SECONDS = 3600
 """How long a job that has ended stays, should the scheduler be away."""
 GRACE_SECONDS = 30
-LAB_FILES = ("secrets/token-runner", "secrets/s3-runner-access", "secrets/s3-runner-secret")
-"""What a runner needs of the lab's home besides the addresses in ``run``, to put its run on record."""
+LAB_FILES = ("secrets/token-runner", "secrets/s3-runner-access", "secrets/s3-runner-secret", f"secrets/{SECRET}")
+"""What a runner needs of the lab's home besides the addresses in ``run``, to put its run on record and ship its journal.
+
+Each has to be there before its pod: Kubernetes would make a folder of its name.
+"""
 _SCRATCH = "/tmp"  # noqa: S108 - the container's own
 
 

@@ -71,6 +71,7 @@ def test_a_job_carries_nothing_secret_and_sees_of_the_lab_what_it_needs() -> Non
         "/srv/lab/secrets/token-runner": ("datalab/lab/secrets/token-runner", True),
         "/srv/lab/secrets/s3-runner-access": ("datalab/lab/secrets/s3-runner-access", True),
         "/srv/lab/secrets/s3-runner-secret": ("datalab/lab/secrets/s3-runner-secret", True),
+        "/srv/lab/secrets/journals": ("datalab/lab/secrets/journals", True),
         "/tmp": (None, None),
     }
     (alone,) = manifest()["spec"]["template"]["spec"]["containers"]

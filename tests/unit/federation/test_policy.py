@@ -179,6 +179,16 @@ def test_a_list_that_the_gateway_has_sent_counts_whether_or_not_one_is_asked_for
         judged(policy=strict, revocations=revoked, received=[other])
 
 
+def test_a_list_that_was_received_and_cannot_be_gone_by_any_more_is_not_passed_over() -> None:
+    revoked = sign_revocations(["permit-1"], KEY, issued=NOW)
+    with pytest.raises(RefusedError, match="future"):  # the node's clock was set back
+        judged(received=[sign_revocations(["permit-1"], KEY, issued=NOW + timedelta(hours=1))])
+    with pytest.raises(RefusedError, match="changed after it was signed"):
+        judged(received=[f"{revoked[:-8]}AAAAAAAA"])
+    with pytest.raises(RefusedError, match="not a document"):
+        judged(received=[""])
+
+
 def test_an_empty_policy_allows_nothing() -> None:
     refused = [one.name for one in explain(Asked(**ASKED), Facts(policy=Policy(), now=NOW)) if one.refusal]
     assert refused[:5] == ["app", "configuration", "dataset", "purpose", "permit"]

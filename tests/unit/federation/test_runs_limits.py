@@ -112,3 +112,30 @@ def test_a_list_of_revoked_permits_that_is_none_ends_the_connection_and_anothers
     asyncio.run(one.take_permit_list(good))
     asyncio.run(one.take_permit_list(good))
     assert [one["event"] for one in events(tmp_path / "audit.jsonl")] == ["permits revoked"], "once"
+
+
+def test_a_revocation_whose_line_is_lost_midway_ends_the_other_runs_when_it_comes_again(tmp_path: Path) -> None:
+    """The list is on the disk by then, and runs go on: it is no news, and has to count all the same."""
+    key, ended = generate_key(), []
+
+    class Open:
+        approval = SimpleNamespace(claims=SimpleNamespace(id="permit-1"))
+
+        async def close(self) -> None:
+            ended.append(self)
+            await asyncio.sleep(0 if len(ended) > 1 else 60)
+
+    one = runs(tmp_path)
+    one._keys = Keys(permits=(public_key(key),))
+    one._runs = cast("Any", {"a": Open(), "b": Open()})
+    revoked = sign_revocations(["permit-1"], key, issued=datetime.now(UTC))
+
+    async def lose_the_line_and_come_back() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(one.take_permit_list(revoked), 0.1)
+        await one.take_permit_list(revoked)
+
+    asyncio.run(lose_the_line_and_come_back())
+    assert (len(ended), list(one._runs)) == (2, [])
+    said = [event["event"] for event in events(tmp_path / "audit.jsonl")]
+    assert said.count("permits revoked") == 1, "a gateway that sends it again and again fills no audit log"

@@ -20,14 +20,13 @@ def test_a_later_list_takes_the_place_of_an_earlier_one_and_never_the_other_way_
 ) -> None:
     files, other = RevocationFiles(tmp_path), generate_key()
     lists = [sign_revocations(["P-1"][:number], key, issued=NOW + timedelta(seconds=number)) for number in range(2)]
-    assert files.take(lists[0], [other, key], now=NOW) is not None
-    taken = files.take(lists[1], [other, key], now=NOW)
-    assert taken is not None
-    assert (taken[0], taken[1].ids) == (key_id(key), frozenset({"P-1"}))
-    assert files.take(lists[0], [key], now=NOW) is None
-    assert files.take(lists[1], [key], now=NOW) is None
+    assert files.take(lists[0], [other, key], now=NOW)[2]
+    signer, found, kept = files.take(lists[1], [other, key], now=NOW)
+    assert (signer, found.ids, kept) == (key_id(key), frozenset({"P-1"}), True)
+    assert not files.take(lists[0], [key], now=NOW)[2]
+    assert not files.take(lists[1], [key], now=NOW)[2]
     anothers = sign_revocations([], other, issued=NOW - timedelta(days=400))
-    assert files.take(anothers, [other, key], now=NOW) is not None, "however old: it may name permits that still run"
+    assert files.take(anothers, [other, key], now=NOW)[2], "however old: it may name permits that still run"
     assert sorted(files.tokens()) == sorted([lists[1], anothers])
 
 
