@@ -214,7 +214,7 @@ def test_from_the_first_word_to_the_revoked_permit(
         adam.page.goto(f"/permits/{permit_of(address)}")
         adam.follow("Revoke", exactly=True)
         adam.follow("Revoke for good")
-        adam.says("The permit is revoked.")
+        adam.says("The permit is revoked, and its runs are stopped.")
         shoot(adam.page, "permit-revoked")
         assert check(adam.page, "permit revoked") == []
         for action in ("request.submitted", "request.endorsed", "request.granted", "permit.revoked"):

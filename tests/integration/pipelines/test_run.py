@@ -452,7 +452,7 @@ def test_dagster_has_the_whole_record_and_no_secret(lab: Lab) -> None:
     with open_instance(lab.home) as instance:
         partitions = instance.get_dynamic_partitions(str(dataset_versions.name))
         assert {"gbsg|breast-cancer|1", "gbsg|breast-cancer|2"} <= set(partitions)
-        [run, *_] = [run for run in instance.get_runs() if run.tags["dagster/partition"] == "gbsg|breast-cancer|1"]
+        [run, *_] = [run for run in instance.get_runs() if run.tags.get("dagster/partition") == "gbsg|breast-cancer|1"]
         assert run.is_success
     records = b"".join(path.read_bytes() for path in (lab.home.path / "dagster").iterdir() if path.is_file())
     secrets = [path for path in (lab.home.path / "secrets").iterdir() if path.is_file()]
