@@ -28,7 +28,7 @@ KEPT_SECONDS = 3600
 """How long a job that has ended stays, should the scheduler be away."""
 GRACE_SECONDS = 30
 LAB_FILES = ("secrets/token-runner", "secrets/s3-runner-access", "secrets/s3-runner-secret", f"secrets/{SECRET}")
-"""What a runner needs of the lab's home besides the addresses in ``run``, to put its run on record and ship its journal.
+"""What a runner needs of the lab's home besides the addresses in ``run``, to record its run and ship its journal.
 
 Each has to be there before its pod: Kubernetes would make a folder of its name.
 """
