@@ -33,7 +33,7 @@ from federation.node.policy import (
 from federation.node.room import FullError, Room
 from federation.node.run import NodeRun, left_behind
 from federation.node.tally import Tally
-from federation.node.trust import SKEW_TOLERATED, GatewayTrust, UntrustedError
+from federation.node.trust import GatewayTrust, UntrustedError, check_runner_current
 from federation.node.witness import Witness
 from federation.node.worker import WorkerLostError
 from federation.pb import federation_pb2 as pb
@@ -42,7 +42,7 @@ from federation.pki.keys import Credentials
 from federation.pki.seal import OFFER, check_seal
 from federation.sandbox.removal import remove_folder
 from federation.wire.exchange import SendFetch
-from federation.wire.protocol import INTERRUPTED, MAX_NAME, MAX_REASON, MAX_TASKS_AT_NODE, check_run_id
+from federation.wire.protocol import INTERRUPTED, MAX_REASON, MAX_TASKS_AT_NODE, check_names, check_run_id
 from federation.wire.sealed import offer_document, same_offer
 
 log = structlog.get_logger()
@@ -146,7 +146,7 @@ class Runs:
             send: to the gateway.
             leave_out: takes out of the data whoever has to be, before a run that is new.
         """
-        _check_names(offer.dataset, offer.purpose)
+        check_names(offer.dataset, offer.purpose)
         decision = pb.Decision(run_id=check_run_id(offer.run_id), node=self._node, code=pb.DECISION_CODE_ACCEPTED)
         known, started = self._runs.get(offer.run_id), False
         lab_head = self._witness.checked_head(offer.audit_head, again=True)
@@ -324,8 +324,8 @@ class Runs:
                 raise UntrustedError(f"The gateway sends a list that is none. {error.what}") from error
             return
         if new:
-            issued, permits = found.issued.isoformat(), len(found.ids)
-            self._audit.append("permits revoked", signer=signer, issued=issued, permits=permits)
+            said = {"issued": found.issued.isoformat(), "permits": len(found.ids)}
+            self._audit.append("permits revoked", signer=signer, **said)
         for run_id, run in list(self._runs.items()):
             if run.approval.claims.id in found.ids and await self._drop(run_id):
                 self._audit.append("run ended", run=run_id, outcome="permit revoked")
@@ -434,7 +434,7 @@ class Runs:
         return runner
 
     def _check_task(self, task: pb.Task) -> None:
-        _check_names(task.task_id, task.message_type, task.group_id)
+        check_names(task.task_id, task.message_type, task.group_id)
         if task.run_id not in self._runs:
             raise RefusedError("This node does not take part in that run.")
         if not 0 < task.ttl < math.inf:
@@ -495,20 +495,6 @@ class Runs:
             runner=runner.serial if (runner := self._runners.get(offer.run_id)) else "",
             lab_head=lab_head,
         )
-
-
-def check_runner_current(runner: Holder, now: datetime) -> None:
-    """Raise RefusedError if a runner's certificate has expired, by more than clocks may differ."""
-    if runner.expires + SKEW_TOLERATED < now:
-        raise RefusedError(
-            f"The certificate of {runner.identity} expired at {runner.expires:%Y-%m-%d %H:%M} UTC.",
-            next_step="The run ends here; the lab can start it again.",
-        )
-
-
-def _check_names(*names: str) -> None:
-    if any(len(name) > MAX_NAME for name in names):
-        raise WireError(f"An offer or a task has a name of more than {MAX_NAME} characters.")
 
 
 def _error(task: pb.Task, code: pb.TaskErrorCode, message: str) -> pb.Reply:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import structlog
 
-from datalab.errors import IdentityError
+from datalab.errors import IdentityError, RefusedError
 from datalab.home import write_atomically
 from federation.pb import federation_pb2 as pb
 from federation.pki.crl import RevocationList, check_crl
-from federation.pki.identity import Role
+from federation.pki.identity import Holder, Role
 from federation.pki.keys import Credentials
 from federation.pki.seal import WELCOME, check_seal
 from federation.wire.protocol import check_version
@@ -133,3 +133,12 @@ class GatewayTrust:
             return check_crl(message.crl_der, message.issuer_pem, credentials.trust_pem, now=datetime.now(UTC))
         except IdentityError as error:
             raise UntrustedError(error.what, next_step=error.next_step) from error
+
+
+def check_runner_current(runner: Holder, now: datetime) -> None:
+    """Raise RefusedError if a runner's certificate has expired, by more than clocks may differ."""
+    if runner.expires + SKEW_TOLERATED < now:
+        raise RefusedError(
+            f"The certificate of {runner.identity} expired at {runner.expires:%Y-%m-%d %H:%M} UTC.",
+            next_step="The run ends here; the lab can start it again.",
+        )

@@ -93,6 +93,12 @@ _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 DIGEST_BYTES = 32
 
 
+def check_names(*names: str) -> None:
+    """Raise WireError if a name in an offer or a task is longer than ``MAX_NAME``."""
+    if any(len(name) > MAX_NAME for name in names):
+        raise WireError(f"An offer or a task has a name of more than {MAX_NAME} characters.")
+
+
 def check_run_id(run_id: str) -> str:
     """Return ``run_id`` if it is a lower-case slug of at most 63 characters (it becomes a folder name).
 

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,9 +15,11 @@ import rdflib
 
 from catalog.client import lab_client
 from catalog.records import Role
+from catalog.service import SERVICE
 from catalog.web.pages.datasets import EXPORTS
 from datalab.home import Home
-from tests.integration.catalog.conftest import Staging
+from datalab.supervisor import Supervisor
+from tests.integration.catalog.conftest import Staging, home_beside
 from tests.support.every_page import PLACES, route_of
 from tests.support.pages import Person, signed_in, visit
 from tests.unit.catalog.examples import anonymous, described, draft
@@ -141,3 +144,23 @@ def test_what_machines_are_pointed_to_is_what_it_is_said_to_be(described_page: s
     assert {form: kind for kind, form in alternates} == {
         form: kind for form, kind in MEDIA_TYPE.items() if form.endswith((".ttl", ".jsonld"))
     }
+
+
+@pytest.mark.parametrize("proxies", ["", 'proxies = ["127.0.0.0/8"]\n'], ids=["none", "loopback"])
+def test_requests_are_counted_by_the_address_that_a_known_proxy_names(
+    lab_home: Home, tmp_path: Path, proxies: str
+) -> None:
+    """From nobody else is the header believed: who may name an address of their own is never asked to wait."""
+    home = home_beside(lab_home, tmp_path)
+    (home.path / "datalab.toml").write_text(f"{proxies}[ports]\nlab = 0\n", encoding="utf-8")
+    with Supervisor() as supervisor:
+        supervisor.start(SERVICE.name, SERVICE.module, home)
+        with visit(home) as http:
+
+            def ask(address: str) -> int:
+                return http.get("/api/v1/catalog/odrl", headers={"X-Forwarded-For": address}).status_code
+
+            assert 429 in {ask("198.51.100.7") for _ in range(200)}
+            others = {ask(f"203.0.113.{number}") for number in range(1, 30)}
+            assert (429 in others) == (not proxies)
+            assert 429 in {ask("203.0.113.99, 198.51.100.7") for _ in range(200)}, "only what the proxy added counts"

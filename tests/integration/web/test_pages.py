@@ -482,23 +482,3 @@ def test_behind_https_the_cookie_is_secure_and_the_public_address_is_the_origin(
             assert {"Secure", "HttpOnly", "Path=/", "SameSite=strict"} <= set(cookie.split("; "))
             inside = {"Origin": home.address("lab")["url"]}
             assert http.post("/sign-in", data={}, headers=inside).status_code == 403
-
-
-@pytest.mark.parametrize("proxies", ["", 'proxies = ["127.0.0.0/8"]\n'], ids=["none", "loopback"])
-def test_requests_are_counted_by_the_address_that_a_known_proxy_names(
-    lab_home: Home, tmp_path: Path, proxies: str
-) -> None:
-    """From nobody else is the header believed: who may name an address of their own is never asked to wait."""
-    home = home_beside(lab_home, tmp_path)
-    (home.path / "datalab.toml").write_text(f"{proxies}[ports]\nlab = 0\n", encoding="utf-8")
-    with Supervisor() as supervisor:
-        supervisor.start(SERVICE.name, SERVICE.module, home)
-        with visit(home) as http:
-
-            def ask(address: str) -> int:
-                return http.get("/api/v1/catalog/odrl", headers={"X-Forwarded-For": address}).status_code
-
-            assert 429 in {ask("198.51.100.7") for _ in range(200)}
-            others = {ask(f"203.0.113.{number}") for number in range(1, 30)}
-            assert (429 in others) == (not proxies)
-            assert 429 in {ask("203.0.113.99, 198.51.100.7") for _ in range(200)}, "only what the proxy added counts"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from datalab.errors import RefusedError
-from federation.node.runs import check_runner_current
+from federation.node.trust import check_runner_current
 from federation.pki.authority import create_authority
 from federation.pki.identity import Identity, Role, holder_from_pem
 from federation.pki.keys import certificate_request, new_key
