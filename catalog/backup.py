@@ -23,7 +23,7 @@ from pydantic import AfterValidator, AwareDatetime, ValidationError
 from catalog.erasure.marks import KEY
 from catalog.erasure.records import KIND as ERASURE_KIND
 from catalog.event_records import EventsVerification
-from catalog.evidence import evidence_key
+from catalog.evidence import backup_key, public_evidence_key
 from catalog.lake import Lake
 from catalog.landing import bucket_of
 from catalog.publish import Publisher
@@ -46,6 +46,7 @@ from datalab.boundary import bad_field
 from datalab.canonical import sha256_file
 from datalab.errors import BadInputError, NotFoundError, RefusedError
 from datalab.home import Home, write_atomically
+from datalab.permits.keys import load_public_key
 from datalab.storage.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def fetch(
     )
     manifest = Manifest(created=snapshot.created, events=snapshot.events, files=entries, objects=snapshot.objects)
     data = manifest.model_dump_json(indent=2).encode()
-    sign_manifest(out, data, evidence_key(home), changes=changes)
+    sign_manifest(out, data, backup_key(home), changes=changes)
     write_atomically(out / MANIFEST, data)
     return manifest
 
@@ -274,12 +275,13 @@ def place(backup: Backup, home: Home, objects: ObjectStore) -> None:
         temporary.replace(catalog / name)
 
 
-def keep_erasures(folder: Path, home: Home, key: OKPKey | None) -> None:
+def keep_erasures(folder: Path, home: Home, backup: Backup) -> None:
     """Bring the signed records of erasures that were shipped beside a backup into a home, for them to be replayed.
 
     Raises:
-        RefusedError: one is not what the key has signed.
+        RefusedError: one is not what the lab's key for evidence has signed, which a checked backup has.
     """
+    key = None if backup.key is None else load_public_key(public_evidence_key(Home(backup.folder / "home")))
     for path in sorted((folder / "erasures").glob("*.jws")):
         if key is not None:
             check_signed(path, ERASURE_KIND, key)

@@ -33,7 +33,7 @@ def backup(*, out: Path, home: Path) -> None:
     The backup holds personal data and keys: guard it like the lab itself.
     """
     from catalog.backup import fetch
-    from catalog.evidence import public_evidence_key
+    from catalog.evidence import public_backup_key
 
     with lab_client(Home(home), "operator") as client:
         snapshot = client.take_snapshot()
@@ -41,7 +41,7 @@ def backup(*, out: Path, home: Path) -> None:
     size = sum(one.bytes for one in manifest.files) + sum(one.bytes for one in manifest.objects)
     stored = len(manifest.objects)
     click.echo(f"Backed up {stored} objects and the catalog up to event {manifest.events}, {size:,} bytes.")
-    click.echo(f"It is signed; a restore asks for {public_evidence_key(Home(home))}: keep a copy elsewhere.")
+    click.echo(f"It is signed; a restore asks for {public_backup_key(Home(home))}: keep a copy elsewhere.")
 
 
 @click.command("restore")
@@ -64,8 +64,9 @@ def restore(*, backup_folder: Path, home: Path, key: Path | None, unsigned: bool
     shipped there since its last whole backup are made again. To have people erased, keep the folder erasures of the
     lost home, or a newer copy of it, in the new one. Certificates are not part of a backup: nodes enrol anew.
 
-    The backup must be signed by the lab that made it, whose public key lies in secrets/evidence in its home: keep a
-    copy of it elsewhere. Where anything was changed, left out or put into another order since, nothing is restored.
+    The backup must be signed by the lab that made it, whose public key lies in secrets/backups in its home: keep a
+    copy of it elsewhere. Where anything was changed, left out or put into another order since, nothing is restored. The
+    private half is in no backup: the restored lab signs its own with another key, of which a copy is to be kept, too.
     """
     from catalog.backup import keep_erasures, open_backup, place, restored
     from catalog.lab import open_lab
@@ -83,7 +84,7 @@ def restore(*, backup_folder: Path, home: Path, key: Path | None, unsigned: bool
         except NotFoundError:
             stack.enter_context(Supervisor()).start(SERVICE.name, SERVICE.module, into)
         objects = connect(into)
-        keep_erasures(backup_folder, into, trusted)
+        keep_erasures(backup_folder, into, whole)
         place(whole, into, objects)
         with open_lab(into, objects) as lab:
             lab.landing.lock_again(lab.store)

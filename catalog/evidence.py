@@ -41,15 +41,31 @@ class Checkpoint(Record):
 
 def evidence_key(home: Home) -> OKPKey:
     """Return the lab's key for evidence, made when first asked for; its public half lies beside it."""
-    folder = home.folder("secrets", "evidence")
-    if not (folder / PRIVATE_FILE).exists():
-        write_key_pair(generate_key(), folder)
-    return load_private_key(folder / PRIVATE_FILE)
+    return _key_in(home.folder("secrets", "evidence"))
+
+
+def backup_key(home: Home) -> OKPKey:
+    """Return the lab's key for its backups, made when first asked for; its public half lies beside it.
+
+    It goes along in none of them, as the one for evidence does: who has a backup is not to sign another one.
+    """
+    return _key_in(home.folder("secrets", "backups"))
 
 
 def public_evidence_key(home: Home) -> Path:
     """Return the file with the public half of the lab's key for evidence, which others check its signatures with."""
     return home.path / "secrets" / "evidence" / PUBLIC_FILE
+
+
+def public_backup_key(home: Home) -> Path:
+    """Return the file with the public half of the lab's key for backups, which a restore asks for."""
+    return home.path / "secrets" / "backups" / PUBLIC_FILE
+
+
+def _key_in(folder: Path) -> OKPKey:
+    if not (folder / PRIVATE_FILE).exists():
+        write_key_pair(generate_key(), folder)
+    return load_private_key(folder / PRIVATE_FILE)
 
 
 def write_checkpoint(store: Store, key: OKPKey, folder: Path, *, federation: str) -> Path | None:

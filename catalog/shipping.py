@@ -22,7 +22,7 @@ import structlog
 from catalog.backup import MANIFEST, fetch
 from catalog.errors import CatalogError
 from catalog.event_records import Event
-from catalog.evidence import evidence_key
+from catalog.evidence import backup_key
 from catalog.replay import encode
 from catalog.signed_backup import ChangeLog
 from catalog.snapshot import Snapshot
@@ -123,7 +123,7 @@ class Shipper:
             target = self._folder / f"{snapshot.created:%Y%m%dT%H%M%S}-{snapshot.id[:8]}"
             fetch(self._home, self._objects, snapshot, target, beside=self._current, changes=True)
             with self._lock:
-                log = ChangeLog(target, (target / MANIFEST).read_bytes(), evidence_key(self._home))
+                log = ChangeLog(target, (target / MANIFEST).read_bytes(), backup_key(self._home))
                 log.append([encode(one) for one in self._since if one.events[-1].n > snapshot.events])
                 write_atomically(self._folder / LATEST, target.name.encode())
                 sync_folder(self._folder)

@@ -4,8 +4,8 @@
     changes.jsonl    a line a change: its signature, a space, the change; each line names the one before
     changes.jws      over how many lines there are, written after them: an end that was cut off is noticed
 
-The key is the lab's for evidence (``catalog.evidence``). A folder in which all of it was put back to what it once was
-verifies: the checkpoints of the audit chain tell (``datalab audit checkpoints``).
+The key is the lab's for backups (``catalog.evidence``), which is in none of them. A folder in which all of it was put
+back to what it once was verifies: the checkpoints of the audit chain tell (``datalab audit checkpoints``).
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class ChangeLog:
     Args:
         backup: folder of a whole backup that says that changes follow.
         manifest: its manifest, from which the first line goes on.
-        key: the lab's for evidence.
+        key: the lab's for backups.
     """
 
     def __init__(self, backup: Path, manifest: bytes, key: OKPKey) -> None:
@@ -188,7 +188,7 @@ def _payload(token: bytes, where: str, kind: str, key: OKPKey) -> bytes:
             raise RefusedError(
                 "The backup is signed by another key than the one that you trust.",
                 where=where,
-                next_step="Give the public key of the lab that made it: secrets/evidence in its home has it.",
+                next_step="Give the public key of the lab that made it: secrets/backups in its home has it.",
             ) from error
         raise _changed("A signature in the backup was changed.", where) from error
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -13,17 +14,18 @@ from click.testing import CliRunner
 from catalog import backup_commands
 from catalog.client import lab_client
 from catalog.erasure.records import ErasureDraft
-from catalog.evidence import public_evidence_key
+from catalog.evidence import public_backup_key
 from catalog.lab import open_lab
 from catalog.lake import Lake
 from catalog.records import Dataset, DatasetPatch
 from catalog.service import SERVICE as LAB
 from catalog.shipping import newest
+from catalog.signed_backup import sign_manifest
 from catalog.store import Store
 from datalab.canonical import sha256_hex
 from datalab.errors import BadInputError, NotFoundError, RefusedError
 from datalab.home import Home
-from datalab.permits.keys import PUBLIC_FILE, generate_key, write_key_pair
+from datalab.permits.keys import PRIVATE_FILE, PUBLIC_FILE, generate_key, load_private_key, write_key_pair
 from datalab.storage.service import SERVICE as OBJECT_STORE
 from datalab.storage.store import connect
 from datalab.supervisor import Supervisor
@@ -46,7 +48,7 @@ def restore(folder: Path, home: Home, *options: str) -> str:
 def key_of(home: Home, folder: Path) -> tuple[str, str]:
     """Keep a copy of a lab's public key, as its operator would, and return the option that names it."""
     copy = folder / "lab-key.jwk"
-    copy.write_bytes(public_evidence_key(home).read_bytes())
+    copy.write_bytes(public_backup_key(home).read_bytes())
     return "--key", str(copy)
 
 
@@ -171,7 +173,7 @@ def test_a_backup_is_restored_only_as_the_lab_has_signed_it(running: Home, tmp_p
         client.register_dataset(draft(id="atlas"))
         pipeline.publish("atlas", request(connect(running), tmp_path, "atlas", "one", rows=40))
     said = backup(out, running)
-    assert str(public_evidence_key(running)) in said
+    assert str(public_backup_key(running)) in said
     assert "1 objects" in backup(out, running)
     key = key_of(running, tmp_path)
     files = sorted(path for path in out.rglob("*") if path.is_file())
@@ -204,6 +206,25 @@ def test_a_backup_is_restored_only_as_the_lab_has_signed_it(running: Home, tmp_p
         restore(out, new, *key)
     assert not (new.path / "catalog").exists()
     assert "1 datasets" in restore(out, new, "--unsigned")
+
+
+def test_who_has_a_backup_has_no_key_to_sign_another_one(running: Home, tmp_path: Path) -> None:
+    out, new = tmp_path / "out", Home(tmp_path / "new")
+    backup(out, running)
+    stranger = out / "home" / "permit-keys" / "stranger.jwk"
+    stranger.parent.mkdir(exist_ok=True)
+    stranger.write_text("{}")
+    manifest = json.loads((out / "manifest.json").read_bytes())
+    path, size = str(stranger.relative_to(out)), stranger.stat().st_size
+    manifest["files"].append({"path": path, "sha256": sha256_hex(stranger.read_bytes()), "bytes": size})
+    forged = json.dumps(manifest).encode()
+    (out / "manifest.json").write_bytes(forged)
+    found = list(out.rglob(PRIVATE_FILE))
+    assert found, "the key for evidence"
+    for one in found:
+        sign_manifest(out, forged, load_private_key(one), changes=False)
+        with pytest.raises(RefusedError, match="by another key"):
+            restore(out, new, *key_of(running, tmp_path))
 
 
 @pytest.mark.slow
