@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from datalab.errors import DatalabError
+from datalab.service import log_json_lines
 from federation.run import ConfigValue, RunFolder
 from tests.chaos.faults import NOTICED, Fault, inject, phase, plan
 from tests.chaos.system import NODES, System
@@ -184,6 +185,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="a folder for all that the processes write, which stays")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     arguments = parser.parse_args()
+    log_json_lines()  # on standard error: the report alone is on standard output
     with tempfile.TemporaryDirectory() as folder:
         report = measure(
             arguments.faults,
