@@ -34,6 +34,7 @@ from catalog.search.model import SearchQuery
 from catalog.service import SERVICE
 from catalog.store import Store, now
 from datalab.home import Home
+from datalab.service import log_json_lines
 from datalab.storage.service import SERVICE as OBJECT_STORE
 from datalab.supervisor import Supervisor
 from tests.relevance import relevance
@@ -234,6 +235,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     arguments = parser.parse_args()
+    log_json_lines()  # on standard error
     result: dict[str, Any] = {}
     before: dict[str, Any] = {}
     for datasets in sorted({min(_SMALL, arguments.datasets), arguments.datasets}):

@@ -27,6 +27,7 @@ from playwright.sync_api import Browser, sync_playwright
 from catalog.search.index import SearchIndex
 from catalog.store import Store
 from datalab.home import Home
+from datalab.service import log_json_lines
 from datalab.storage.service import SERVICE as OBJECT_STORE
 from datalab.supervisor import Supervisor
 from tests.perf.catalog import fill, generate
@@ -90,6 +91,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     arguments = parser.parse_args()
+    log_json_lines()  # on standard error
     with tempfile.TemporaryDirectory() as name, Supervisor() as supervisor:
         store_home, folder = Home(Path(name) / "store"), Path(name) / "whole"
         (store_home.folder() / "datalab.toml").write_text("[ports]\nobject_store = 0\n", encoding="utf-8")
