@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 import tantivy
 
@@ -54,14 +55,10 @@ def entry(dataset: Dataset, latest: Version | None) -> tantivy.Document:
     described = [*(word for one in texts for word in one.keywords), dataset.holder_name, dataset.id]
     columns = [column.name for column in latest.report.columns] if latest is not None else []
     _add_words(made, [one.title for one in texts], described, [*(one.description for one in texts), *columns])
-    for facet, value in facets_of(dataset).items():
-        if value is not None:
-            made.add_text(facet, value)
-    made.add_text("title_sort", f"{dataset.title.casefold()[:200]} {dataset.id}")
-    made.add_unsigned("updated", int(dataset.updated.timestamp()))
+    _add_facets(made, facets_of(dataset))
     # By the public form: the order of small counts would tell them.
     rows = latest.public.rows if latest else None
-    made.add_unsigned("rows", rows or 0)
+    _add_order(made, f"{dataset.title.casefold()[:200]} {dataset.id}", dataset.updated, rows or 0)
     shown = Hit(
         dataset=dataset,
         version=latest.number if latest else None,
@@ -91,15 +88,23 @@ def remote_entry(found: RemoteEntry) -> tantivy.Document:
         made.add_text("theme", theme)
     # Of a licence there may be a label alone, which is nobody's code.
     licence = said.licence if said.licence and re.fullmatch(VALUE, said.licence) else None
-    facets = {"country": found.country, "access": said.access, "licence": licence, "source": found.source}
+    _add_facets(made, {"country": found.country, "access": said.access, "licence": licence, "source": found.source})
+    _add_order(made, f"{said.title.casefold()[:200]} {found.id}", found.changed, 0)
+    made.add_bytes("remote", RemoteHit(remote=found).model_dump_json().encode())
+    return made
+
+
+def _add_facets(made: tantivy.Document, facets: Mapping[Facet, str | None]) -> None:
     for facet, value in facets.items():
         if value is not None:
             made.add_text(facet, value)
-    made.add_text("title_sort", f"{said.title.casefold()[:200]} {found.id}")
-    made.add_unsigned("updated", int(found.changed.timestamp()))
-    made.add_unsigned("rows", 0)
-    made.add_bytes("remote", RemoteHit(remote=found).model_dump_json().encode())
-    return made
+
+
+def _add_order(made: tantivy.Document, title: str, updated: datetime, rows: int) -> None:
+    """Add that by which a search can be sorted."""
+    made.add_text("title_sort", title)
+    made.add_unsigned("updated", int(updated.timestamp()))
+    made.add_unsigned("rows", rows)
 
 
 def _add_words(made: tantivy.Document, titles: list[str], described: list[str], others: list[str]) -> None:

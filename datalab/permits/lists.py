@@ -48,15 +48,11 @@ class RevocationFiles:
 
     def tokens(self) -> tuple[str, ...]:
         """Return the lists as they were signed, in the order of their keys' ids; at most ``MAX_LISTS``."""
-        found = []
-        for path in sorted(self.folder.glob("*.jws"))[:MAX_LISTS]:
-            with path.open("rb") as file:
-                found.append(file.read(MAX_TOKEN_BYTES + 1).decode("ascii", errors="replace"))
-        return tuple(found)
+        return tuple(_read(path) for path in sorted(self.folder.glob("*.jws"))[:MAX_LISTS])
 
     def put(self, signer: str, token: str) -> None:
         """Put a list, which the caller has verified, in the place of the one that its key signed before."""
-        write_atomically(self.folder / f"{signer}.jws", token.encode("ascii"), mode=0o644)
+        write_atomically(self._path(signer), token.encode("ascii"), mode=0o644)
 
     def take(self, token: str, keys: Sequence[OKPKey], *, now: datetime) -> tuple[str, RevocationList, bool]:
         """Keep a list that somebody has sent, if one of ``keys`` has signed it later than the one that is kept.
@@ -68,12 +64,23 @@ class RevocationFiles:
             PermitError: none of the keys signed it, it is malformed, or it is from the future.
         """
         signer, found = signer_of(token, keys, now=now)
-        for kept in self.tokens():
-            try:
-                before = signer_of(kept, [one for one in keys if key_id(one) == signer], now=now)[1]
-            except PermitError:  # another key's
-                continue
-            if before.issued >= found.issued:
-                return signer, found, False
+        kept = self._kept(signer, keys, now)
+        if kept is not None and kept.issued >= found.issued:
+            return signer, found, False
         self.put(signer, token)
         return signer, found, True
+
+    def _kept(self, signer: str, keys: Sequence[OKPKey], now: datetime) -> RevocationList | None:
+        """Return the list that a key has signed before; None where there is none that can be gone by."""
+        try:
+            return signer_of(_read(self._path(signer)), [one for one in keys if key_id(one) == signer], now=now)[1]
+        except (FileNotFoundError, PermitError):
+            return None
+
+    def _path(self, signer: str) -> Path:
+        return self.folder / f"{signer}.jws"
+
+
+def _read(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(MAX_TOKEN_BYTES + 1).decode("ascii", errors="replace")

@@ -8,13 +8,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import grpc
 import structlog
 
 from datalab.audit.log import AuditLog
 from datalab.home import Home
+from federation.gateway.watched import Watched
 from federation.pb import federation_pb2 as pb
 from federation.pki.authority import Authority
 from federation.pki.crl import build_crl
@@ -83,7 +83,7 @@ class GatewayIdentity:
         self._lock = threading.RLock()
         self._standing: Standing | None = None
         self._authority: Authority
-        self._revoked_seen = 0
+        self._revocations_file = Watched(self._registry.revocations_file)
         self.revocations = Revocations()
         self.revoked: frozenset[str] = frozenset()
         self._list = (datetime.min.replace(tzinfo=UTC), pb.RevocationList())
@@ -181,11 +181,8 @@ class GatewayIdentity:
         self._audit.append("certificate taken", **evidence)
 
     def _read_revocations(self) -> bool:
-        seen = _changed(self._registry.revocations_file)
-        # A file that has just been written may be written again without its time changing.
-        if seen == self._revoked_seen and time.time_ns() - seen > 10**8:
+        if not self._revocations_file.changed():
             return False
-        self._revoked_seen = seen
         before = self.revocations.number
         self.revocations = self._registry.revocations()
         self.revoked = frozenset(one.serial for one in self.revocations.certificates)
@@ -193,11 +190,3 @@ class GatewayIdentity:
             return False
         self._list = (datetime.min.replace(tzinfo=UTC), self._list[1])
         return True
-
-
-def _changed(path: Path) -> int:
-    """Return when a file was last changed, in nanoseconds; 0 where there is none."""
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0

@@ -34,6 +34,7 @@ from federation.gateway.guard import Guard
 from federation.gateway.hub import Hub
 from federation.gateway.identity import GatewayIdentity
 from federation.gateway.renewal import Renewal
+from federation.gateway.watched import Watched
 from federation.pb import enrolment_pb2
 from federation.pb import federation_pb2 as pb
 from federation.pki.identity import Holder
@@ -132,16 +133,14 @@ class _PermitLists:
 
     def __init__(self, home: Home) -> None:
         self._files = RevocationFiles(home.folder(FOLDER))
-        self._seen = -1
+        self._folder = Watched(self._files.folder)
         self._tokens: tuple[str, ...] = ()
 
     def news(self) -> tuple[str, ...] | None:
         """Return the lists if there may be another one since the last time."""
-        seen = self._files.folder.stat().st_mtime_ns
-        # The folder may change again without its time changing.
-        if seen == self._seen and time.time_ns() - seen > 10**8:
+        if not self._folder.changed():
             return None
-        before, self._seen, self._tokens = self._tokens, seen, self._files.tokens()
+        before, self._tokens = self._tokens, self._files.tokens()
         return None if before == self._tokens else self._tokens
 
 
