@@ -240,26 +240,44 @@ def _show_checks(asked: Release) -> None:
 
 
 @click.command("sign-revocations")
-@click.option("--key", type=_FILE, required=True, help="The private key file that signs permits; it stays here.")
+@click.option(
+    "--key",
+    "keys",
+    type=_FILE,
+    required=True,
+    multiple=True,
+    help="The private key file that signs permits; it stays here. Repeatable: while a key is replaced, name both.",
+)
 @_signed_in
-def sign_list(*, client: AccessClient, key: Path) -> None:
+def sign_list(*, client: AccessClient, keys: Sequence[Path]) -> None:
     """Sign and publish the list of your revoked permits anew, before nodes take it for too old."""
-    _publish(client, load_private_key(key))
+    for key in [load_private_key(one) for one in keys]:
+        _publish(client, key)
 
 
 @click.command("fetch-revocations")
 @_LAB
-@click.option("--key", type=_FILE, required=True, help="The public key file of whoever signs the permits.")
-@click.option("--out", type=_FILE, required=True, help="Where the list goes, as node.toml names it.")
-@click.option("--days", type=click.IntRange(1), default=7, show_default=True, help="How old it may be.")
-def fetch(*, lab: str, key: Path, out: Path, days: int) -> None:
-    """Fetch the latest list of revoked permits for a node, and put it in place if its signature is right."""
-    public = load_public_key(key)
-    with AccessClient(lab.rstrip("/"), "nobody") as client:  # the list is for everybody
-        token = client.revocations(key_id(public))
-    found = verify_revocations(token, [public], now=datetime.now(UTC), max_age=timedelta(days=days))
-    write_atomically(out, token.encode() + b"\n", mode=0o644)
-    click.echo(f"{len(found.ids)} revoked as of {found.issued:%Y-%m-%d %H:%M} UTC, written to {out}")
+@click.option(
+    "--key",
+    "keys",
+    type=_FILE,
+    required=True,
+    multiple=True,
+    help="The public key file of whoever signs the permits; repeatable, for several bodies.",
+)
+@click.option("--out", type=_FILE, required=True, help="Where the lists go, as node.toml names it.")
+@click.option("--days", type=click.IntRange(1), default=7, show_default=True, help="How old each may be.")
+def fetch(*, lab: str, keys: Sequence[Path], out: Path, days: int) -> None:
+    """Fetch the latest list of revoked permits by each key for a node, and put them in place if all are right."""
+    tokens = []
+    with AccessClient(lab.rstrip("/"), "nobody") as client:  # the lists are for everybody
+        for public in [load_public_key(one) for one in keys]:
+            token = client.revocations(key_id(public))
+            found = verify_revocations(token, [public], now=datetime.now(UTC), max_age=timedelta(days=days))
+            tokens.append(f"{token}\n")
+            click.echo(f"{len(found.ids)} revoked as of {found.issued:%Y-%m-%d %H:%M} UTC, by {key_id(public)[:16]}…")
+    write_atomically(out, "".join(tokens).encode(), mode=0o644)
+    click.echo(f"Written to {out}")
 
 
 def _publish(client: AccessClient, signer: Any) -> None:

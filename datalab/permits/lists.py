@@ -21,11 +21,11 @@ FOLDER = "permit-revocations"
 MAX_LISTS = 100
 
 
-def signer_of(token: str, keys: Sequence[OKPKey], *, now: datetime) -> tuple[str, RevocationList]:
+def signer_of(token: str, keys: Sequence[OKPKey], *, now: datetime | None) -> tuple[str, RevocationList]:
     """Return the id of the key among ``keys`` that signed a list, and the list, however old it is.
 
     Raises:
-        PermitError: none of them did, it is malformed, or it is from the future.
+        PermitError: none of them did, it is malformed, or it is from the future of ``now``, where that is given.
     """
     for key in keys:
         try:
@@ -64,16 +64,20 @@ class RevocationFiles:
             PermitError: none of the keys signed it, it is malformed, or it is from the future.
         """
         signer, found = signer_of(token, keys, now=now)
-        kept = self._kept(signer, keys, now)
+        kept = self._kept(signer, keys)
         if kept is not None and kept.issued >= found.issued:
             return signer, found, False
         self.put(signer, token)
         return signer, found, True
 
-    def _kept(self, signer: str, keys: Sequence[OKPKey], now: datetime) -> RevocationList | None:
-        """Return the list that a key has signed before; None where there is none that can be gone by."""
+    def _kept(self, signer: str, keys: Sequence[OKPKey]) -> RevocationList | None:
+        """Return the list that a key has signed before; None where there is none.
+
+        One that seems to be from the future is kept: this machine's clock was set back, and an earlier list may not name
+        what that one revokes.
+        """
         try:
-            return signer_of(_read(self._path(signer)), [one for one in keys if key_id(one) == signer], now=now)[1]
+            return signer_of(_read(self._path(signer)), [one for one in keys if key_id(one) == signer], now=None)[1]
         except (FileNotFoundError, PermitError):
             return None
 

@@ -58,6 +58,15 @@ def verified_payload(token: str, *, kind: str, keys: Sequence[OKPKey]) -> bytes:
     return signed.payload
 
 
+def signer_named(token: str, *, kind: str) -> str:
+    """Return the id of the key that a token says has signed it: true of one that was verified.
+
+    Raises:
+        PermitError: the token is malformed or of another kind.
+    """
+    return str(_extract(token, kind).headers()["kid"])
+
+
 def unverified_payload(token: str, *, kind: str) -> bytes:
     """Return what the token carries, whoever signed it: for display only.
 

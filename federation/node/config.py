@@ -131,10 +131,10 @@ class Policy(_Model):
         signers: whose apps may run here although nobody here has approved each of them.
         purposes: purposes under EHDS Art. 53(1) that this holder serves.
         permit_keys: public keys (JWK files below the home) of the bodies whose permits count here.
-        revocations: file with the access body's signed list of revoked permits, below the home; where one is named,
-            a run is refused if the newest list, this one or one that the gateway has sent, is older than
-            ``revocations_days``, or if there is none. A permit on a list that was sent is refused in any case.
-        revocations_days: how old the newest list may be.
+        revocations: file with signed lists of revoked permits, one a line, below the home; where one is named, a run is
+            refused if the newest list by the key that has signed its permit, in the file or sent by the gateway, is
+            older than ``revocations_days``, or if there is none. A permit on a list that was sent is refused in any case.
+        revocations_days: how old that list may be.
         users: data users, as permits name them, that may use data here; left out: whoever has a permit.
         projects: projects, as permits name them, that may use data here; left out: any with a permit.
         minimum_rows: fewest rows that a dataset must have to be trained on.

@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Any
 from datalab.errors import RefusedError
 from datalab.permits.claims import PermitClaims
 from datalab.permits.errors import PermitError, Reason
+from datalab.permits.lists import signer_of
+from datalab.permits.permit import KIND as PERMIT_KIND
 from datalab.permits.permit import verify_permit
-from datalab.permits.revocation import RevocationList, verify_revocations
+from datalab.permits.revocation import RevocationList
+from datalab.permits.signature import signer_named
 from datalab.permits.use import permits_app, permits_dataset, permits_purpose
 from federation.app_signature import check_app_signature
 from federation.node.config import Policy, Rule, SiteDataset
@@ -75,7 +78,8 @@ class Facts:
         permit_keys: public keys whose permits count here.
         signer_keys: public keys of the policy's signers, in their order.
         approved: whether the operator has approved the app with a digest.
-        revocations: the signed list of revoked permits in the file that the policy names; None if there is none.
+        revocations: the signed lists of revoked permits in the file that the policy names, one a line; None if there
+            is no such file.
         received: the signed lists that the gateway has sent, each the latest of its key.
         spendings: what was spent before.
     """
@@ -105,12 +109,14 @@ class Approval:
     """What a run may do here: run this app, within its rule, on this dataset, under this permit.
 
     Attributes:
+        signer: id of the key that has signed the permit.
         epsilon: what it spends of the dataset's privacy budget.
     """
 
     rule: Rule
     dataset: HeldDataset
     claims: PermitClaims
+    signer: str
     epsilon: Decimal
 
 
@@ -148,7 +154,7 @@ def decide(asked: Asked, facts: Facts) -> Approval:
     for clause in _judge(case):
         if clause.refusal is not None:
             raise clause.refusal
-    return Approval(case.rule, case.dataset, case.claims, case.epsilon)
+    return Approval(case.rule, case.dataset, case.claims, case.signer, case.epsilon)
 
 
 def explain(asked: Asked, facts: Facts) -> list[Clause]:
@@ -174,23 +180,36 @@ def check_still_permitted(approval: Approval, policy: Policy, now: datetime) -> 
         raise RefusedError("This node's hours have ended while the run went on.")
 
 
-def check_not_revoked(claims: PermitClaims, facts: Facts) -> str:
-    """Return how it is known that the permit with these claims is not revoked; raises RefusedError where it is not."""
+def check_not_revoked(claims: PermitClaims, signer: str, facts: Facts) -> str:
+    """Return how it is known that a permit is not revoked.
+
+    No list may name it. Where the policy asks for a fresh one, that is one by the key that has signed the permit: what
+    another body revokes says nothing of it.
+
+    Args:
+        claims: of the permit.
+        signer: id of the key that has signed it.
+        facts: what the node goes by.
+
+    Raises:
+        RefusedError: it is revoked, or it is not known that it is not.
+    """
     known = _lists(facts)
-    for one in known:
+    for _, one in known:
         one.check(claims)
-    newest = max(known, key=lambda one: one.issued, default=None)
+    newest = max((one for key, one in known if key == signer), key=lambda one: one.issued, default=None)
     if facts.policy.revocations is not None:
         if newest is None:
-            raise RefusedError("The list of revoked permits cannot be read at this node.")
+            raise RefusedError("This node has no list of revoked permits by the key that has signed this permit.")
         newest.check_fresh(facts.now, timedelta(days=facts.policy.revocations_days))
     if newest is None:
         return "no list of revoked permits is asked for here"
     return f"not on the list of {newest.issued.isoformat()}"
 
 
-def _lists(facts: Facts) -> list[RevocationList]:
-    """Return the lists that count: those received, as far as their keys are pinned still, and the file's.
+def _lists(facts: Facts) -> list[tuple[str, RevocationList]]:
+    """Return the lists that count, each after its key's id: those received, as far as their keys are pinned still, and
+    the file's.
 
     Raises:
         PermitError: what one of them says cannot be told, so that no permit is known not to be on it.
@@ -198,12 +217,12 @@ def _lists(facts: Facts) -> list[RevocationList]:
     found = []
     for token in facts.received:
         try:
-            found.append(verify_revocations(token, facts.permit_keys, now=facts.now))
+            found.append(signer_of(token, facts.permit_keys, now=facts.now))
         except PermitError as error:
             if error.reason is not Reason.UNKNOWN_KEY:  # changed on the disk, or this machine's clock was set back
                 raise
-    if facts.revocations is not None:
-        found.append(verify_revocations(facts.revocations, facts.permit_keys, now=facts.now))
+    for token in (facts.revocations or "").split():
+        found.append(signer_of(token, facts.permit_keys, now=facts.now))
     return found
 
 
@@ -249,6 +268,11 @@ class _Case:
     @cached_property
     def claims(self) -> PermitClaims:
         return verify_permit(self.asked.permit, self.facts.permit_keys, now=self.facts.now)
+
+    @cached_property
+    def signer(self) -> str:
+        """Id of the key that has signed the permit; asked for once its claims are verified."""
+        return signer_named(self.asked.permit, kind=PERMIT_KIND)
 
     @cached_property
     def epsilon(self) -> Decimal:
@@ -308,7 +332,7 @@ def _permit_app(case: _Case) -> str:
 
 
 def _revocation(case: _Case) -> str:
-    return check_not_revoked(case.claims, case.facts)
+    return check_not_revoked(case.claims, case.signer, case.facts)
 
 
 def _user(case: _Case) -> str:

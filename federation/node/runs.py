@@ -451,7 +451,7 @@ class Runs:
             raise RefusedError("This node is being stopped.")
         check_runner_current(self._runners[task.run_id], datetime.now(UTC))
         check_action(run.approval, task.message_type)
-        check_not_revoked(run.approval.claims, self._facts(datetime.now(UTC)))
+        check_not_revoked(run.approval.claims, run.approval.signer, self._facts(datetime.now(UTC)))
         check_still_permitted(run.approval, self._config.policy, datetime.now(UTC))
         if (recorded := run.recorded.reply(task)) is not None:
             return recorded, True

@@ -129,10 +129,10 @@ def test_a_new_key_takes_over_from_an_old_one_while_both_are_pinned() -> None:
     for permit in (old_permit, new_permit):
         judged({"permit": permit}, permit_keys=both)
     strict = {"revocations": "revoked.jws"}
-    for signer in (KEY, new):  # the list of revoked permits moves over on its own day, and holds for permits of both
-        fresh = sign_revocations([], signer, issued=NOW)
-        judged({"permit": old_permit}, permit_keys=both, policy=strict, revocations=fresh)
+    lists = "\n".join(sign_revocations([], signer, issued=NOW) for signer in (KEY, new))
+    for signer in (KEY, new):  # both sign the list of revoked permits, and it holds for permits of both
         for permit in (old_permit, new_permit):
+            judged({"permit": permit}, permit_keys=both, policy=strict, revocations=lists)
             revoked = sign_revocations(["permit-1"], signer, issued=NOW)
             with pytest.raises(RefusedError, match="revoked"):
                 judged({"permit": permit}, permit_keys=both, policy=strict, revocations=revoked)
@@ -152,8 +152,9 @@ def test_where_a_list_of_revoked_permits_is_asked_for_it_must_be_there_fresh_and
     strict = {"revocations": "revoked.jws"}
     judged(policy=strict, revocations=sign_revocations(["permit-2"], KEY, issued=NOW - timedelta(days=1)))
     for token, said in (
-        (None, "cannot be read"),
-        ("", "not a document"),
+        (None, "has no list"),
+        ("", "has no list"),
+        ("no list", "not a document"),
         (sign_revocations(["permit-1"], KEY, issued=NOW), "revoked"),
         (sign_revocations([], KEY, issued=NOW - timedelta(days=8)), "old"),
         (sign_revocations([], generate_key(), issued=NOW), "key"),
@@ -177,6 +178,21 @@ def test_a_list_that_the_gateway_has_sent_counts_whether_or_not_one_is_asked_for
         judged(policy=strict, received=[old])
     with pytest.raises(RefusedError, match="revoked"):
         judged(policy=strict, revocations=revoked, received=[other])
+
+
+def test_the_list_of_another_body_does_not_stand_in_for_the_one_of_the_permits_signer() -> None:
+    other, strict = generate_key(), {"revocations": "revoked.jws"}
+    both = [public_key(KEY), public_key(other)]
+    fresh, own = sign_revocations([], other, issued=NOW), sign_revocations([], KEY, issued=NOW)
+    old = sign_revocations([], KEY, issued=NOW - timedelta(days=8))
+    for received, revocations, said in (([fresh], "", "has no list"), ([fresh, old], "", "old"), ([], fresh, "no list")):
+        with pytest.raises(RefusedError, match=said):
+            judged(permit_keys=both, policy=strict, received=received, revocations=revocations)
+    judged(permit_keys=both, policy=strict, received=[fresh, own])
+    judged(permit_keys=both, policy=strict, revocations=f"{fresh}\n{own}\n")
+    judged(permit_keys=both, policy=strict, received=[sign_revocations([], other, issued=NOW - timedelta(days=80)), own])
+    with pytest.raises(RefusedError, match="revoked"):  # whoever is pinned may revoke it
+        judged(permit_keys=both, policy=strict, received=[own, sign_revocations(["permit-1"], other, issued=NOW)])
 
 
 def test_a_list_that_was_received_and_cannot_be_gone_by_any_more_is_not_passed_over() -> None:

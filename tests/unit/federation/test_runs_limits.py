@@ -15,7 +15,7 @@ import pytest
 from datalab.audit.log import AuditLog
 from datalab.errors import RefusedError
 from datalab.home import Home
-from datalab.permits.keys import generate_key, public_key
+from datalab.permits.keys import generate_key, key_id, public_key
 from datalab.permits.permit import sign_permit
 from datalab.permits.revocation import sign_revocations
 from federation.errors import WireError
@@ -84,9 +84,9 @@ def test_a_permit_that_is_revoked_while_its_run_goes_on_counts_no_more(tmp_path:
     keys = Keys(permits=(public_key(key),))
 
     def task() -> str:
-        return check_not_revoked(claims, gather(tmp_path, config, [], keys, [], now))
+        return check_not_revoked(claims, key_id(key), gather(tmp_path, config, [], keys, [], now))
 
-    with pytest.raises(RefusedError, match="cannot be read"):
+    with pytest.raises(RefusedError, match="has no list"):
         task()
     (tmp_path / "revoked.jws").write_text(sign_revocations(["permit-2"], key, issued=now), encoding="ascii")
     assert "not on the list" in task()

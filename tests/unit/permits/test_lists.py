@@ -30,6 +30,18 @@ def test_a_later_list_takes_the_place_of_an_earlier_one_and_never_the_other_way_
     assert sorted(files.tokens()) == sorted([lists[1], anothers])
 
 
+def test_an_earlier_list_does_not_replace_a_later_one_because_the_clock_was_set_back(
+    key: OKPKey, tmp_path: Path
+) -> None:
+    files = RevocationFiles(tmp_path)
+    later, earlier = (
+        sign_revocations(ids, key, issued=NOW - timedelta(days=days)) for ids, days in ((["P-1"], 0), ([], 2))
+    )
+    assert files.take(later, [key], now=NOW)[2]
+    assert not files.take(earlier, [key], now=NOW - timedelta(days=1))[2]
+    assert files.tokens() == (later,)
+
+
 @pytest.mark.parametrize("case", ["another key", "from the future", "no list"])
 def test_what_is_not_gone_by_is_not_kept(key: OKPKey, tmp_path: Path, case: str) -> None:
     token, reason = {
