@@ -176,25 +176,8 @@ class Drafts:
             change.execute("DELETE FROM drafts WHERE id = ?", [draft.id])
             change.event("draft.discarded", f"draft/{draft.id}")
 
-    def announce_file(self, draft: Draft, name: str, size: int, modified: int) -> Draft:
-        """Say which file comes next; the same one as before goes on where it was, another one takes its place.
-
-        Raises:
-            BadInputError: it is empty, or its name is none of a file that is taken.
-            TooLargeError: it is too large.
-        """
-        file_name = safe_filename(name)
-        if not file_name.lower().endswith(ENDINGS):
-            raise BadInputError(
-                "Only CSV, JSON and Parquet files are taken.",
-                where=file_name,
-                next_step=f"Export the data as one of these; its name ends in {', '.join(ENDINGS)}.",
-            )
-        if size > (MAX_FILE if _is_lines(file_name) else MAX_WHOLE):
-            raise TooLargeError("The file is too large.", where=file_name, next_step="Split it into several datasets.")
-        if size < 1:
-            raise BadInputError("The file is empty.", where=file_name, next_step="Choose another one.")
-        file = DraftFile(name=file_name, title=title_of(name), bytes=size, modified=modified)
+    def announce_file(self, draft: Draft, file: DraftFile) -> Draft:
+        """Say which file comes next; the same one as before goes on where it was, another one takes its place."""
         if draft.file == file and draft.wrapped_key is not None:
             return draft
         self.remove_parts(draft)
@@ -276,6 +259,32 @@ class Drafts:
                 change.event("draft.file-swept", f"draft/{key}")
             swept += 1
         return swept
+
+
+def file_to_come(name: str, size: int, modified: int) -> DraftFile:
+    """Return what is on record of a file that is announced.
+
+    Args:
+        name: as its owner calls it.
+        size: in bytes.
+        modified: when, in milliseconds, as the browser says; 0 where it does not.
+
+    Raises:
+        BadInputError: it is empty, or its name is none of a file that is taken.
+        TooLargeError: it is too large.
+    """
+    file_name = safe_filename(name)
+    if not file_name.lower().endswith(ENDINGS):
+        raise BadInputError(
+            "Only CSV, JSON and Parquet files are taken.",
+            where=file_name,
+            next_step=f"Export the data as one of these; its name ends in {', '.join(ENDINGS)}.",
+        )
+    if size > (MAX_FILE if _is_lines(file_name) else MAX_WHOLE):
+        raise TooLargeError("The file is too large.", where=file_name, next_step="Split it into several datasets.")
+    if size < 1:
+        raise BadInputError("The file is empty.", where=file_name, next_step="Choose another one.")
+    return DraftFile(name=file_name, title=title_of(name), bytes=size, modified=modified)
 
 
 def _unpacked(beginning: bytes) -> bytes:

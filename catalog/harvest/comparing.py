@@ -96,7 +96,7 @@ def refusal(plan: Plan, share: float) -> str:
         return ""
     return (
         f"{plan.withdrawn} of {before} entries are gone from the catalogue, more than the {share:.0%} that may go at "
-        "once. Nothing was changed. If it is right, harvest again with --allow-removals."
+        "once. Nothing was changed. If it is right, harvest again and withdraw them (--allow-removals)."
     )
 
 

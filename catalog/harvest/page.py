@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import subprocess
-import sys
-import time
-from tempfile import TemporaryFile
 from threading import Event
 from typing import Annotated
 
@@ -17,6 +11,7 @@ from catalog.harvest.fetch import Document
 from catalog.harvest.records import MAX_ENTRIES, Description, Problem, line_of
 from catalog.records import Web
 from datalab.boundary import bad_field
+from datalab.confined import read_apart
 from datalab.errors import BadInputError, RefusedError
 
 _SECONDS = 120.0
@@ -62,28 +57,11 @@ def read_page(document: Document, stopped: Event) -> ReadPage:
         BadInputError: it cannot be read, or not within the bounds.
         RefusedError: the lab is stopping.
     """
-    command = [sys.executable, "-m", "catalog.harvest.reader", document.form, document.address]
-    paths = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
-    ends, answer = time.monotonic() + _SECONDS, None
-    with TemporaryFile() as file:
-        file.write(document.data)
-        file.seek(0)
-        with subprocess.Popen(
-            command,
-            env={"LC_ALL": "C.UTF-8", **paths},
-            stdin=file,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            while answer is None and time.monotonic() < ends and not stopped.is_set():
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    answer, _ = process.communicate(timeout=0.5)
-            if answer is None:
-                process.kill()
-                process.communicate()
+    said = (document.form, document.address)
+    answer = read_apart("catalog.harvest.reader", said, document.data, seconds=_SECONDS, stopped=stopped)
     if stopped.is_set():
         raise RefusedError("The lab is stopping.")
-    return _checked(answer if process.returncode == 0 else None, document)
+    return _checked(answer, document)
 
 
 def _checked(answer: bytes | None, document: Document) -> ReadPage:

@@ -7,41 +7,21 @@ neither the catalog nor a key, can open no connection and start no process, and 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 
 from catalog.harvest.parsing import UnreadableError, parse
 from catalog.harvest.reading import read
+from datalab.confined import confine
 
 SECONDS = 60
 """Processor time for one page."""
-_MEMORY = 2 << 30
-_FORBIDDEN = ("socket.", "urllib.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.system", "ctypes.dlopen")
-
-
-class _ForbiddenError(BaseException):
-    """Reading would have done what it may not; no parser catches this."""
-
-
-def _confine() -> None:
-    """Give up what reading does not need; none of it can be had back."""
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-    def refuse(event: str, _: object) -> None:
-        if event.startswith(_FORBIDDEN):
-            raise _ForbiddenError(event)
-
-    sys.addaudithook(refuse)
 
 
 def main() -> None:
     """Read the page on standard input, and write what it says to standard output."""
     form, base = sys.argv[1:]
     data = sys.stdin.buffer.read()
-    _confine()
+    confine(seconds=SECONDS)
     try:
         said = read(parse(data, form, base))
     except UnreadableError as error:

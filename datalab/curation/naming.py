@@ -61,27 +61,38 @@ def _is_parquet(pieces: Iterable[bytes]) -> bool:
 
 
 def _in_parquet(pieces: Iterable[bytes], pseudonym: str) -> bool:
-    """Look for a text in the texts of a Parquet file, or a value written like it; a damaged file may hold anything."""
-    import duckdb
+    """Look into a Parquet file, in a process of its own."""
+    from datalab.curation.looking import names_person
 
-    with TemporaryDirectory(prefix="datalab-") as name:
-        folder = Path(name)
-        with (folder / "raw.parquet").open("wb") as file:
+    with TemporaryDirectory(prefix="datalab-") as folder:
+        path = Path(folder) / "raw.parquet"
+        with path.open("wb") as file:
             file.writelines(pieces)
-        table = f"read_parquet({literal(str(folder / 'raw.parquet'))})"
-        try:
-            with connect(folder) as database:
-                found = database.execute(f"SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM {table})")
-                tests = [
-                    f"{identifier(column)}::VARCHAR = $1"
-                    if kind.startswith(_NUMBERS) and not kind.endswith("]")
-                    else f"contains({identifier(column)}::VARCHAR, $1)"
-                    for column, kind in found.fetchall()
-                ]
-                where = " OR ".join(tests) or "false"
-                return bool(database.execute(f"SELECT 1 FROM {table} WHERE {where} LIMIT 1", [pseudonym]).fetchall())
-        except (duckdb.Error, DatalabError):
-            return True
+        return names_person(path, pseudonym)
+
+
+def in_parquet(path: Path, pseudonym: str) -> bool:
+    """Look for a text in the texts of a Parquet file, or a value written like it.
+
+    Args:
+        path: of the file, in a folder of its own.
+        pseudonym: of the person.
+
+    Raises:
+        duckdb.Error: it is damaged.
+        DatalabError: it needs too much memory.
+    """
+    table = f"read_parquet({literal(str(path))})"
+    with connect(path.parent) as database:
+        found = database.execute(f"SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM {table})").fetchall()
+        tests = [
+            f"{identifier(column)}::VARCHAR = $1"
+            if kind.startswith(_NUMBERS) and not kind.endswith("]")
+            else f"contains({identifier(column)}::VARCHAR, $1)"
+            for column, kind in found
+        ]
+        where = " OR ".join(tests) or "false"
+        return bool(database.execute(f"SELECT 1 FROM {table} WHERE {where} LIMIT 1", [pseudonym]).fetchall())
 
 
 def own_contract(folder: Path, contract_id: str, version: str) -> Contract | None:

@@ -133,12 +133,18 @@ def _datasets(filled: Filled, staging: Staging) -> None:
 
 
 def _sources(filled: Filled, folder: Path) -> None:
-    """Another catalogue, two datasets of which are found here."""
+    """Another catalogue, two datasets of which are found here, and one of which all was gone at once."""
     page = folder / "catalogue.ttl"
     page.write_text(PREFIXES + dataset(1, "Registry of rare cancers") + dataset(2), encoding="utf-8")
     with lab_client(filled.home, "operator") as client:
         client.add_source(SourceDraft(id="portal", name="National portal", country="NL"))
         client.harvest("portal", file=page)
+        address = "https://catalogue.example/all.ttl"
+        client.add_source(SourceDraft(id="emptied", name="Emptied portal", address=address, country="BE"))
+        page.write_text(PREFIXES + dataset(3, "Panel on noise"), encoding="utf-8")
+        client.harvest("emptied", file=page)
+        page.write_text(f"{PREFIXES}<{address}> a dcat:Catalog .", encoding="utf-8")
+        client.harvest("emptied", file=page)
         (hit, *_) = client.search(SearchQuery(text="rare")).hits
     assert isinstance(hit, RemoteHit)
     filled.names["remote"] = hit.remote.id

@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from catalog.drafts import MAX_FILE, PART_BYTES, Draft
+from catalog.drafts import MAX_FILE, PART_BYTES, Draft, DraftFile, file_to_come
 from catalog.errors import ConflictError, TooLargeError
 from catalog.permissions import Action
 from catalog.records import Slug
@@ -25,9 +25,9 @@ from catalog.web.errors import status_of
 from catalog.web.multipart import MOST_AROUND, FileForm, drain, file_form, pieces_of
 from catalog.web.pages.language import mark
 from catalog.web.pages.page import Form, Page, Shown
-from catalog.web.pages.wizard import FILE, show_step
-from datalab.curation.flatten import infer_any
-from datalab.curation.infer import ColumnDraft, Inference, infer
+from catalog.web.pages.wizard import FILE, show_start, show_step
+from datalab.curation.infer import ColumnDraft, Inference
+from datalab.curation.looking import look
 from datalab.errors import BadInputError, DatalabError
 
 router = APIRouter(prefix="/register")
@@ -45,6 +45,9 @@ _SAID: dict[str, str] = {
     ),
     "The file is named .parquet and is no Parquet file.": mark("The file is named .parquet and is no Parquet file."),
     "The file is named like JSON and is none.": mark("The file is named like JSON and is none."),
+    "The file cannot be looked into: reading it takes too much time or memory, or fails.": mark(
+        "The file cannot be looked into: reading it takes too much time or memory, or fails. Write it again, or split it."
+    ),
     "The file is empty.": mark("The file is empty. Choose another one."),
     "The file is too large.": mark("The file is too large. Split it into several datasets."),
 }
@@ -81,9 +84,8 @@ def end(page: Uploader, draft: DraftId) -> Response:
 
 @router.post("/file/whole")
 async def begin_whole(page: Uploader, request: Request) -> Response:
-    """Take a whole file from a browser without JavaScript, for a new draft."""
-    draft = await run_in_threadpool(page.lab.drafts.begin, page.account, "lab")
-    return await _whole(page, draft, request)
+    """Take a whole file from a browser without JavaScript, for a new draft if it is one that is taken."""
+    return await _whole(page, None, request)
 
 
 @router.post("/{draft}/file/whole")
@@ -92,22 +94,23 @@ async def whole(page: Uploader, draft: DraftId, request: Request) -> Response:
     return await _whole(page, await run_in_threadpool(page.lab.drafts.get, draft, page.account), request)
 
 
-async def _whole(page: Page, draft: Draft, request: Request) -> Response:
+async def _whole(page: Page, draft: Draft | None, request: Request) -> Response:
     """Cut the file of a form into parts as they come in, one of which is in memory, and show the page after that."""
     request.state.max_body = MAX_FILE + MOST_AROUND
     form = await file_form(request)
     try:
-        announced = await run_in_threadpool(_announce_anew, page, draft, form)
-        return page.go(await _arrive(page, announced, form))
+        file = file_to_come(form.name, form.size, 0)
+        draft = await run_in_threadpool(_announce_anew, page, draft, file)
+        return page.go(await _arrive(page, draft, form))
     except ClientDisconnect:
         return Response(status_code=400)  # which nobody sees
     except DatalabError as error:
         await drain(form.content, _DRAINED)
-        return await run_in_threadpool(_show_again, page, draft.id, error)
+        return await run_in_threadpool(_show_again, page, draft, error)
 
 
-def _announce_anew(page: Page, draft: Draft, form: FileForm) -> Draft:
-    announced = page.lab.drafts.announce_file(draft, form.name, form.size, 0)
+def _announce_anew(page: Page, draft: Draft | None, file: DraftFile) -> Draft:
+    announced = page.lab.drafts.announce_file(draft or page.lab.drafts.begin(page.account, "lab"), file)
     page.lab.drafts.remove_parts(announced)
     return announced
 
@@ -124,8 +127,10 @@ async def _arrive(page: Page, draft: Draft, form: FileForm) -> str:
         raise
 
 
-def _show_again(page: Page, key: str, error: DatalabError) -> Response:
-    left = page.lab.drafts.get(key, page.account)
+def _show_again(page: Page, draft: Draft | None, error: DatalabError) -> Response:
+    if draft is None:
+        return show_start(page, status=status_of(error), problem=_said(page, error))
+    left = page.lab.drafts.get(draft.id, page.account)
     received = page.lab.drafts.received(left) if left.file else 0
     return show_step(page, left, FILE, status=status_of(error), received=received, problem=_said(page, error))
 
@@ -148,8 +153,8 @@ def _announced(page: Page, form: Form, draft: Draft | None) -> Response:
     try:
         if not name.isprintable() or not all(text.isdecimal() and len(text) < 16 for text in (size, modified)):
             raise BadInputError("The announcement of the file is not valid.")
-        draft = draft or page.lab.drafts.begin(page.account, "lab")
-        draft = page.lab.drafts.announce_file(draft, name, int(size), int(modified))
+        file = file_to_come(name, int(size), int(modified))
+        draft = page.lab.drafts.announce_file(draft or page.lab.drafts.begin(page.account, "lab"), file)
     except DatalabError as error:
         return _problem(page, error)
     address = f"/register/{draft.id}/file"
@@ -191,8 +196,8 @@ def _infer(page: Page, draft: Draft) -> Inference:
             for piece in page.lab.drafts.read(draft, limit=LOOKED_AT if lines else None):
                 file.write(piece)
         if lines:
-            return infer(path, work, whole=path.stat().st_size == draft.file.bytes)
-        return infer_any(path, work, most=MOST_RECORDS)
+            return look(path, work, whole=path.stat().st_size == draft.file.bytes)
+        return look(path, work, most=MOST_RECORDS)
 
 
 def _keep_corrections(found: Inference, before: Inference | None) -> Inference:

@@ -52,9 +52,12 @@ def add(page: Manager, form: Form) -> Response:
 
 
 @router.post("/sources/{source}/harvest")
-def harvest(page: Manager, source: Key) -> Response:
-    """Begin to harvest a catalogue; what comes of it is shown once it is done."""
-    page.lab.harvester.begin(source, page.account.name)
+def harvest(page: Manager, source: Key, form: Form) -> Response:
+    """Begin to harvest a catalogue; what comes of it is shown once it is done.
+
+    Where much was gone and the harvest was refused, the operator may say that it is to be withdrawn.
+    """
+    page.lab.harvester.begin(source, page.account.name, allow_removals=form.get("removals") == "yes")
     return page.go("/sources?notice=source-begun")
 
 

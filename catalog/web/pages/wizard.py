@@ -44,8 +44,7 @@ _OTHER_HOLDER = mark("You may register datasets of your own organisation only.")
 @router.get("")
 def start(page: Registrar) -> Response:
     """Show how to begin, and the drafts that there are."""
-    drafts = [one for one in page.lab.drafts.of(page.account) if not (one.is_empty or _is_published(page, one))]
-    return page.show("register.html", drafts=drafts, problem="")
+    return show_start(page)
 
 
 @router.post("")
@@ -214,6 +213,12 @@ def _telling(draft: Draft) -> list[str]:
 def _review(page: Page, draft: Draft, *, status: int = 200) -> Response:
     missing = _missing_steps(page, draft)
     return show_step(page, draft, REVIEW, status=status, values=draft.fields, missing=missing, telling=_telling(draft))
+
+
+def show_start(page: Page, *, status: int = 200, problem: str = "") -> Response:
+    """Show how to begin, and what was wrong with a file that was sent to begin with."""
+    drafts = [one for one in page.lab.drafts.of(page.account) if not (one.is_empty or _is_published(page, one))]
+    return page.show("register.html", status=status, drafts=drafts, problem=problem)
 
 
 def show_step(page: Page, draft: Draft, step: str, *, status: int = 200, **values: Any) -> Response:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.drafts import IDLE, Drafts, check_content
+from catalog.drafts import IDLE, Drafts, check_content, file_to_come
 from catalog.errors import ConflictError
 from catalog.records import Role
 from catalog.store import Store, now
@@ -23,7 +23,7 @@ def test_what_nobody_comes_back_for_is_swept_and_what_was_written_stays(
 ) -> None:
     store = Store(tmp_path / "records.duckdb")
     drafts, steward = Drafts(store, object_store, KeyRing(Home(tmp_path))), account(Role.STEWARD)
-    draft = drafts.announce_file(drafts.begin(steward, "lab"), "a b.csv", 8, 0)
+    draft = drafts.announce_file(drafts.begin(steward, "lab"), file_to_come("a b.csv", 8, 0))
     draft = drafts.save(draft, fields={"title": "Kept"})
     with pytest.raises(ConflictError, match="goes on at byte 0"):
         drafts.receive(draft, 4, b"1\n2\n")

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from catalog import datasets, uploads
+from catalog.drafts import file_to_come
 from catalog.erasure.eraser import Eraser
 from catalog.erasure.records import KIND, Erasure, ErasureDraft
 from catalog.errors import NotPermittedError
@@ -101,7 +102,7 @@ def fill(lab: Lab, home: Home, folder: Path, name: str) -> Upload:
     drafted = lab.drafts.begin(account(Role.STEWARD, organisation="gbsg"), "lab")
     drafted = lab.drafts.save(drafted, fields={"title": name, "holder": "gbsg"})
     packed = gzip.compress(raw)
-    drafted = lab.drafts.announce_file(drafted, f"{name}.csv.gz", len(packed), 0)
+    drafted = lab.drafts.announce_file(drafted, file_to_come(f"{name}.csv.gz", len(packed), 0))
     lab.drafts.receive(drafted, 0, packed)
     (home.folder("curation", name, "run-1") / "report.json").write_text(f'{{"high": {AGE}}}')
     return upload

@@ -171,7 +171,7 @@ def test_the_operator_adds_harvests_and_removes_in_the_browser(labs: tuple[Home,
         form["address"] = f"{portal.url}/catalogue.ttl"
         assert http.post("/sources", data=form).headers["Location"] == "/sources?notice=source-added"
         assert http.post("/sources", data=form).status_code == 422
-        http.post("/sources/national/harvest")
+        http.post("/sources/national/harvest", data={"removals": ""})
         wait_until(lambda: "2 new, 0 changed" in text_of(http.get("/sources")), "the harvest")
         page = http.get("/sources")
         assert "1 dataset was not taken over" in text_of(page)
@@ -191,8 +191,19 @@ def test_the_operator_adds_harvests_and_removes_in_the_browser(labs: tuple[Home,
             assert other.get(path).status_code == 404 or other.get(path).status_code == 422, path
         assert "Ailleurs : National portal" in text_of(other.get(at, headers={"Accept-Language": "fr"}))
         portal.say(1)
-        http.post("/sources/national/harvest")
+        http.post("/sources/national/harvest", data={"removals": ""})
         wait_until(lambda: "1 withdrawn" in text_of(http.get("/sources")), "the second harvest")
+        portal.say(1, 2, 3, 4, 5, 6, 7, 8)
+        http.post("/sources/national/harvest", data={"removals": ""})
+        wait_until(lambda: "7 new" in text_of(http.get("/sources")), "the third harvest")
+        assert "withdraw what is gone" not in http.get("/sources").text
+        portal.say(1)
+        http.post("/sources/national/harvest", data={"removals": ""})
+        wait_until(lambda: "7 of 8 entries are gone" in text_of(http.get("/sources")), "the refusal")
+        assert 'name="removals" value="yes"' in http.get("/sources").text
+        assert other.post("/sources/national/harvest", data={"removals": "yes"}).status_code == 403
+        http.post("/sources/national/harvest", data={"removals": "yes"})
+        wait_until(lambda: "0 changed, 7 withdrawn" in text_of(http.get("/sources")), "the harvest with removals")
         assert http.get("/sources/national/remove").status_code == 200
         assert http.post("/sources/national/remove").headers["Location"] == "/sources?notice=source-removed"
         assert other.get(at).status_code == 404

@@ -12,6 +12,7 @@ import duckdb
 import httpx
 import pytest
 
+from catalog.client import lab_client
 from catalog.drafts import MAX_WHOLE, PART_BYTES
 from catalog.records import Role
 from datalab.home import Home
@@ -81,6 +82,45 @@ def test_what_is_refused_is_said_on_the_page_and_not_kept(
     assert said in text_of(refused)
     assert re.search(r'<div class="notice bad" role="alert"><p>', refused.text)
     assert list(object_store.list("uploads/")) == []
+
+
+def test_a_file_that_its_reader_does_not_live_through_is_refused_and_the_lab_goes_on(
+    catalog_home: Home, http: httpx.Client, object_store: ObjectStore, tmp_path: Path
+) -> None:
+    """A few kilobytes of Parquet that are gigabytes once they are read: a process of its own reads them, and ends."""
+    table = "SELECT repeat('a', 200000000) AS a FROM range(20)"
+    duckdb.execute(f"COPY ({table}) TO '{tmp_path / 'bomb.parquet'}' (FORMAT parquet, COMPRESSION zstd)")
+    bomb = (tmp_path / "bomb.parquet").read_bytes()
+    assert len(bomb) < 20_000
+    server = Path(f"/proc/{catalog_home.address('lab')['pid']}")
+    before = memory_of(server)
+    refused = http.post("/register/file/whole", files={"file": ("bomb.parquet", bomb, "text/csv")})
+    assert refused.status_code == 400, text_of(refused)
+    assert "The file cannot be looked into" in text_of(refused)
+    assert memory_of(server) - before < 50 << 20
+    assert list(object_store.list("uploads/")) == []
+    assert not list(catalog_home.folder("catalog").glob(".look-*"))
+    french = http.post(
+        "/register/file/whole", files={"file": ("b.parquet", bomb, "text/csv")}, headers={"Accept-Language": "fr"}
+    )
+    assert "Le fichier ne peut pas être examiné" in text_of(french)
+
+
+def memory_of(process: Path) -> int:
+    """The most memory that a process has had, in bytes."""
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", (process / "status").read_text())
+    return int(peak) * 1024
+
+
+def test_a_first_file_that_is_refused_by_its_name_begins_no_draft(catalog_home: Home, http: httpx.Client) -> None:
+    with lab_client(catalog_home, "operator") as client:
+        before = len([one for one in client.events() if one.action == "draft.begun"])
+        for name, content in (("b.xlsx", b"PK"), ("empty.csv", b"")):
+            refused = http.post("/register/file/whole", files={"file": (name, content, "text/csv")})
+            assert (refused.status_code, 'action="/register/file/whole"' in refused.text) == (400, True)
+        assert "problem" in http.post("/register/file", data={"name": "b.xlsx", "bytes": "2", "modified": "0"}).json()
+        assert http.post("/register/file/whole", data={"file": "a"}).status_code == 400
+        assert len([one for one in client.events() if one.action == "draft.begun"]) == before
 
 
 def test_a_file_that_is_refused_by_its_name_takes_no_other_ones_place(http: httpx.Client) -> None:
