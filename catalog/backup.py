@@ -22,8 +22,10 @@ from pydantic import AfterValidator, AwareDatetime, ValidationError
 
 from catalog.erasure.marks import KEY
 from catalog.erasure.records import KIND as ERASURE_KIND
+from catalog.erasure.records import Erasure
 from catalog.event_records import EventsVerification
 from catalog.evidence import backup_key, public_evidence_key
+from catalog.kept_backups import TAKEN
 from catalog.lake import Lake
 from catalog.landing import bucket_of
 from catalog.publish import Publisher
@@ -38,6 +40,7 @@ from catalog.signed_backup import (
     check_signed,
     sign_manifest,
     signed_changes,
+    signed_erasures,
 )
 from catalog.snapshot import Snapshot
 from catalog.store import Store, now
@@ -47,6 +50,7 @@ from datalab.canonical import sha256_file
 from datalab.errors import BadInputError, NotFoundError, RefusedError
 from datalab.home import Home, write_atomically
 from datalab.permits.keys import load_public_key
+from datalab.permits.signature import verified_payload
 from datalab.storage.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -124,13 +128,24 @@ class Restored(Record):
     audit: EventsVerification
 
 
-def take_snapshot(home: Home, store: Store, lake: Lake, publisher: Publisher, *, actor: str) -> Snapshot:
-    """Copy the catalog's files; publications wait meanwhile, and changes for as long as a file is copied."""
+def take_snapshot(
+    home: Home, store: Store, lake: Lake, publisher: Publisher, *, actor: str, goes_to: str = ""
+) -> Snapshot:
+    """Copy the catalog's files; publications wait meanwhile, and changes for as long as a file is copied.
+
+    Args:
+        home: of the lab.
+        store: its records.
+        lake: its data.
+        publisher: makes its versions.
+        actor: on whose behalf.
+        goes_to: the folder that the backup goes to, for the record.
+    """
     key = uuid.uuid4().hex
-    folder = home.folder("backups", key)
     with publisher.alone():
+        folder = home.folder("backups", key)  # an erasure, which is alone too, removes those that are there
         with store.change(actor) as change:
-            change.event("backup.taken", f"backup/{key}")
+            change.event(TAKEN, f"backup/{key}", folder=goes_to)
         store.rewrite(folder / FILES[0])
         lake.copy(folder / FILES[1])
     copied = Store(folder / FILES[0])
@@ -279,9 +294,25 @@ def keep_erasures(folder: Path, home: Home, backup: Backup) -> None:
     """Bring the signed records of erasures that were shipped beside a backup into a home, for them to be replayed.
 
     Raises:
-        RefusedError: one is not what the lab's key for evidence has signed, which a checked backup has.
+        RefusedError: they are not what the lab has signed, or are not all there.
     """
-    key = None if backup.key is None else load_public_key(public_evidence_key(Home(backup.folder / "home")))
+    if backup.key is None:
+        _keep_plain_erasures(folder, home, None)
+    elif backup.seal is not None and backup.seal.changes:
+        records = signed_erasures(folder, backup.folder, backup.key)
+        if records is None:
+            key = load_public_key(public_evidence_key(Home(backup.folder / "home")))
+            _keep_plain_erasures(folder, home, key)
+        for record in records or ():
+            key = load_public_key(public_evidence_key(Home(backup.folder / "home")))
+            done = Erasure.model_validate_json(verified_payload(record.decode("ascii"), kind=ERASURE_KIND, keys=[key]))
+            target = home.folder("erasures") / f"{done.id}.jws"
+            if not target.exists():
+                write_atomically(target, record + b"\n")
+
+
+def _keep_plain_erasures(folder: Path, home: Home, key: OKPKey | None) -> None:
+    """Bring the records in that an earlier release left beside a backup, each signed by the key for evidence alone."""
     for path in sorted((folder / "erasures").glob("*.jws")):
         if key is not None:
             check_signed(path, ERASURE_KIND, key)

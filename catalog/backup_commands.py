@@ -29,14 +29,15 @@ _OUT = click.Path(path_type=Path, file_okay=False)
 def backup(*, out: Path, home: Path) -> None:
     """Back up a lab while it runs: records, lake metadata, objects and keys, consistent with one another, into OUT.
 
-    Into a folder with an earlier backup only new objects are copied, and what is gone from the lab goes from there too.
+    Into a folder with an earlier backup only new objects are copied, and what is gone from the lab goes from there too:
+    people who were erased, above all, whom it would hold for as long as it is kept.
     The backup holds personal data and keys: guard it like the lab itself.
     """
     from catalog.backup import fetch
     from catalog.evidence import public_backup_key
 
     with lab_client(Home(home), "operator") as client:
-        snapshot = client.take_snapshot()
+        snapshot = client.take_snapshot(str(out.resolve())[:300])
     manifest = fetch(Home(home), connect(Home(home)), snapshot, out)
     size = sum(one.bytes for one in manifest.files) + sum(one.bytes for one in manifest.objects)
     stored = len(manifest.objects)
@@ -61,8 +62,8 @@ def restore(*, backup_folder: Path, home: Path, key: Path | None, unsigned: bool
     """Put a BACKUP into a home whose lab is not running; whoever was erased since it was taken is erased again.
 
     BACKUP is a folder that `datalab backup` wrote, or the one that [backup] in datalab.toml names; changes that were
-    shipped there since its last whole backup are made again. To have people erased, keep the folder erasures of the
-    lost home, or a newer copy of it, in the new one. Certificates are not part of a backup: nodes enrol anew.
+    shipped there since its last whole backup are made again, and whoever was erased is erased again. For a backup that
+    `datalab backup` wrote, keep the folder erasures of the lost home, or a newer copy of it, in the new one. Certificates are not part of a backup: nodes enrol anew.
 
     The backup must be signed by the lab that made it, whose public key lies in secrets/backups in its home: keep a
     copy of it elsewhere. Where anything was changed, left out or put into another order since, nothing is restored. The

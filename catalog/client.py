@@ -52,6 +52,7 @@ from catalog.release.records import ReleaseAsk, ReleaseDecision
 from catalog.retention.records import Due
 from catalog.run_records import Launch, RunDraft, RunPatch, RunRecord
 from catalog.running import Runs
+from catalog.kept_backups import KeptBackup
 from catalog.search.model import SearchPage, SearchQuery
 from catalog.snapshot import Snapshot
 from catalog.standards.requirements import Readiness
@@ -300,9 +301,13 @@ class LabClient:
         """Put a dataset under legal hold, or release it (None)."""
         return self._call(Dataset, "PUT", f"/datasets/{_part(dataset)}/hold", body=Hold(reason=reason))
 
-    def take_snapshot(self) -> Snapshot:
-        """Have the lab copy its catalog's files, as they are at this moment, into its home."""
-        return self._call(Snapshot, "POST", "/backups")
+    def take_snapshot(self, goes_to: str = "") -> Snapshot:
+        """Have the lab copy its catalog's files, as they are at this moment, into its home, for a backup in a folder."""
+        return self._call(Snapshot, "POST", "/backups", params={"folder": goes_to})
+
+    def kept_backups(self) -> list[KeptBackup]:
+        """Return the newest backup in each folder that the lab knows of."""
+        return self._call(list[KeptBackup], "GET", "/backups")
 
     # Permits
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from catalog.access import revocations
@@ -51,7 +52,7 @@ class Lab:
         drafts: datasets in the making.
         curations: runs of the pipeline over uploaded files.
         home: where the lab keeps its files.
-        snapshot: copies both catalog files for a backup, on behalf of an account.
+        snapshot: copies both catalog files for a backup, on behalf of an ``actor``.
         oidc: the identity provider that the lab trusts, or None.
         keeper: removes what has outlived its time.
         harvester: reads other catalogues.
@@ -76,7 +77,7 @@ class Lab:
     oidc: Oidc | None
     permit_keys: Path
     revocation_files: RevocationFiles
-    snapshot: Callable[[str], Snapshot]
+    snapshot: Callable[..., Snapshot]
     keeper: Keeper
     harvester: Harvester
     compute: Compute
@@ -132,7 +133,7 @@ def open_lab(home: Home, objects: ObjectStore) -> Iterator[Lab]:
             oidc=_open_oidc(home, store),
             permit_keys=home.folder("permit-keys"),
             revocation_files=files,
-            snapshot=lambda actor: take_snapshot(home, store, lake, publisher, actor=actor),
+            snapshot=partial(take_snapshot, home, store, lake, publisher),
             keeper=Keeper(home, store, lake, objects, landing, publisher, settings.retention),
             harvester=harvester,
             compute=settings.compute,

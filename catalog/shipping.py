@@ -2,10 +2,11 @@
 
     FOLDER/latest            name of the newest whole backup, which `datalab restore FOLDER` takes
     FOLDER/<when>/…          a backup as `datalab backup` makes it, and changes.jsonl with the changes since, signed
-    FOLDER/erasures/…        signed records of erasures, which a restored lab carries out again
+    FOLDER/erasures.jws      signed records of all erasures, which a restored lab carries out again
 
 Changes are appended every few seconds. Where data has come in or gone, a new backup is begun beside the old one, which
-goes once the new one is whole; objects that both have are fetched once.
+goes once the new one is whole; objects that both have are fetched once. So a person who is erased is gone from here, too,
+as soon as that takes.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from catalog.backup import MANIFEST, fetch
 from catalog.errors import CatalogError
 from catalog.event_records import Event
 from catalog.evidence import backup_key
+from catalog.kept_backups import BACKUP, KEPT
 from catalog.replay import encode
-from catalog.signed_backup import ChangeLog
+from catalog.signed_backup import ChangeLog, sign_erasures
 from catalog.snapshot import Snapshot
 from catalog.store import Committed, Store, now
 from datalab.errors import DatalabError
@@ -33,7 +35,6 @@ from datalab.settings import Backups
 from datalab.storage.store import ObjectStore
 
 LATEST = "latest"
-ACTOR = "backup"
 _MOVING = ("version.", "upload.", "erasure.", "run.artifacts-")
 """Beginnings of the actions after which objects have come or gone."""
 _log = structlog.get_logger()
@@ -47,11 +48,12 @@ class Shipper:
         home: Home,
         store: Store,
         objects: ObjectStore,
-        snapshot: Callable[[str], Snapshot],
+        snapshot: Callable[..., Snapshot],
         settings: Backups,
         folder: Path,
     ) -> None:
         self._home = home
+        self._store = store
         self._objects = objects
         self._snapshot = snapshot
         self._settings = settings
@@ -63,6 +65,9 @@ class Shipper:
         """What was shipped while a backup is being made: it belongs into that one too."""
         self._current: Path | None = None
         self._log: ChangeLog | None = None
+        self._alone: Snapshot | None = None
+        """Of the backup before which none is left, until that is on record."""
+        self._erasures = -1  # how many records of erasures lie there
         self._begun = now()
         self._stale = True  # nothing is known of what happened before this start
         self._making: threading.Thread | None = None
@@ -79,12 +84,13 @@ class Shipper:
             CatalogError: the folder cannot be written to; nothing is forgotten, and the next time may work.
         """
         with self._lock:
+            self._say_alone()
             moment, waiting = now(), list(self._waiting)
             try:
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                self._copy_erasures()
+                self._ship_erasures()
                 if self._log is not None and waiting:
-                    self._log.append([encode(one) for one in waiting])
+                    self._log.append([encode(one) for one in waiting], erasures=self._erasures)
             except OSError as error:
                 raise CatalogError(
                     f"The backup cannot be written: {error.strerror}.",
@@ -119,30 +125,40 @@ class Shipper:
 
     def _make(self) -> None:
         try:
-            snapshot = self._snapshot(ACTOR)
+            snapshot = self._snapshot(actor=BACKUP)
             target = self._folder / f"{snapshot.created:%Y%m%dT%H%M%S}-{snapshot.id[:8]}"
             fetch(self._home, self._objects, snapshot, target, beside=self._current, changes=True)
             with self._lock:
-                log = ChangeLog(target, (target / MANIFEST).read_bytes(), backup_key(self._home))
-                log.append([encode(one) for one in self._since if one.events[-1].n > snapshot.events])
+                manifest, key = (target / MANIFEST).read_bytes(), backup_key(self._home)
+                log = ChangeLog(target, manifest, key, erasures=self._erasures)
+                since = [encode(one) for one in self._since if one.events[-1].n > snapshot.events]
+                log.append(since, erasures=self._erasures)
                 write_atomically(self._folder / LATEST, target.name.encode())
                 sync_folder(self._folder)
-                self._current, self._log = target, log
-                self._since, self._making = [], None
-            for other in self._folder.iterdir():
-                if other.is_dir() and other not in {target, self._folder / "erasures"}:
+                self._current, self._log, self._since = target, log, []
+            for other in self._folder.iterdir():  # before another one is begun
+                if other.is_dir() and other != target:
                     shutil.rmtree(other)
-        except (DatalabError, OSError) as error:
-            _log.error("backup not made", error=str(error))
+            with self._lock:
+                self._alone, self._making = snapshot, None
+        except Exception as error:  # noqa: BLE001 - whatever it was, another one has to be begun; the log has it
+            expected = isinstance(error, DatalabError | OSError)
+            _log.error("backup not made", error=str(error), exc_info=None if expected else error)
             with self._lock:
                 self._stale, self._making = True, None
 
-    def _copy_erasures(self) -> None:
-        target = self._folder / "erasures"
-        target.mkdir(exist_ok=True, mode=0o700)
-        for path in (self._home.path / "erasures").glob("*.jws"):
-            if not (target / path.name).exists():
-                write_atomically(target / path.name, path.read_bytes())
+    def _say_alone(self) -> None:
+        """Put on record that there is no earlier backup here any more: who was erased before this one is in none."""
+        if (snapshot := self._alone) is not None:
+            with self._store.change(BACKUP) as change:
+                change.event(KEPT, f"backup/{snapshot.id}", folder=str(self._folder), until=snapshot.events)
+            self._alone = None
+
+    def _ship_erasures(self) -> None:
+        paths = sorted((self._home.path / "erasures").glob("*.jws"))
+        if len(paths) != self._erasures:
+            sign_erasures(self._folder, [path.read_bytes().strip() for path in paths], backup_key(self._home))
+            self._erasures = len(paths)
 
 
 def newest(folder: Path) -> Path:

@@ -2,7 +2,9 @@
 
     manifest.jws     over the manifest, which has the digest of every other file, and over whether changes follow
     changes.jsonl    a line a change: its signature, a space, the change; each line names the one before
-    changes.jws      over how many lines there are, written after them: an end that was cut off is noticed
+    changes.jws      over how many lines there are, written after them, and how many erasures were shipped by then: an
+                     end that was cut off is noticed
+    erasures.jws     beside the backups: a signature over all that follows it, one record of an erasure a line
 
 The key is the lab's for backups (``catalog.evidence``), which is in none of them. A folder in which all of it was put
 back to what it once was verifies: the checkpoints of the audit chain tell (``datalab audit checkpoints``).
@@ -32,9 +34,11 @@ if TYPE_CHECKING:
 MANIFEST_SIGNATURE = "manifest.jws"
 CHANGES = "changes.jsonl"
 CHANGES_SIGNATURE = "changes.jws"
+ERASURES = "erasures.jws"
 _MANIFEST_KIND = "datalab-backup+jws"
 _LINE_KIND = "datalab-change+jws"
 _END_KIND = "datalab-changes+jws"
+_ERASURES_KIND = "datalab-erasures+jws"
 _S = TypeVar("_S", bound=Record)
 
 
@@ -54,10 +58,23 @@ class _Line(Record):
 
 
 class _End(Record):
-    """What the signature of all changes covers: how many lines there are, and what the last was signed with."""
+    """What the signature of all changes covers: how many lines there are, and what the last was signed with.
+
+    Attributes:
+        erasures: how many records of erasures lie beside the backup at the least; None of an earlier release, which
+            left them unsigned.
+    """
 
     lines: Annotated[int, Field(ge=0)]
     head: Sha256
+    erasures: Annotated[int, Field(ge=0)] | None = None
+
+
+class _Erasures(Record):
+    """What the signature of the records of erasures covers: how many there are, and the digest of their lines."""
+
+    count: Annotated[int, Field(ge=0)]
+    sha256: Sha256
 
 
 def sign_manifest(backup: Path, manifest: bytes, key: OKPKey, *, changes: bool) -> None:
@@ -85,15 +102,16 @@ class ChangeLog:
         backup: folder of a whole backup that says that changes follow.
         manifest: its manifest, from which the first line goes on.
         key: the lab's for backups.
+        erasures: how many records of erasures lie beside it.
     """
 
-    def __init__(self, backup: Path, manifest: bytes, key: OKPKey) -> None:
+    def __init__(self, backup: Path, manifest: bytes, key: OKPKey, *, erasures: int) -> None:
         self._backup, self._key = backup, key
         self._lines, self._bytes, self._head = 0, 0, sha256_hex(manifest)
-        self.append([])
+        self.append([], erasures=erasures)
 
-    def append(self, changes: Sequence[str]) -> None:
-        """Write changes down, and how many there are now.
+    def append(self, changes: Sequence[str], *, erasures: int) -> None:
+        """Write changes down, how many there are now, and how many records of erasures lie beside them already.
 
         What an earlier call left half written is taken away first.
 
@@ -112,7 +130,7 @@ class ChangeLog:
                 size += file.write(b"%b %b\n" % (token, text))
             file.flush()
             os.fsync(file.fileno())
-        end = _signed(_End(lines=lines, head=head), _END_KIND, self._key)
+        end = _signed(_End(lines=lines, head=head, erasures=erasures), _END_KIND, self._key)
         write_atomically(self._backup / CHANGES_SIGNATURE, end)
         self._lines, self._bytes, self._head = lines, size, head
 
@@ -149,6 +167,45 @@ def signed_changes(path: Path, seal: ManifestSeal, key: OKPKey) -> Iterator[byte
         raise _changed("The changes of the backup are missing.", path) from error
     if count < end.lines:
         raise _changed(f"The changes in the backup are cut off: {count} are left of {end.lines}.", path)
+
+
+def sign_erasures(folder: Path, records: Sequence[bytes], key: OKPKey) -> None:
+    """Write the records of all erasures, each one line, into a folder with backups, with a signature over them."""
+    text = b"".join(b"%b\n" % record for record in records)
+    said = _signed(_Erasures(count=len(records), sha256=sha256_hex(text)), _ERASURES_KIND, key)
+    write_atomically(folder / ERASURES, b"%b\n%b" % (said, text))
+
+
+def signed_erasures(folder: Path, backup: Path, key: OKPKey) -> list[bytes] | None:
+    """Return the records of erasures beside a backup with which changes are shipped; None if it is an earlier release's.
+
+    Args:
+        folder: that the lab ships to.
+        backup: the newest whole one in it.
+        key: that has signed it.
+
+    Raises:
+        RefusedError: they were changed, left out, or put back to what they once were.
+    """
+    end = _read(_End, backup / CHANGES_SIGNATURE, _END_KIND, key)
+    if end.erasures is None:
+        return None
+    path = folder / ERASURES
+    try:
+        token, _, text = path.read_bytes().partition(b"\n")
+    except FileNotFoundError as error:
+        raise RefusedError(
+            "The records of who was erased are missing beside the backup.",
+            where=str(path),
+            next_step="Name the folder to which the lab ships its backups, not one of them alone.",
+        ) from error
+    said = _verified(_Erasures, token, str(path), _ERASURES_KIND, key)
+    records = text.splitlines()
+    if (said.count, said.sha256) != (len(records), sha256_hex(text)):
+        raise _changed("The records of who was erased are not those that the lab has signed.", path)
+    if said.count < end.erasures:
+        raise _changed(f"Records of who was erased are missing: {said.count} are left of {end.erasures}.", path)
+    return records
 
 
 def check_signed(path: Path, kind: str, key: OKPKey) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 from catalog.client import lab_client
 from catalog.compare import Comparison
 from catalog.erasure.records import ErasureDraft
+from catalog.kept_backups import BACKUP
 from catalog.records import DatasetPatch, DatasetState, StateChange
 from datalab.boundary import bad_field, read_toml
 from datalab.errors import RefusedError
@@ -115,6 +116,7 @@ def erase(*, holder: str, pseudonym: IO[str], reason: str, home: Path) -> None:
         raise bad_field("The erasure", error) from error
     with lab_client(Home(home), "operator") as client:
         done = client.erase(draft)
+        backups = [one for one in client.kept_backups() if done.id in one.erased_since]
     click.echo(f"Erased; record {done.id}.")
     for one in done.versions:
         click.echo(f"  {one.dataset} version {one.version} was written anew")
@@ -122,6 +124,9 @@ def erase(*, holder: str, pseudonym: IO[str], reason: str, home: Path) -> None:
         click.echo(f"  raw file {upload} was removed; hand it in again without the person")
     for node in done.elsewhere:
         click.echo(f"  the node {node} keeps data of {holder}: erase the person there too, with datalab node erase")
+    for kept in backups:
+        what = "the lab takes it anew within minutes" if kept.by == BACKUP else "take it again, or destroy it"
+        click.echo(f"  the backup of {kept.taken:%Y-%m-%d} in {kept.folder} holds the person still: {what}")
 
 
 @click.command("checkpoints")

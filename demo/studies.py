@@ -24,7 +24,7 @@ class Site:
         contract: file name of its data contract.
         raw: name of the raw file as the holder exported it.
         provenance: where the data comes from.
-        category: letter of the category of health data (EHDS Art. 51(1)).
+        category: code of the category of health data (EHDS Art. 51(1)).
         shares: whether it gives its data to the lab, or keeps it.
     """
 
@@ -90,7 +90,7 @@ CANCER = Study(
             contract="rotterdam.odcs.yaml",
             raw="rotterdam.csv",
             provenance="Follow-up of patients after surgery for breast cancer, kept with the tumour bank's samples.",
-            category="q",
+            category="EINS",
         ),
         Site(
             name="gbsg",
@@ -101,7 +101,7 @@ CANCER = Study(
             contract="gbsg.odcs.yaml",
             raw="gbsg.csv",
             provenance="Case report forms of a multicentre trial.",
-            category="m",
+            category="EHCT",
             shares=True,
         ),
     ),
@@ -133,7 +133,7 @@ HEART = Study(
             contract="cleveland.odcs.yaml",
             raw="processed.cleveland.data",
             provenance="Records of patients who were referred for coronary angiography.",
-            category="p",
+            category="RQSH",
             shares=True,
         ),
         Site(
@@ -145,7 +145,7 @@ HEART = Study(
             contract="hungarian.odcs.yaml",
             raw="processed.hungarian.data",
             provenance="Records of patients who were referred for coronary angiography.",
-            category="p",
+            category="RQSH",
         ),
         Site(
             name="switzerland",
@@ -156,7 +156,7 @@ HEART = Study(
             contract="switzerland.odcs.yaml",
             raw="processed.switzerland.data",
             provenance="Records of patients who were referred for coronary angiography.",
-            category="p",
+            category="RQSH",
         ),
         Site(
             name="long-beach",
@@ -167,7 +167,7 @@ HEART = Study(
             contract="va.odcs.yaml",
             raw="processed.va.data",
             provenance="Records of patients who were referred for coronary angiography.",
-            category="p",
+            category="RQSH",
         ),
     ),
     features=(

@@ -190,7 +190,8 @@ def _add_health(graph: Graph, node: URIRef, dataset: Dataset, version: Version |
     """Add what HealthDCAT-AP knows beyond DCAT-AP."""
     _add_law(graph, node, words.EHDS)
     for category in dataset.health_categories:
-        graph.add((node, HEALTH.healthCategory, URIRef(category)))
+        label = words.HEALTH_CATEGORIES.get(category.removeprefix(words.HEALTH_CATEGORY))
+        graph.add((node, HEALTH.healthCategory, _term(graph, category, SKOS.Concept, label)))
     for theme in dataset.health_themes:
         graph.add((node, HEALTH.healthTheme, URIRef(theme)))
     for system in dataset.code_systems:

@@ -43,6 +43,27 @@ PURPOSES = {
     "f": "Improving the delivery of care",
 }
 """Purposes of EHDS Art. 53(1), in short."""
+HEALTH_CATEGORY = "https://hdeu-dcat.data.health.europa.eu/resource/authority/healthcategories/"
+HEALTH_CATEGORIES = {
+    "EHRS": "Electronic health records",
+    "DIOH": "Factors with an impact on health",
+    "NRPE": "Needs, resources, provision of and access to care, expenditure and financing, aggregated",
+    "RPDG": "Pathogens that affect human health",
+    "HRAD": "Administrative data of care, with dispensations, claims and reimbursements",
+    "HGPD": "Human genetic, epigenomic and genomic data",
+    "HPML": "Other human molecular data",
+    "PGEH": "Personal data made by medical devices",
+    "WELA": "Wellness applications",
+    "IDHP": "Health professionals: status, specialisation and institution",
+    "PHDR": "Population-based registries of public health",
+    "MRMR": "Medical registries and mortality registries",
+    "EHCT": "Clinical trials, studies, investigations and performance studies",
+    "EMRD": "Other data from medical devices",
+    "RMMD": "Registries of medicinal products and medical devices",
+    "RQSH": "Research cohorts, questionnaires and surveys, after their first publication",
+    "EINS": "Biobanks and their databases",
+}
+"""Categories of EHDS Art. 51(1), (a) to (q) in this order, by their codes in the Commission's vocabulary of them."""
 COUNTRIES = {
     "AT": "AUT", "BE": "BEL", "BG": "BGR", "CH": "CHE", "CY": "CYP", "CZ": "CZE", "DE": "DEU", "DK": "DNK",
     "EE": "EST", "ES": "ESP", "FI": "FIN", "FR": "FRA", "GB": "GBR", "GR": "GRC", "HR": "HRV", "HU": "HUN",
@@ -54,13 +75,18 @@ COUNTRIES = {
 
 
 def purpose(letter: str) -> str:
-    """Return the address (ELI) of one purpose of EHDS Art. 53(1)."""
+    """Return the address of one purpose of EHDS Art. 53(1), in the form that the Union's law has for a point (ELI).
+
+    HealthDCAT-AP has no vocabulary of purposes: any address or description is taken.
+    """
     return f"http://data.europa.eu/eli/reg/2025/327/art_53/par_1/pnt_{letter}/oj"
 
 
-def health_category(letter: str) -> str:
-    """Return the address (ELI) of one category of health data of EHDS Art. 51(1)."""
-    return f"http://data.europa.eu/eli/reg/2025/327/art_51/par_1/pnt_{letter}/oj"
+def health_category(code: str) -> str:
+    """Return the address of one of ``HEALTH_CATEGORIES``, as HealthDCAT-AP (release 8) and its examples have it."""
+    if code not in HEALTH_CATEGORIES:
+        raise ValueError(f"no category of health data has the code {code}")
+    return HEALTH_CATEGORY + code
 
 
 def licence_address(licence: str | None) -> str | None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +13,7 @@ from threading import Event
 import pytest
 from click.testing import CliRunner
 
-from catalog import backup_commands
+from catalog import backup_commands, steward_commands
 from catalog.client import lab_client
 from catalog.erasure.records import ErasureDraft
 from catalog.evidence import public_backup_key
@@ -268,13 +270,81 @@ def test_changes_beside_a_backup_are_restored_only_as_the_lab_has_signed_them(tm
     with pytest.raises(RefusedError, match="a signature is missing"):
         restore(away, new)
     log.with_name("changes.jws").write_bytes(end)
-    (away / "erasures" / "forged.jws").write_text("forged")
-    with pytest.raises(RefusedError, match=r"signature in the backup was changed.*forged\.jws"):
-        restore(away, new)
-    (away / "erasures" / "forged.jws").unlink()
+    none = (away / "erasures.jws").read_bytes()
+    for content, said in (
+        (none + b"forged\n", "erased are not those that the lab has signed"),
+        (b"x" + none, "signature in the backup was changed"),
+        (b"", "signature in the backup was changed"),
+    ):
+        (away / "erasures.jws").write_bytes(content)
+        with pytest.raises(RefusedError, match=said):
+            restore(away, new)
+    (away / "erasures.jws").write_bytes(none)
+    with pytest.raises(RefusedError, match="records of who was erased are missing"):
+        restore(newest(away), new)
     (away / "latest").write_bytes(b"\xff")
     with pytest.raises(NotFoundError, match="no whole backup"):
         restore(away, new)
     (away / "latest").write_text(log.parent.name)
     assert not (new.path / "catalog").exists()
     assert "3 datasets" in restore(away, new)
+
+
+@pytest.mark.slow
+def test_who_is_erased_is_gone_from_the_labs_own_backups_and_told_of_the_others(tmp_path: Path) -> None:
+    """A planted value, and the wrapped key of the raw file that it stood in, are looked for in every byte of them."""
+    home, away, new = Home(tmp_path / "lab"), tmp_path / "away", Home(tmp_path / "new")
+    home.folder()
+    (home.path / "datalab.toml").write_text(f'{SETTINGS}[backup]\nfolder = "{away}"\nevery = 0.2\n')
+    raw, person = tmp_path / "raw.csv", tmp_path / "person"
+    raw.write_text(f"pid\n{PERSON}\n")
+    person.write_text(PERSON)
+    with Supervisor() as supervisor:
+        for one in (OBJECT_STORE, LAB):
+            supervisor.start(one.name, one.module, home)
+        with lab_client(home, "operator") as client, lab_client(home, "pipeline") as pipeline:
+            client.register_dataset(draft(id="atlas"))
+            upload = client.upload("atlas", raw)
+            pipeline.publish("atlas", request(connect(home), tmp_path, "atlas", "one", rows=40))
+            until(lambda: [one for one in kept(away) if upload.key in str(one)] and held(away, PERSON.encode()))
+            until(lambda: client.events()[-1].action == "backup.kept")
+            backup(tmp_path / "by-hand", home)
+            before = tmp_path / "before"
+            shutil.copytree(away, before)
+            assert upload.sealed is not None
+            assert held(away, upload.sealed.wrapped_key.encode())
+            arguments = ["gbsg", str(person), "--reason", "GDPR Art. 17", "--home", str(home.path)]
+            said = CliRunner().invoke(steward_commands.erase, arguments, catch_exceptions=False).stdout
+            begun = time.monotonic()
+            assert f"in {tmp_path / 'by-hand'} holds the person still: take it again, or destroy it" in said
+            assert f"in {away} holds the person still: the lab takes it anew" in said
+            until(lambda: not any(held(away, one.encode()) for one in (PERSON, upload.sealed.wrapped_key)))
+            print(f"gone from the lab's own backup {time.monotonic() - begun:.2f} s after the erasure")
+            until(lambda: {one.folder: len(one.erased_since) for one in client.kept_backups()}[str(away)] == 0)
+            assert held(tmp_path / "by-hand", PERSON.encode())
+            backup(tmp_path / "by-hand", home)
+            assert not held(tmp_path / "by-hand", PERSON.encode())
+            assert [len(one.erased_since) for one in client.kept_backups()] == [0, 0]
+    key = key_of(home, tmp_path)
+    (new.folder() / "datalab.toml").write_text(f'{SETTINGS}[backup]\nkey = "{key[1]}"\n')
+    records = (away / "erasures.jws").read_bytes()
+    (away / "erasures.jws").write_bytes((before / "erasures.jws").read_bytes())  # it was signed, and is an earlier one
+    with pytest.raises(RefusedError, match="erased are missing: 0 are left of 1"):
+        restore(away, new)
+    (before / "erasures.jws").write_bytes(records)  # the machine was lost before a new backup was whole
+    assert "1 erasures hold" in restore(before, new)
+    assert places(new, PERSON.encode()) == []
+
+
+def kept(folder: Path) -> list[Path]:
+    """The files of a folder in which they come and go."""
+    return [Path(at) / name for at, _, names in os.walk(folder) for name in names]
+
+
+def held(folder: Path, value: bytes) -> bool:
+    """Whether a value is in any byte of such a folder."""
+    for path in kept(folder):
+        with contextlib.suppress(FileNotFoundError):
+            if value in path.read_bytes():
+                return True
+    return False

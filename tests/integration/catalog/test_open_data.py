@@ -107,6 +107,31 @@ def test_a_file_without_an_account_is_refused_and_its_description_is_not(url: st
     assert httpx.get(f"{url}{API}/datasets/open", auth=("reader", token)).status_code == 401  # of files alone
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_neither_croissant_nor_python_nor_the_command_gives_a_personal_row(
+    published: Home, url: str, token: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By what leads to the rows of the anonymous dataset, with the address of the personal one's file put in, too."""
+    monkeypatch.setattr(mlcroissant._src.core.constants, "DOWNLOAD_PATH", tmp_path / "croissant")
+    monkeypatch.setenv("CROISSANT_BASIC_AUTH_USERNAME", "reader")
+    monkeypatch.setenv("CROISSANT_BASIC_AUTH_PASSWORD", token)
+    text = httpx.get(f"{url}{API}/datasets/open/exports/croissant").text
+    forged = tmp_path / "forged.json"
+    forged.write_text(text.replace("/datasets/open/", "/datasets/closed/"))
+    for description in (f"{url}{API}/datasets/closed/exports/croissant", forged):
+        with pytest.raises(Exception):  # noqa: B017, PT011 - whatever mlcroissant makes of a refusal
+            next(iter(mlcroissant.Dataset(description).records("rows")))
+    with datalab.connect(url, token, cache=tmp_path / "python") as lab:
+        for read in (lab.dataset("closed").to_arrow, lab.dataset("closed", version=1).to_duckdb):
+            with pytest.raises(NotPermittedError, match="never leaves"):
+                read()
+    arguments = ["closed", "--home", str(published.path), "--to", str(tmp_path / "command")]
+    assert isinstance(click.testing.CliRunner().invoke(download, arguments).exception, NotPermittedError)
+    came = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert came, "what was asked with"
+    assert not [path for path in came if PLANTED.encode() in path.read_bytes() or path.suffix == ".parquet"]
+
+
 def test_a_download_goes_on_where_it_broke_off(lab: LabClient, tmp_path: Path) -> None:
     (path,) = fetch(lab, "open", tmp_path)
     whole = path.read_bytes()

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from catalog import datasets
+from catalog.client import lab_client
 from catalog.errors import ConflictError, DataMismatchError, NotPermittedError
 from catalog.lab import open_lab
 from catalog.lake import Lake
 from catalog.publish import Publisher
-from catalog.records import PublishRequest
+from catalog.records import PublishRequest, Version
 from catalog.store import Store
 from datalab.canonical import sha256_hex
 from datalab.errors import BadInputError
@@ -21,6 +24,7 @@ from tests.integration.catalog.conftest import Staging
 from tests.unit.catalog.examples import account, at_site, draft
 
 STEPS = ("begin", "place", "commit", "complete", "clear")
+AT_ONCE = 6
 
 
 @pytest.fixture
@@ -57,6 +61,29 @@ def test_a_version_is_the_pipelines_files_as_they_are(
     lake = Lake(tmp_path / "catalog" / "lake.ducklake", object_store)
     assert (lake.count(name, 1), lake.count(name, 2)) == (3, 4)
     lake.close()
+
+
+def test_the_same_publication_asked_for_many_times_at_once_makes_one_version(
+    name: str, catalog_home: Home, object_store: ObjectStore, staging: Staging
+) -> None:
+    together = Barrier(AT_ONCE)
+    request = staging.request(name, "only")
+    with lab_client(catalog_home, "operator") as operator:
+        operator.register_dataset(draft(id=name))
+
+        def publish(_: int) -> Version:
+            with lab_client(catalog_home, "pipeline") as pipeline:
+                together.wait(timeout=60)
+                return pipeline.publish(name, request)
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            made = list(pool.map(publish, range(AT_ONCE)))
+        assert operator.versions(name) == [made[0]]
+        assert made == [made[0]] * AT_ONCE
+        done = [one for one in operator.events() if one.subject == f"dataset/{name}/v1"]
+        assert [one.action for one in done].count("version.published") == 1
+    assert keys(object_store, f"data/{name}/") == [made[0].files[0].key]
+    assert keys(object_store, f"staging/{name}/") == []
 
 
 def test_what_nobody_publishes_leaves_staging_after_the_window(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from catalog.records import AccountDraft, Dataset, DatasetDraft, Role, StoredFile, Version
+from catalog.standards.vocabulary import health_category
 from datalab.curation.report import CurationReport
 
 SHA = "ab" * 32
@@ -54,7 +55,7 @@ def described(**changes: Any) -> dict[str, Any]:
         "provenance": "Case report forms of the trial, 1984 to 1989.",
         "temporal": {"start": "1984-07-01", "end": "1989-12-31"},
         "spatial": ("DE", "BR"),
-        "health_categories": ("https://example.org/health-categories/clinical-trials",),
+        "health_categories": (health_category("EHCT"),),
         "health_themes": ("https://www.wikidata.org/entity/Q128581",),
         "hdab": {"name": "Access body", "contact": {"name": "Office", "url": "https://example.org/hdab"}},
         "population": "Women with node-positive breast cancer",
