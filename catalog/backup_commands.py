@@ -63,7 +63,8 @@ def restore(*, backup_folder: Path, home: Path, key: Path | None, unsigned: bool
 
     BACKUP is a folder that `datalab backup` wrote, or the one that [backup] in datalab.toml names; changes that were
     shipped there since its last whole backup are made again, and whoever was erased is erased again. For a backup that
-    `datalab backup` wrote, keep the folder erasures of the lost home, or a newer copy of it, in the new one. Certificates are not part of a backup: nodes enrol anew.
+    `datalab backup` wrote, keep the folder erasures of the lost home, or a newer copy of it, in the new one.
+    Certificates are not part of a backup: nodes enrol anew.
 
     The backup must be signed by the lab that made it, whose public key lies in secrets/backups in its home: keep a
     copy of it elsewhere. Where anything was changed, left out or put into another order since, nothing is restored. The

@@ -30,6 +30,7 @@ from catalog.errors import (
 )
 from catalog.event_records import Event, EventsVerification
 from catalog.harvest.records import RemoteEntry, Source, SourceDraft
+from catalog.kept_backups import KeptBackup
 from catalog.launch import AppFacts, DryRun, Work
 from catalog.progress import Progress
 from catalog.records import (
@@ -52,7 +53,6 @@ from catalog.release.records import ReleaseAsk, ReleaseDecision
 from catalog.retention.records import Due
 from catalog.run_records import Launch, RunDraft, RunPatch, RunRecord
 from catalog.running import Runs
-from catalog.kept_backups import KeptBackup
 from catalog.search.model import SearchPage, SearchQuery
 from catalog.snapshot import Snapshot
 from catalog.standards.requirements import Readiness
@@ -302,7 +302,7 @@ class LabClient:
         return self._call(Dataset, "PUT", f"/datasets/{_part(dataset)}/hold", body=Hold(reason=reason))
 
     def take_snapshot(self, goes_to: str = "") -> Snapshot:
-        """Have the lab copy its catalog's files, as they are at this moment, into its home, for a backup in a folder."""
+        """Have the lab copy its catalog's files, as they are at this moment, into its home, for a backup elsewhere."""
         return self._call(Snapshot, "POST", "/backups", params={"folder": goes_to})
 
     def kept_backups(self) -> list[KeptBackup]:

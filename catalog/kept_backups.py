@@ -34,7 +34,9 @@ class KeptBackup(Record):
 
 def kept_backups(store: Store) -> list[KeptBackup]:
     """Return the newest backup in each folder that is known, by folder."""
-    erasures = [(one.n, one.subject.rpartition("/")[2]) for one in store.find_events(action="erasure.done", limit=_MANY)]
+    erasures = [
+        (one.n, one.subject.rpartition("/")[2]) for one in store.find_events(action="erasure.done", limit=_MANY)
+    ]
     found: dict[str, KeptBackup] = {}
     events = [one for action in (TAKEN, KEPT) for one in store.find_events(action=action, limit=_MANY)]
     for event in sorted(events, key=lambda one: -one.n):

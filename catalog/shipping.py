@@ -5,8 +5,8 @@
     FOLDER/erasures.jws      signed records of all erasures, which a restored lab carries out again
 
 Changes are appended every few seconds. Where data has come in or gone, a new backup is begun beside the old one, which
-goes once the new one is whole; objects that both have are fetched once. So a person who is erased is gone from here, too,
-as soon as that takes.
+goes once the new one is whole; objects that both have are fetched once. So a person who is erased is gone from here,
+too, as soon as that is whole.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ def sign_erasures(folder: Path, records: Sequence[bytes], key: OKPKey) -> None:
 
 
 def signed_erasures(folder: Path, backup: Path, key: OKPKey) -> list[bytes] | None:
-    """Return the records of erasures beside a backup with which changes are shipped; None if it is an earlier release's.
+    """Return the records of erasures beside a backup that changes are shipped to; None if an earlier release made it.
 
     Args:
         folder: that the lab ships to.

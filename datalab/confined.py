@@ -1,4 +1,4 @@
-"""A process for reading what a stranger wrote: what takes forever, fills the memory or crashes the parser ends it alone.
+"""A process for reading what a stranger wrote: what never ends, fills the memory or crashes the parser ends it alone.
 
 It has no environment, is handed no key, opens no connection and starts no process, and is bounded in processor time,
 memory and the size of what it writes. Its answer comes on its standard output, for the caller to check.

@@ -73,8 +73,8 @@ class RevocationFiles:
     def _kept(self, signer: str, keys: Sequence[OKPKey]) -> RevocationList | None:
         """Return the list that a key has signed before; None where there is none.
 
-        One that seems to be from the future is kept: this machine's clock was set back, and an earlier list may not name
-        what that one revokes.
+        One that seems to be from the future counts: this machine's clock was set back, and an earlier list may not
+        name what that one revokes.
         """
         try:
             return signer_of(_read(self._path(signer)), [one for one in keys if key_id(one) == signer], now=None)[1]

@@ -133,7 +133,7 @@ class Policy(_Model):
         permit_keys: public keys (JWK files below the home) of the bodies whose permits count here.
         revocations: file with signed lists of revoked permits, one a line, below the home; where one is named, a run is
             refused if the newest list by the key that has signed its permit, in the file or sent by the gateway, is
-            older than ``revocations_days``, or if there is none. A permit on a list that was sent is refused in any case.
+            older than ``revocations_days``, or if there is none. A permit on a list that was sent is refused anyway.
         revocations_days: how old that list may be.
         users: data users, as permits name them, that may use data here; left out: whoever has a permit.
         projects: projects, as permits name them, that may use data here; left out: any with a permit.

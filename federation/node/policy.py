@@ -208,8 +208,9 @@ def check_not_revoked(claims: PermitClaims, signer: str, facts: Facts) -> str:
 
 
 def _lists(facts: Facts) -> list[tuple[str, RevocationList]]:
-    """Return the lists that count, each after its key's id: those received, as far as their keys are pinned still, and
-    the file's.
+    """Return the lists that count, each after its key's id.
+
+    They are those received, as far as their keys are pinned still, and the file's.
 
     Raises:
         PermitError: what one of them says cannot be told, so that no permit is known not to be on it.
@@ -221,9 +222,8 @@ def _lists(facts: Facts) -> list[tuple[str, RevocationList]]:
         except PermitError as error:
             if error.reason is not Reason.UNKNOWN_KEY:  # changed on the disk, or this machine's clock was set back
                 raise
-    for token in (facts.revocations or "").split():
-        found.append(signer_of(token, facts.permit_keys, now=facts.now))
-    return found
+    in_file = (facts.revocations or "").split()
+    return found + [signer_of(token, facts.permit_keys, now=facts.now) for token in in_file]
 
 
 class _Case:

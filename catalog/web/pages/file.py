@@ -46,7 +46,7 @@ _SAID: dict[str, str] = {
     "The file is named .parquet and is no Parquet file.": mark("The file is named .parquet and is no Parquet file."),
     "The file is named like JSON and is none.": mark("The file is named like JSON and is none."),
     "The file cannot be looked into: reading it takes too much time or memory, or fails.": mark(
-        "The file cannot be looked into: reading it takes too much time or memory, or fails. Write it again, or split it."
+        "The file cannot be looked into: reading it takes too much time or memory, or fails. Write it anew or split it."
     ),
     "The file is empty.": mark("The file is empty. Choose another one."),
     "The file is too large.": mark("The file is too large. Split it into several datasets."),

@@ -318,7 +318,8 @@ def test_who_is_erased_is_gone_from_the_labs_own_backups_and_told_of_the_others(
             begun = time.monotonic()
             assert f"in {tmp_path / 'by-hand'} holds the person still: take it again, or destroy it" in said
             assert f"in {away} holds the person still: the lab takes it anew" in said
-            until(lambda: not any(held(away, one.encode()) for one in (PERSON, upload.sealed.wrapped_key)))
+            planted = (PERSON.encode(), upload.sealed.wrapped_key.encode())
+            until(lambda: not any(held(away, one) for one in planted))
             print(f"gone from the lab's own backup {time.monotonic() - begun:.2f} s after the erasure")
             until(lambda: {one.folder: len(one.erased_since) for one in client.kept_backups()}[str(away)] == 0)
             assert held(tmp_path / "by-hand", PERSON.encode())

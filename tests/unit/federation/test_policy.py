@@ -185,12 +185,18 @@ def test_the_list_of_another_body_does_not_stand_in_for_the_one_of_the_permits_s
     both = [public_key(KEY), public_key(other)]
     fresh, own = sign_revocations([], other, issued=NOW), sign_revocations([], KEY, issued=NOW)
     old = sign_revocations([], KEY, issued=NOW - timedelta(days=8))
-    for received, revocations, said in (([fresh], "", "has no list"), ([fresh, old], "", "old"), ([], fresh, "no list")):
+    for received, revocations, said in (
+        ([fresh], "", "has no list"),
+        ([fresh, old], "", "old"),
+        ([], fresh, "no list"),
+    ):
         with pytest.raises(RefusedError, match=said):
             judged(permit_keys=both, policy=strict, received=received, revocations=revocations)
     judged(permit_keys=both, policy=strict, received=[fresh, own])
     judged(permit_keys=both, policy=strict, revocations=f"{fresh}\n{own}\n")
-    judged(permit_keys=both, policy=strict, received=[sign_revocations([], other, issued=NOW - timedelta(days=80)), own])
+    judged(
+        permit_keys=both, policy=strict, received=[sign_revocations([], other, issued=NOW - timedelta(days=80)), own]
+    )
     with pytest.raises(RefusedError, match="revoked"):  # whoever is pinned may revoke it
         judged(permit_keys=both, policy=strict, received=[own, sign_revocations(["permit-1"], other, issued=NOW)])
 
