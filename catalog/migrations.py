@@ -80,6 +80,17 @@ def _has(field: str) -> str:
     return f"(record -> '{field}') <> 'null'::JSON"
 
 
+def _without_of_columns(table: str, column: str, report: str) -> str:
+    """Return a statement that takes what the release before does not know out of the columns of a report."""
+    unknown = '{"code_system": null, "nullable": null, "sensitivity": null}'
+    at = f"$.{report}.columns"
+    return (
+        f"UPDATE {table} SET {column} = json_merge_patch({column}, json_object('{report}', json_object('columns', "
+        f"list_transform(from_json(json_extract({column}, '{at}'), '[\"JSON\"]'), "
+        f"lambda one: json_merge_patch(one, '{unknown}'))))) WHERE json_array_length({column}, '{at}') > 0;"
+    )
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "the tables", FIRST),
     Migration(
@@ -113,6 +124,14 @@ MIGRATIONS: tuple[Migration, ...] = (
         "DROP TABLE sources; DROP TABLE remotes;",
         lost="SELECT count(*) FROM sources",
         loses="catalogues that are harvested (remove them first: datalab catalog remove)",
+    ),
+    Migration(
+        4,
+        "of a column, its code system, whether it may be empty, and how sensitive it is",
+        "",  # versions that are there do not say, and stay as they are
+        _without_of_columns("versions", "record", "report")
+        + _without_of_columns("versions", "record", "told")
+        + _without_of_columns("intents", "request", "report"),
     ),
 )
 LATEST = MIGRATIONS[-1].number

@@ -34,6 +34,7 @@ Custom property                 Stands at              Meaning
 ``datalab.exclusions``          harmonised             list of ``name``, ``expression``, ``reason``; the first that is
                                                        true for a row leaves it out and counts it
 ``datalab.sortBy``              harmonised             columns that the table is sorted by first
+``datalab.system``              column of harmonised   the code system that its values are codes of already
 ``datalab.role``                column of harmonised   ``predictor`` (default); ``outcome``: 1 is an event, 0 is none;
                                                        ``pseudonym``: by which the holder knows the person
 =============================== ====================== ================================================================
@@ -218,8 +219,9 @@ class HarmonisedColumn:
     """A column that training sees, and how it is computed from a row of the export.
 
     Attributes:
-        code_system: of the codes that it was mapped to, such as ``http://snomed.info/sct``, or None.
-        mapped: those codes; a value that is none of them is a local code without one.
+        code_system: of its codes, such as ``http://snomed.info/sct``, or None.
+        mapped: codes that it was mapped to; a value that is none of them is a local code without one.
+        classification: how sensitive it is, in the contract's own words, or None.
     """
 
     name: str
@@ -229,6 +231,7 @@ class HarmonisedColumn:
     expression: Expression
     code_system: str | None = None
     mapped: tuple[str, ...] = ()
+    classification: str | None = None
 
 
 @dataclass(frozen=True)

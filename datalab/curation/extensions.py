@@ -172,6 +172,7 @@ class OfHarmonisedColumn(Extensions):
     unit: str | None = None
     convert: Convert | None = None
     codes: Codes | None = None
+    system: Annotated[str, Field(min_length=1, max_length=300)] | None = None
     role: Literal["predictor", "outcome", "pseudonym"] = "predictor"
 
 

@@ -158,8 +158,9 @@ def _harmonised(document: Document, at: int, export: Export, parser: DuckDBPyCon
             description=_text(entry, "description"),
             domain=_harmonised_domain(document, keys, entry),
             expression=_computed(document, keys, entry, extensions, export, parser),
-            code_system=extensions.codes.system if extensions.codes else None,
+            code_system=extensions.codes.system if extensions.codes else extensions.system,
             mapped=tuple(sorted(set(extensions.codes.map.values()))) if extensions.codes else (),
+            classification=_text(entry, "classification") or ("pseudonym" if extensions.role == "pseudonym" else None),
         )
         columns.append(column)
         quality += _quality(document, keys, entry, column.name)

@@ -54,6 +54,9 @@ class Column(_Record):
         type: ``integer`` (64 bits), ``number`` (double) or ``string``.
         unit: the unit of the values, or None.
         description: what it means.
+        code_system: of its values, such as ``http://hl7.org/fhir/sid/icd-10``, or None.
+        nullable: whether a row may be without a value; None where an earlier release did not say.
+        sensitivity: how the contract classifies it (ODCS ``classification``), or ``pseudonym``.
         missing: how many rows have no value; None where that may not be told.
         low: the smallest value shared or undercut by at least as many rows as the disclosure threshold.
         high: the same at the upper end. Extremes that belong to fewer people are never reported.
@@ -65,6 +68,9 @@ class Column(_Record):
     type: str
     unit: str | None
     description: str
+    code_system: str | None = None
+    nullable: bool | None = None
+    sensitivity: str | None = None
     missing: int | None = None
     low: float | None = None
     high: float | None = None

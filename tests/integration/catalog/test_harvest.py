@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from click.testing import CliRunner, Result
+from rdflib import RDF, Graph
 
 from catalog.client import LabClient, lab_client
 from catalog.errors import NotPermittedError
 from catalog.harvest import commands
 from catalog.harvest.records import Description, SourceDraft
-from catalog.records import Contact, DatasetDraft, DatasetState, Role, StateChange, Translation
+from catalog.records import Contact, DatasetDraft, DatasetPatch, DatasetState, Role, StateChange, Translation
 from catalog.search.model import RemoteHit, SearchQuery
 from catalog.service import SERVICE
+from catalog.standards.dcat import DCAT, HYDRA
 from catalog.standards.export import PAGE
 from datalab.errors import NotFoundError
 from datalab.home import Home
@@ -26,6 +32,9 @@ from tests.support.pages import settle, signed_in, text_of
 from tests.support.waiting import wait_until
 from tests.unit.catalog.examples import anonymous, at_site, described, draft
 from tests.unit.harvest.catalogues import served
+
+ROOT = Path(__file__).parents[3]
+PEERS = ROOT / ".peers" / "bin" / "python"
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +137,70 @@ def _same(one: DatasetDraft, found: Description, url: str) -> None:
     assert found.access == ("public" if one.access == "public" else "non-public")
     if one.contact:
         assert found.contact == Contact(name=one.contact.name, email=one.contact.email)
+
+
+@pytest.mark.filterwarnings("ignore:ConjunctiveGraph")  # of rdflib's reader of JSON-LD
+def test_a_harvester_as_ckans_gets_every_dataset_by_a_stable_name(lab_home: Home, tmp_path: Path) -> None:
+    """It follows hydra:next from page to page, takes datasets by their URIs, and compares those with the last time."""
+    home = home_beside(lab_home, tmp_path)
+    with Supervisor() as supervisor:
+        supervisor.start(SERVICE.name, SERVICE.module, home)
+        url = home.address("lab")["url"]
+        with lab_client(home, "operator") as client:
+            for n in range(PAGE + 2):
+                client.register_dataset(draft(id=f"one-{n:03}", title=f"Title {n}"))
+            expected = {f"{url}/api/v1/datasets/one-{n:03}" for n in range(PAGE + 2)}
+            for address in ("/api/v1/catalog/dcat-ap", "/api/v1/catalog/dcat-ap.ttl"):
+                found = gathered(f"{url}{address}")
+                assert [len(page) for page in found] == [PAGE, 2]
+                assert set().union(*found) == expected
+            client.update_dataset("one-000", DatasetPatch(title="Another title"), revision=1)
+            assert set().union(*gathered(f"{url}/api/v1/catalog/dcat-ap")) == expected
+            client.move_dataset("one-001", StateChange(state=DatasetState.WITHDRAWN, reason="Faults"), revision=1)
+            assert set().union(*gathered(f"{url}/api/v1/catalog/dcat-ap")) == expected - {
+                f"{url}/api/v1/datasets/one-001"
+            }
+
+
+def gathered(address: str) -> list[set[str]]:
+    """The URIs of the datasets on each page, read as ckanext-dcat reads them."""
+    pages: list[set[str]] = []
+    following: str | None = address
+    while following is not None:
+        answer = httpx.get(following, trust_env=False)
+        graph = Graph().parse(data=answer.content, format=answer.headers["Content-Type"].partition(";")[0])
+        pages.append({str(one) for one in graph.subjects(RDF.type, DCAT.Dataset)})
+        links = [link for page in graph.subjects(RDF.type, HYDRA.PagedCollection) for link in graph[page : HYDRA.next]]
+        following = str(links[0]) if links else None
+    return pages
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PEERS.exists(), reason="needs `make peers`")
+def test_ckans_own_parser_reads_our_catalogue(labs: tuple[Home, Home]) -> None:
+    home = labs[0]
+    url = home.address("lab")["url"]
+    german = Translation(title="Brustkrebsstudie", description="Patientinnen.", keywords=("Brustkrebs",))
+    with lab_client(home, "operator") as client:
+        client.register_dataset(anonymous(id="for-ckan", **described(translations={"de": german})))
+        for n in range(PAGE):
+            client.register_dataset(draft(id=f"ckan-{n:03}", title=f"For CKAN {n}"))
+        known = {one.id for one in client.datasets() if one.state is DatasetState.PUBLISHED}
+    done = subprocess.run(
+        [PEERS, ROOT / "tests" / "support" / "ckan_reads.py", f"{url}/api/v1/catalog/dcat-ap"],
+        capture_output=True, check=True, timeout=600,
+    )  # fmt: skip
+    read = json.loads(done.stdout)
+    assert read["pages"] == math.ceil(len(known) / PAGE) >= 2
+    found = {extras(one)["uri"].rpartition("/")[2]: one for one in read["datasets"]}
+    assert set(found) == known
+    one = found["for-ckan"]
+    assert one["title"] in {"German Breast Cancer Study Group trial", "Brustkrebsstudie"}
+    assert extras(one)["identifier"] == extras(one)["uri"] == f"{url}/api/v1/datasets/for-ckan"
+
+
+def extras(dataset: dict[str, Any]) -> dict[str, str]:
+    return {one["key"]: one["value"] for one in dataset["extras"]}
 
 
 def test_an_export_that_has_not_changed_is_not_sent_again(labs: tuple[Home, Home]) -> None:

@@ -21,6 +21,7 @@ import duckdb
 import pytest
 
 from catalog.client import LabClient, lab_client
+from catalog.erasure.records import ErasureDraft
 from catalog.lineage import RunEvent
 from catalog.records import DatasetDraft, DatasetPatch
 from catalog.service import SERVICE as LAB
@@ -200,6 +201,27 @@ def test_the_same_file_is_not_published_twice(lab: Lab, prepared: Path, tmp_path
 def test_another_file_is_the_next_version(lab: Lab, prepared: Path) -> None:
     outcome = lab.curate(lab.client.upload("breast-cancer", prepared))
     assert (outcome["version"], outcome["rejected_rows"]) == (2, 0)
+
+
+@pytest.mark.slow
+def test_who_was_erased_is_left_out_of_what_is_curated_later(lab: Lab, tmp_path: Path) -> None:
+    contract, raw = BUILT_IN / "omop-person.odcs.yaml", SOURCES / "omop-person.csv"
+    lab.register("persons", path=contract)
+    first = lab.curate(lab.client.upload("persons", raw))
+    done = lab.client.erase(ErasureDraft(holder="gbsg", pseudonym="2", reason="GDPR Art. 17"))
+    assert [(one.dataset, one.version) for one in done.versions] == [("persons", 1)]
+    again = tmp_path / "again.csv"  # the holder hands in a file in which the person is still
+    again.write_text(raw.read_text().replace("MRN-0001", "MRN-0009"))
+    second = lab.curate(lab.client.upload("persons", again))
+    assert (first["version"], second["version"]) == (1, 2)
+    for number in (1, 2):
+        [file] = lab.client.version("persons", number).files
+        connect(lab.home).get_file(file.key, tmp_path / f"{number}.parquet", sha256=file.sha256)
+        people = duckdb.execute(f"SELECT person_id FROM '{tmp_path / f'{number}.parquet'}' ORDER BY 1").fetchall()
+        assert (1,) in people
+        assert (2,) not in people
+    with lab_client(lab.home, "pipeline") as pipeline:
+        assert pipeline.version("persons", 2).report.excluded["opted out"] in {1, None}
 
 
 def test_lab_and_node_make_the_same_bytes_of_the_same_file(lab: Lab, tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 import duckdb
 import pytest
 
-from catalog import lifecycle
+from catalog import datasets, lifecycle
 from catalog.drafts import Draft
 from catalog.errors import CatalogError
 from catalog.migrations import LATEST, MIGRATIONS, Migration, downgrade, migrate, schema_of
-from catalog.records import Dataset, DatasetState, Hold, Version
+from catalog.records import Announcement, Dataset, DatasetState, Hold, Role, Version
 from catalog.store import Store
 from catalog.upload_records import Upload
-from tests.unit.catalog.examples import account
+from tests.unit.catalog.examples import account, at_site, report
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 FROZEN = sorted(GOLDEN.glob("catalog-*.duckdb.gz"))
@@ -144,3 +144,24 @@ def test_a_migration_that_fails_changes_nothing(connection: duckdb.DuckDBPyConne
 
 def test_a_frozen_catalog_is_there_for_every_schema_of_the_past() -> None:
     assert [path.name for path in FROZEN] == [f"catalog-{number}.duckdb.gz" for number in range(1, LATEST)]
+
+
+def test_what_is_said_of_columns_is_taken_out_for_the_schema_before(tmp_path: Path) -> None:
+    path = tmp_path / "records.duckdb"
+    store = Store(path)
+    datasets.register(store, at_site(id="rotterdam"), account())
+    (column, *others) = report().columns
+    stated = column.model_copy(update={"code_system": "http://loinc.org", "nullable": False, "sensitivity": "high"})
+    said = report().model_copy(update={"columns": (stated, *others)})
+    datasets.announce(store, "rotterdam", Announcement(node="rotterdam", version=1, report=said), account(Role.GATEWAY))
+    store.close()
+    with duckdb.connect(path) as opened:
+        ((before,),) = [row[2:3] for row in content(opened)["versions"]]
+        assert before["report"]["columns"][0]["code_system"] == "http://loinc.org"
+        downgrade(opened, 3)
+        ((after,),) = [row[2:3] for row in content(opened)["versions"]]
+    unknown = {"code_system", "nullable", "sensitivity"}
+    for one in (before, after):
+        assert [name for name in unknown if name in json.dumps(one)] == ([] if one is after else list(unknown))
+    told = [{name: value for name, value in one.items() if name not in unknown} for one in before["report"]["columns"]]
+    assert after == {**before, "report": {**before["report"], "columns": told}}

@@ -265,13 +265,26 @@ def test_an_offer_permits_what_access_allows(
 def test_the_columns_are_told_as_table_schema_and_as_csv_without_formulas() -> None:
     columns = [
         {"name": "age", "type": "number", "unit": "a", "description": '=HYPERLINK("x")'},
-        {"name": "event", "type": "integer", "unit": None, "description": "1, or 0"},
+        {
+            "name": "event",
+            "type": "integer",
+            "unit": None,
+            "description": "1, or 0",
+            "code_system": "urn:o",
+            "nullable": False,
+            "sensitivity": "high",
+        },
     ]
     dataset = registered(draft())
     one = version(draft(), columns=columns)
     fields = read("frictionless", dataset, one)["fields"]
     assert [(field["name"], field["type"]) for field in fields] == [("age", "number"), ("event", "integer")]
-    assert fields[0]["unit"] == "a"
+    assert fields[0] == {"name": "age", "type": "number", "unit": "a", "description": '=HYPERLINK("x")'}
+    assert (fields[1]["codeSystem"], fields[1]["sensitivity"]) == ("urn:o", "high")
+    assert fields[1]["constraints"] == {"required": True}
     exported = export_dataset(dataset, one, "schema.csv", LAB)
     assert exported.media_type == "text/csv"
-    assert exported.text.splitlines()[1:] == ['age,number,a,"\'=HYPERLINK(""x"")"', 'event,integer,,"1, or 0"']
+    assert exported.text.splitlines()[1:] == [
+        'age,number,a,,,,"\'=HYPERLINK(""x"")"',
+        'event,integer,,urn:o,no,high,"1, or 0"',
+    ]
