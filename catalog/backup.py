@@ -298,17 +298,19 @@ def keep_erasures(folder: Path, home: Home, backup: Backup) -> None:
     """
     if backup.key is None:
         _keep_plain_erasures(folder, home, None)
-    elif backup.seal is not None and backup.seal.changes:
-        records = signed_erasures(folder, backup.folder, backup.key)
-        if records is None:
-            key = load_public_key(public_evidence_key(Home(backup.folder / "home")))
-            _keep_plain_erasures(folder, home, key)
-        for record in records or ():
-            key = load_public_key(public_evidence_key(Home(backup.folder / "home")))
-            done = Erasure.model_validate_json(verified_payload(record.decode("ascii"), kind=ERASURE_KIND, keys=[key]))
-            target = home.folder("erasures") / f"{done.id}.jws"
-            if not target.exists():
-                write_atomically(target, record + b"\n")
+        return
+    if backup.seal is None or not backup.seal.changes:
+        return  # those that it has are in its manifest
+    evidence = load_public_key(public_evidence_key(Home(backup.folder / "home")))
+    records = signed_erasures(folder, backup.folder, backup.key)
+    if records is None:
+        _keep_plain_erasures(folder, home, evidence)
+        return
+    for record in records:
+        payload = verified_payload(record.decode("ascii"), kind=ERASURE_KIND, keys=[evidence])
+        target = home.folder("erasures") / f"{Erasure.model_validate_json(payload).id}.jws"
+        if not target.exists():
+            write_atomically(target, record + b"\n")
 
 
 def _keep_plain_erasures(folder: Path, home: Home, key: OKPKey | None) -> None:

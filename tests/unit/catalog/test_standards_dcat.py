@@ -105,6 +105,27 @@ def test_the_shapes_list_no_mandatory_property_that_these_tests_forget(profile: 
     assert {row[0] for row in rules} == set(MANDATORY[profile])  # type: ignore[index]  # rows of a SELECT
 
 
+@needs_shapes
+def test_every_node_of_the_catalogue_needs_what_dcat_ap_demands_of_its_class() -> None:
+    """Not of datasets alone: catalogue, distributions, publishers and checksums of a page, each property in turn."""
+    rules = shapes("dcat-ap").query(
+        """SELECT DISTINCT ?class ?path WHERE {
+          ?shape sh:targetClass ?class ; sh:property [ sh:minCount ?count ; sh:path ?path ] FILTER (?count > 0) }""",
+        initNs={"sh": SH},
+    )
+    found = [full(), full(anonymous, id="open")]
+    graph = dcat.catalogue_graph(found, dcat.Page(1, 1, 2), f"{LAB.api}/catalog/dcat-ap.ttl", LAB)
+    assert not violations(graph, "dcat-ap")
+    tried = set()
+    for kind, path in rules:  # type: ignore[misc]  # rows of a SELECT
+        for node in sorted(graph.subjects(RDF.type, kind))[:1]:
+            less = Graph() + graph
+            less.remove((node, path, None))
+            assert violations(less, "dcat-ap"), (kind, path)
+            tried.add(str(kind).rpartition("#")[2].rpartition("/")[2])
+    assert {"Catalog", "Dataset", "Distribution", "Agent", "Checksum"} <= tried
+
+
 @pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")
 def test_both_forms_say_the_same() -> None:
     graph = dcat.dataset_graph(*full(), LAB)
