@@ -25,7 +25,6 @@ from catalog.erasure.records import KIND as ERASURE_KIND
 from catalog.erasure.records import Erasure
 from catalog.event_records import EventsVerification
 from catalog.evidence import backup_key, public_evidence_key
-from catalog.kept_backups import TAKEN
 from catalog.lake import Lake
 from catalog.landing import bucket_of
 from catalog.publish import Publisher
@@ -42,7 +41,7 @@ from catalog.signed_backup import (
     signed_changes,
     signed_erasures,
 )
-from catalog.snapshot import Snapshot
+from catalog.snapshot import TAKEN, Snapshot
 from catalog.store import Store, now
 from catalog.upload_records import Upload
 from datalab.boundary import bad_field

@@ -30,7 +30,6 @@ from catalog.errors import (
 )
 from catalog.event_records import Event, EventsVerification
 from catalog.harvest.records import RemoteEntry, Source, SourceDraft
-from catalog.kept_backups import KeptBackup
 from catalog.launch import AppFacts, DryRun, Work
 from catalog.progress import Progress
 from catalog.records import (
@@ -54,7 +53,7 @@ from catalog.retention.records import Due
 from catalog.run_records import Launch, RunDraft, RunPatch, RunRecord
 from catalog.running import Runs
 from catalog.search.model import SearchPage, SearchQuery
-from catalog.snapshot import Snapshot
+from catalog.snapshot import KeptBackup, Snapshot
 from catalog.standards.requirements import Readiness
 from catalog.upload_records import Landed, Upload
 from datalab.errors import BadInputError, DatalabError, IdentityError, NotFoundError, ServiceFailedError

@@ -2,34 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import AwareDatetime
-
-from catalog.records import Line, Record, Slug
+from catalog.snapshot import KEPT, TAKEN, KeptBackup
 from catalog.store import Store
 
-TAKEN = "backup.taken"
-"""The catalog was copied; ``folder`` says where somebody has put the backup that became of it."""
-KEPT = "backup.kept"
-"""The lab's own backup of everything up to event ``until`` is whole, and no earlier one is left in ``folder``."""
-BACKUP = "backup"
-"""Who acts where the lab takes a backup by itself."""
 _MANY = 1_000_000
-
-
-class KeptBackup(Record):
-    """The newest backup in a folder.
-
-    Attributes:
-        folder: as whoever took it has named it; on a machine of theirs.
-        taken: when.
-        by: who took it; ``BACKUP``, where the lab does by itself.
-        erased_since: records of the erasures after it: it holds those people until it is taken again, or destroyed.
-    """
-
-    folder: Line
-    taken: AwareDatetime
-    by: Line
-    erased_since: tuple[Slug, ...]
 
 
 def kept_backups(store: Store) -> list[KeptBackup]:

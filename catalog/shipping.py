@@ -24,10 +24,9 @@ from catalog.backup import MANIFEST, fetch
 from catalog.errors import CatalogError
 from catalog.event_records import Event
 from catalog.evidence import backup_key
-from catalog.kept_backups import BACKUP, KEPT
 from catalog.replay import encode
 from catalog.signed_backup import ChangeLog, sign_erasures
-from catalog.snapshot import Snapshot
+from catalog.snapshot import BACKUP, KEPT, Snapshot
 from catalog.store import Committed, Store, now
 from datalab.errors import DatalabError
 from datalab.home import Home, sync_folder, write_atomically

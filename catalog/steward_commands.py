@@ -14,8 +14,8 @@ from rich.table import Table
 from catalog.client import lab_client
 from catalog.compare import Comparison
 from catalog.erasure.records import ErasureDraft
-from catalog.kept_backups import BACKUP
 from catalog.records import DatasetPatch, DatasetState, StateChange
+from catalog.snapshot import BACKUP
 from datalab.boundary import bad_field, read_toml
 from datalab.errors import RefusedError
 from datalab.home import Home

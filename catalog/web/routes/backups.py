@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from catalog.kept_backups import KeptBackup, kept_backups
+from catalog.kept_backups import kept_backups
 from catalog.permissions import Action
 from catalog.records import AccountDraft
-from catalog.snapshot import Snapshot
+from catalog.snapshot import KeptBackup, Snapshot
 from catalog.web.access import Allowed, TheLab
 
 router = APIRouter(tags=["backups"])

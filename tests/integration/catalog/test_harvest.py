@@ -148,7 +148,7 @@ def test_a_harvester_as_ckans_gets_every_dataset_by_a_stable_name(lab_home: Home
         url = home.address("lab")["url"]
         with lab_client(home, "operator") as client:
             for n in range(PAGE + 2):
-                client.register_dataset(draft(id=f"one-{n:03}", title=f"Title {n}"))
+                client.register_dataset(draft(id=f"one-{n:03}", title=f"Title {n}", description="One of many"))
             expected = {f"{url}/api/v1/datasets/one-{n:03}" for n in range(PAGE + 2)}
             for address in ("/api/v1/catalog/dcat-ap", "/api/v1/catalog/dcat-ap.ttl"):
                 found = gathered(f"{url}{address}")
@@ -184,12 +184,11 @@ def test_ckans_own_parser_reads_our_catalogue(labs: tuple[Home, Home]) -> None:
     with lab_client(home, "operator") as client:
         client.register_dataset(anonymous(id="for-ckan", **described(translations={"de": german})))
         for n in range(PAGE):
-            client.register_dataset(draft(id=f"ckan-{n:03}", title=f"For CKAN {n}"))
+            client.register_dataset(draft(id=f"ckan-{n:03}", title=f"For CKAN {n}", description="One of many"))
         known = {one.id for one in client.datasets() if one.state is DatasetState.PUBLISHED}
-    done = subprocess.run(
-        [PEERS, ROOT / "tests" / "support" / "ckan_reads.py", f"{url}/api/v1/catalog/dcat-ap"],
-        capture_output=True, check=True, timeout=600,
-    )  # fmt: skip
+    command = [str(PEERS), str(ROOT / "tests" / "support" / "ckan_reads.py"), f"{url}/api/v1/catalog/dcat-ap"]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr.decode()
     read = json.loads(done.stdout)
     assert read["pages"] == math.ceil(len(known) / PAGE) >= 2
     found = {extras(one)["uri"].rpartition("/")[2]: one for one in read["datasets"]}
