@@ -207,14 +207,17 @@ def test_another_file_is_the_next_version(lab: Lab, prepared: Path) -> None:
 
 @pytest.mark.slow
 def test_who_was_erased_is_left_out_of_what_is_curated_later(lab: Lab, tmp_path: Path) -> None:
-    lab.register("persons", path=BUILT_IN / "omop-person.odcs.yaml", holder="clinic")
-    raw = tmp_path / "persons.csv"
-    raw.write_text("".join((SOURCES / "omop-person.csv").read_text().splitlines(keepends=True)[:4]))
+    contract, raw = BUILT_IN / "omop-person.odcs.yaml", tmp_path / "persons.csv"
+    lab.register("persons", path=contract, holder="clinic")
+    (tmp_path / "export.csv").write_text(
+        "".join((SOURCES / "omop-person.csv").read_text().splitlines(keepends=True)[:4])
+    )
+    prepare(load_contract(contract), tmp_path / "export.csv", raw)
     first = lab.curate(lab.client.upload("persons", raw))
     done = lab.client.erase(ErasureDraft(holder="clinic", pseudonym="2", reason="GDPR Art. 17"))
     assert [(one.dataset, one.version) for one in done.versions] == [("persons", 1)]
     again = tmp_path / "again.csv"  # the holder hands in a file in which the person is still
-    again.write_text(raw.read_text().replace("MRN-0001", "MRN-0009"))
+    again.write_text(raw.read_text().replace("1949", "1950"))
     second = lab.curate(lab.client.upload("persons", again))
     assert (first["version"], second["version"]) == (1, 2)
     for number in (1, 2):
