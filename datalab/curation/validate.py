@@ -129,7 +129,7 @@ def _check_rows(
 def _write_nothing(database: DuckDBPyConnection, contract: Contract, work: Path, *, prepared: bool) -> None:
     columns = [column for column in contract.export.arriving(prepared=prepared) if not column.drop]
     kinds = [f"NULL::{stored_type(column, prepared=prepared)} AS {identifier(column.name)}" for column in columns]
-    _write(database, work, f"SELECT {', '.join([*kinds, 'NULL::VARCHAR[] AS _broken'])} WHERE false")
+    _write(database, work, f"SELECT {', '.join([*kinds, 'NULL::VARCHAR AS _broken'])} WHERE false")
 
 
 def _write(database: DuckDBPyConnection, work: Path, rows: str) -> int:
