@@ -212,11 +212,10 @@ class _Pass:
 
         if not len(rows):
             return
-        shifts = np.stack([records - rows, lines - rows], axis=1)
-        changed = np.ones(len(rows), dtype=bool)
-        changed[1:] = (shifts[1:] != shifts[:-1]).any(axis=1)
-        for index in np.flatnonzero(changed):
-            entry = (int(rows[index]), int(shifts[index, 0]), int(shifts[index, 1]))
+        by_record, by_line = records - rows, lines - rows
+        changed = (by_record[1:] != by_record[:-1]) | (by_line[1:] != by_line[:-1])
+        for index in (0, *(np.flatnonzero(changed) + 1)):
+            entry = (int(rows[index]), int(by_record[index]), int(by_line[index]))
             if not self.found.positions or self.found.positions[-1][1:] != entry[1:]:
                 self.found.positions.append(entry)
 
@@ -264,7 +263,7 @@ class _Window:
         """Return which complete records cannot be read, by rule."""
         import numpy as np
 
-        delimiters = np.flatnonzero(self.bytes == self._delimiter)
+        delimiters = np.flatnonzero(self.bytes[: self.complete] == self._delimiter)
         found = {"field count": self._miscounted(delimiters[self._outside(delimiters)], fields - 1)}
         if b"\r" in self.data:
             returns = np.flatnonzero(self.bytes == ord("\r"))
@@ -333,6 +332,6 @@ class _Window:
         opens = np.arange(len(quotes)) % 2 == 0
         previous = np.append(-2, quotes[:-1])
         opening = (before == self._delimiter) | (before == ord("\n")) | (quotes == previous + 1)
-        closing = np.isin(after, (self._delimiter, ord("\n"), ord("\r"), ord('"')))
+        closing = (after == self._delimiter) | (after == ord("\n")) | (after == ord("\r")) | (after == ord('"'))
         wrong = np.flatnonzero(~np.where(opens, opening, closing))
         return int(quotes[wrong[0]]) if len(wrong) else None

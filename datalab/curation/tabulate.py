@@ -2,13 +2,19 @@
 
 Whatever the file is, what comes out is what ``records.scan`` makes of a CSV file: a clean copy with a row a record, the
 records that no reader could take, where each of the rows stands in the file, and the file's digest. Lists and objects
-are read by the paths of the contract's columns (``datalab.curation.paths``).
+are read by the paths of the contract's columns (``datalab.curation.paths``). The copy need not lie on a disk: ``piped``
+hands it to its reader while it is written, on another core.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +29,27 @@ from datalab.errors import BadInputError
 
 _BUNDLE = "entry"
 _LOOKED_AT = 1 << 16
+_PIECE = 1 << 20
+_PAUSE = 0.01
 
 
-def tabulate(contract: Contract, raw: Path, clean: Path, *, prepared: bool) -> tuple[Layout, Records]:
-    """Write the readable records of ``raw`` to ``clean`` as CSV without a header; say what they are, and where.
+@dataclass(frozen=True)
+class Flat:
+    """A raw file as flat text.
+
+    Attributes:
+        layout: its columns.
+        write: writes the clean copy, and says what was found.
+        written: whether the copy is there already.
+    """
+
+    layout: Layout
+    write: Callable[[], Records]
+    written: bool = False
+
+
+def tabulate(contract: Contract, raw: Path, clean: Path, *, prepared: bool) -> Flat:
+    """Say what the columns of ``raw`` are, and how its readable records come to ``clean``, as CSV without a header.
 
     Args:
         contract: says the format, and the path of each column.
@@ -35,26 +58,72 @@ def tabulate(contract: Contract, raw: Path, clean: Path, *, prepared: bool) -> t
         prepared: whether ``raw`` is what ``prepare`` writes.
 
     Raises:
-        BadInputError: the file is not in that format, is damaged, or holds a record that is too large.
+        BadInputError: the file is not in that format, is damaged, or holds a record that is too large; ``write`` raises
+            it as well.
     """
     export = contract.export
     if prepared and export.format != "csv":
         _check_prepared(raw)
     if prepared or export.format == "csv":
         layout = read_layout(contract, raw, prepared=prepared)
-        records = scan(
-            raw,
-            clean,
-            delimiter=layout.delimiter,
-            fields=len(layout.fields),
-            skip=layout.skip,
-            lines_before=layout.lines,
-            encoding="utf-8" if prepared else export.encoding,
+        return Flat(
+            layout,
+            lambda: scan(
+                raw,
+                clean,
+                delimiter=layout.delimiter,
+                fields=len(layout.fields),
+                skip=layout.skip,
+                lines_before=layout.lines,
+                encoding="utf-8" if prepared else export.encoding,
+            ),
         )
-        return layout, records
     if export.format == "parquet":
-        return read_parquet(contract, raw, clean)
-    return Layout(",", export.columns, skip=0, lines=0), _read_documents(export, raw, clean)
+        layout, records = read_parquet(contract, raw, clean)
+        return Flat(layout, lambda: records, written=True)
+    layout = Layout(",", export.columns, skip=0, lines=0)
+    return Flat(layout, lambda: _read_documents(export, raw, clean))
+
+
+@contextmanager
+def piped(flat: Flat, clean: Path) -> Generator[Future[Records]]:
+    """Write the clean copy into a named pipe, in a thread, while the block reads ``clean`` from its start to its end.
+
+    Whoever opens a pipe waits for the other side, so the copy cannot end before its reader has begun.
+
+    Yields:
+        what was found; it is known when the block has read all. An error of the writer is raised by it, and ends the
+        copy.
+    """
+    clean.unlink(missing_ok=True)
+    os.mkfifo(clean, mode=0o600)
+
+    def write() -> Records:
+        with clean.open("wb"):
+            return flat.write()
+
+    with ThreadPoolExecutor(1) as pool:
+        records = pool.submit(write)
+        try:
+            yield records
+        except BaseException:
+            _drain(clean, records)
+            raise
+
+
+def _drain(pipe: Path, written: Future[Records]) -> None:
+    """Read a pipe whose reader has failed, so that its writer comes to an end, even if it has not begun."""
+    handle = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        while not written.done():
+            try:
+                idle = not os.read(handle, _PIECE)
+            except BlockingIOError:
+                idle = True
+            if idle:
+                time.sleep(_PAUSE)
+    finally:
+        os.close(handle)
 
 
 def _check_prepared(raw: Path) -> None:

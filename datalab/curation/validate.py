@@ -20,7 +20,7 @@ from datalab.curation.database import Limits, connect, identifier, literal
 from datalab.curation.layout import Layout
 from datalab.curation.records import Records
 from datalab.curation.rules import checked_rows, stored_type, told_faults
-from datalab.curation.tabulate import tabulate
+from datalab.curation.tabulate import Flat, piped, tabulate
 from datalab.errors import DatalabError, NotFoundError, NotWritableError
 
 if TYPE_CHECKING:
@@ -83,9 +83,10 @@ def validate(
         raise NotFoundError(f"There is no raw file {raw}.", next_step="Name a file that exists.")
     clean = work / "clean.csv"
     try:
-        layout, records = tabulate(contract, raw, clean, prepared=prepared)
+        flat = tabulate(contract, raw, clean, prepared=prepared)
+        layout = flat.layout
         with connect(work, limits) as database:
-            _check_rows(database, contract, clean, work, layout, records, prepared=prepared)
+            records = _check_rows(database, contract, clean, work, flat, prepared=prepared)
             _write_rejects(database, contract, raw.name, work, layout, records, prepared=prepared)
             return _conclude(database, contract, work, layout, records, prepared=prepared)
     except OSError as error:
@@ -101,37 +102,39 @@ def _checked(work: Path) -> str:
 
 
 def _check_rows(
-    database: DuckDBPyConnection,
-    contract: Contract,
-    clean: Path,
-    work: Path,
-    layout: Layout,
-    records: Records,
-    *,
-    prepared: bool,
-) -> None:
-    """Write ``validated.parquet``: all rows, or none where the header says that none can be used."""
-    if layout.unusable is not None:
+    database: DuckDBPyConnection, contract: Contract, clean: Path, work: Path, flat: Flat, *, prepared: bool
+) -> Records:
+    """Write ``validated.parquet``: all rows, or none where the header says that none can be used.
+
+    The pass over the raw bytes and DuckDB's reading of what it lets through go side by side.
+    """
+    if flat.layout.unusable is not None:
         _write_nothing(database, contract, work, prepared=prepared)
-        return
-    _write(database, work, checked_rows(contract, clean, layout, prepared=prepared))
-    read = _count(database, f"SELECT count(*) FROM {_checked(work)}")
+        return flat.write()
+    rows = checked_rows(contract, clean, flat.layout, prepared=prepared)
+    if flat.written:
+        read, records = _write(database, work, rows), flat.write()
+    else:
+        with piped(flat, clean) as written:
+            read = _write(database, work, rows)
+        records = written.result()
     if read != records.clean:
         raise DatalabError(
             f"The file has {records.clean} readable records by its bytes, but the CSV reader found {read}.",
             next_step="Nothing was curated: the two must agree. Look for unusual quotes or line ends.",
         )
+    return records
 
 
 def _write_nothing(database: DuckDBPyConnection, contract: Contract, work: Path, *, prepared: bool) -> None:
     columns = [column for column in contract.export.arriving(prepared=prepared) if not column.drop]
     kinds = [f"NULL::{stored_type(column, prepared=prepared)} AS {identifier(column.name)}" for column in columns]
-    _write(database, work, f"SELECT {', '.join([*kinds, 'NULL::VARCHAR[] AS _broken'])} WHERE false")
+    _write(database, work, f"SELECT {', '.join([*kinds, 'NULL::VARCHAR AS _broken'])} WHERE false")
 
 
-def _write(database: DuckDBPyConnection, work: Path, rows: str) -> None:
-    """Write rows in their order; they are read again at once, so cheap compression does."""
-    database.execute(f"COPY ({rows}) TO {literal(str(work / VALIDATED))} (FORMAT parquet, COMPRESSION lz4_raw)")
+def _write(database: DuckDBPyConnection, work: Path, rows: str) -> int:
+    """Write rows in their order, and return how many; they are read again at once, so cheap compression does."""
+    return _count(database, f"COPY ({rows}) TO {literal(str(work / VALIDATED))} (FORMAT parquet, COMPRESSION lz4_raw)")
 
 
 def _write_rejects(
