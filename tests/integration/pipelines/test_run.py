@@ -223,9 +223,8 @@ def test_who_was_erased_is_left_out_of_what_is_curated_later(lab: Lab, tmp_path:
     for number in (1, 2):
         [file] = lab.client.version("persons", number).files
         connect(lab.home).get_file(file.key, tmp_path / f"{number}.parquet", sha256=file.sha256)
-        people = duckdb.execute(f"SELECT person_id FROM '{tmp_path / f'{number}.parquet'}' ORDER BY 1").fetchall()
-        assert (1,) in people
-        assert (2,) not in people
+        table = f"'{tmp_path / f'{number}.parquet'}'"
+        assert duckdb.execute(f"SELECT person::VARCHAR FROM {table} ORDER BY 1").fetchall() == [("1",), ("3",)]
     with lab_client(lab.home, "pipeline") as pipeline:
         assert pipeline.version("persons", 2).report.excluded["opted out"] in {1, None}
 
