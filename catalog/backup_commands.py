@@ -95,6 +95,11 @@ def restore(*, backup_folder: Path, home: Path, key: Path | None, unsigned: bool
         f"Restored {done.datasets} datasets, {done.versions} versions and {done.objects} objects; "
         f"{done.erasures} erasures hold."
     )
+    if not done.erasures:
+        click.echo(
+            "No record of an erasure was at hand: if anybody was erased since the backup, they are back. Then restore "
+            f"anew, with the lost home's folder erasures in {into.path} first."
+        )
     broken = done.audit.broken_at
     click.echo(f"The audit chain has {done.audit.events} events and is {'whole' if broken is None else 'BROKEN'}.")
 

@@ -117,7 +117,11 @@ def erase(*, holder: str, pseudonym: IO[str], reason: str, home: Path) -> None:
     with lab_client(Home(home), "operator") as client:
         done = client.erase(draft)
         backups = [one for one in client.kept_backups() if done.id in one.erased_since]
-    click.echo(f"Erased; record {done.id}.")
+    if done.versions or done.uploads:
+        click.echo(f"Erased; record {done.id}.")
+    else:
+        click.echo(f"Nothing that the lab keeps of {holder} names this person: is the pseudonym written right?")
+        click.echo(f"Whatever comes in from now on is taken without them; record {done.id}.")
     for one in done.versions:
         click.echo(f"  {one.dataset} version {one.version} was written anew")
     for upload in done.uploads:

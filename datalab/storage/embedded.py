@@ -23,7 +23,7 @@ from datalab.errors import NotInstalledError, ServiceFailedError
 from datalab.home import Home, write_atomically
 from datalab.service import check_port, free_ports, run_service
 from datalab.settings import load_settings
-from datalab.storage.access import BUCKET, GRANTS, LANDING, REGION, Credentials, credentials
+from datalab.storage.access import BUCKET, GRANTS, LANDING, REGION, credentials
 from datalab.storage.certificate import make_certificate
 
 LOOPBACK = "127.0.0.1"
@@ -72,12 +72,13 @@ def main(home: Home) -> None:
         NotInstalledError: the server's binary is missing.
         ServiceFailedError: the server did not start, or ended.
     """
+    home = Home(home.path.absolute())  # the server works in a folder of its own
     port = load_settings(home).ports.object_store
     check_port("object-store", LOOPBACK, port)
     port = port or free_ports(LOOPBACK, 1)[0]
     endpoint = f"{LOOPBACK}:{port}"
     with _weed(home, port) as (weed, addresses):
-        _make_buckets(endpoint, credentials(home, "lab"), weed)
+        _make_buckets(endpoint, home, weed)
         home.announce("object-store", endpoint=endpoint, bucket=BUCKET, **addresses)
         try:
             code = weed.wait()
@@ -141,7 +142,7 @@ def _stop(weed: subprocess.Popen[bytes]) -> None:
         weed.wait()
 
 
-def _make_buckets(endpoint: str, lab: Credentials, weed: subprocess.Popen[bytes]) -> None:
+def _make_buckets(endpoint: str, home: Home, weed: subprocess.Popen[bytes]) -> None:
     """Wait until the server answers, and make the buckets that are not there."""
     # Imported while the server starts.
     from minio import Minio
@@ -150,7 +151,7 @@ def _make_buckets(endpoint: str, lab: Credentials, weed: subprocess.Popen[bytes]
     from urllib3.exceptions import HTTPError
 
     impatient = PoolManager(retries=False, timeout=2.0)
-    client = Minio(endpoint, *lab, secure=False, region=REGION, http_client=impatient)
+    client = Minio(endpoint, *credentials(home, "lab"), secure=False, region=REGION, http_client=impatient)
     deadline = time.monotonic() + READY_TIMEOUT
     while weed.poll() is None:
         try:
@@ -164,7 +165,10 @@ def _make_buckets(endpoint: str, lab: Credentials, weed: subprocess.Popen[bytes]
                     f"The object store's server did not answer within {READY_TIMEOUT:.0f} seconds."
                 ) from error
         time.sleep(_POLL)
-    raise ServiceFailedError(f"The object store's server did not start (exit code {weed.returncode}).")
+    raise ServiceFailedError(
+        f"The object store's server did not start (exit code {weed.returncode}).",
+        next_step=f"See why in {home.log_file('object-store')}.",
+    )
 
 
 def _write_configuration(home: Home, private: Path) -> None:

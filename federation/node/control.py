@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -24,7 +25,19 @@ RENEW_SECONDS = 30.0
 
 
 def check_may_start(home: Home) -> None:
-    """Raise RefusedError if the node was stopped with its kill switch and not released since."""
+    """Raise if an agent must not be started here.
+
+    Raises:
+        RefusedError: the node was stopped with its kill switch and not released since.
+        ServiceFailedError: an agent runs in this home; two of one name would throw each other out at the gateway.
+    """
+    with contextlib.suppress(NotFoundError):  # none has ever run here
+        status = read_status(home)
+        if status.state != "ended" and status.pid != os.getpid():
+            raise ServiceFailedError(
+                f"The node is already running in {home.path} (process {status.pid}).",
+                next_step=f"Use it, or stop it first: datalab node stop --home {home.path}",
+            )
     path = home.path / MARK
     if path.exists():
         raise RefusedError(
@@ -123,7 +136,9 @@ def renew_now(home: Home) -> None:
 def _running(home: Home) -> Status:
     status = read_status(home)
     if status.state == "ended":
-        raise NotFoundError(f"No agent runs in {home.path}.", next_step="See: datalab node status")
+        raise NotFoundError(
+            f"No agent runs in {home.path}.", next_step=f"Start it with: datalab node start --home {home.path}"
+        )
     return status
 
 

@@ -76,7 +76,11 @@ def _on_site(home: Home, config: NodeConfig, entry: SiteDataset, people: OptOuts
     if entry.in_s3:  # a version never changes: what it was curated from is not asked for again
         raw = None if curated else fetch(home, entry)
     if raw is not None and not raw.is_file():
-        raise NotFoundError(f"The raw file of {entry.id} is not there.", where=str(raw))
+        raise NotFoundError(
+            f"The raw file of {entry.id} is not there.",
+            where=str(raw),
+            next_step=f"Put it there, or correct `source` under its [[datasets]] in {home.path / 'node.toml'}.",
+        )
     if curated:
         report = CurationReport.model_validate_json((folder / "report.json").read_bytes())
         raw_sha256 = report.raw_sha256 if raw is None else sha256_file(raw)

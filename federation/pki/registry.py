@@ -153,8 +153,9 @@ class Registry:
                     return invite
         if others:
             raise NotFoundError(
-                f"The key of the {identity.role} {name} that waits for approval is another one.",
-                next_step="Compare the fingerprint again; if they differ, somebody else has used the token: revoke it.",
+                f"The key of the {identity.role} {name} that waits for approval has another fingerprint.",
+                next_step="Compare all 64 digits with those that `datalab node enrol` shows on site. If they differ from "
+                "the one that waits, somebody else has used the token: revoke the node, and invite it again.",
             )
         raise NotFoundError(
             f"No key of the {identity.role} {name} waits for approval.",

@@ -71,14 +71,14 @@ def begin(page: Writer, form: Form) -> Response:
         return _begin(
             page, form, {"kind": mark("Choose one from the list.")} if named or title else {"title": _NO_TITLE}
         )
+    asked = _words(form.get("datasets", ""))
+    if not requests.datasets(page.lab.store, asked).keys() >= set(asked):
+        return _begin(page, form, {"datasets": str(Lack.UNKNOWN_DATASET)})
     try:
+        draft = RequestDraft(kind=Kind(kind), project=named or "new", datasets=asked)
         project = projects.read(page.lab.store, named, page.account) if named else _project(page, title)
-        draft = RequestDraft(
-            kind=Kind(kind),
-            project=project.id,
-            datasets=_words(form.get("datasets", "")),
-            people=project.people if kind == Kind.DATA else (),
-        )
+        people = project.people if kind == Kind.DATA else ()
+        draft = draft.model_copy(update={"project": project.id, "people": people})
     except ValidationError as error:
         return _begin(
             page, form, {"title" if "title" in problems_of(error) else "datasets": mark("This is not valid.")}

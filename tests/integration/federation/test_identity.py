@@ -150,6 +150,20 @@ def test_the_kill_switch_needs_nobody_and_holds(alone: Federation) -> None:
     assert named[-4:] == ["node stopped at once", "node released", "certificate taken", "certificate seen"]
 
 
+def test_a_second_agent_in_one_home_is_refused_and_the_first_goes_on(alone: Federation) -> None:
+    home = alone.node_home("oslo")
+    again = subprocess.run(
+        [sys.executable, "-m", "datalab", "node", "start", "--home", home.path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == ExitCode.SERVICE_FAILED
+    assert f"already running in {home.path} (process {alone.processes['oslo'].pid})" in again.stderr
+    assert read_status(home).state == "connected"
+    alone.run(["oslo"])
+
+
 @contextmanager
 def tinyproxy(folder: Path, login: str, ports: list[int]) -> Iterator[int]:
     """A real proxy that asks for ``login`` and lets CONNECT through to ``ports``."""
