@@ -91,14 +91,14 @@ def keygen(out: Path) -> None:
 
 
 @click.command()
-@click.argument("file", type=_FILE)
+@click.argument("files", type=_FILE, nargs=-1, required=True, metavar="FILE...")
 @click.option("--out", required=True, type=_FILE, help="Contract to write; a file that is there is not overwritten.")
-@click.option("--id", "contract_id", help="Id of the contract; the file's name unless it is given.")
-@click.option("--title", help="What the table is, in a line; the file's name unless it is given.")
+@click.option("--id", "contract_id", help="Id of the contract; the first file's name unless it is given.")
+@click.option("--title", help="What the table is, in a line; the first file's name unless it is given.")
 @click.option(
     "--resource", help="Of a file of FHIR, the resource type to look at; the most frequent unless it is given."
 )
-def infer(file: Path, out: Path, contract_id: str | None, title: str | None, resource: str | None) -> None:
+def infer(files: tuple[Path, ...], out: Path, contract_id: str | None, title: str | None, resource: str | None) -> None:
     """Look at FILE and write a first contract for it, to be corrected and completed by hand.
 
     Delimiter, encoding, decimal commas, types, ways of writing dates, units, code lists and texts that mean "no value"
@@ -107,26 +107,31 @@ def infer(file: Path, out: Path, contract_id: str | None, title: str | None, res
 
     FILE is CSV, plain or gzip; Parquet; or JSON: a record a line (NDJSON), a list, a FHIR bundle. Of nested records
     each value becomes a column with its path; of lists, the first element.
+
+    Several files of one source, as of each month, make one contract that all of them keep. A column that one of them
+    lacks is not required.
     """
     import re
     import tempfile
 
-    from datalab.curation import infer as inference
     from datalab.curation.flatten import infer_any
+    from datalab.curation.proposal import contract_text
     from datalab.errors import NotFoundError
 
-    if not file.is_file():
-        raise NotFoundError(f"There is no file {file}.", next_step="Name a file that exists.")
+    for file in files:
+        if not file.is_file():
+            raise NotFoundError(f"There is no file {file}.", next_step="Name a file that exists.")
     if out.exists():
         raise BadInputError(f"{out} is there already.", next_step="Name another file to write with --out.")
-    stem = re.sub(r"[^a-z0-9]+", "-", file.name.partition(".")[0].lower()).strip("-")
+    first, *more = files
+    stem = re.sub(r"[^a-z0-9]+", "-", first.name.partition(".")[0].lower()).strip("-")
     with tempfile.TemporaryDirectory() as folder:
-        found = infer_any(file, Path(folder), resource=resource)
-    text = inference.contract_text(
-        found, contract_id=contract_id or stem or "contract", version="1.0.0", title=title or file.name
+        found = infer_any(first, Path(folder), resource=resource, more=more)
+    text = contract_text(
+        found, contract_id=contract_id or stem or "contract", version="1.0.0", title=title or first.name
     )
     out.write_text(text, encoding="utf-8")
-    _show_inference(found, out)
+    _show_inference(found, out, len(files))
 
 
 @click.command()
@@ -172,13 +177,14 @@ def diff(old: Path, new: Path) -> None:
     check_version(before, after, changes)
 
 
-def _show_inference(found: Inference, out: Path) -> None:
+def _show_inference(found: Inference, out: Path, files: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
     how = f"delimiter {found.delimiter!r}, {found.encoding}, decimals {found.decimal!r}"
     written = f"{found.records:,} records; {how if found.format == 'csv' else found.resource_type or found.format}"
-    table = Table(title=f"Found in the file: {written}", title_justify="left")
+    where = "the file" if files == 1 else f"{files} files"
+    table = Table(title=f"Found in {where}: {written}", title_justify="left")
     for heading in ("column", "type", "unit", "values", "missing", ""):
         table.add_column(heading, justify="right" if heading == "missing" else "left")
     for column in found.columns:

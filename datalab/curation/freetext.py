@@ -49,7 +49,9 @@ Belgium, the Netherlands, the United Kingdom and the United States. A date has a
 address has a scheme, ``www`` or one of a few endings that are no words.
 """
 
-NUMBERS = r"\b[0-9]{9,19}\b|\b[0-9]{2,}([ /-][0-9]{3,}){2,}\b|\b[0-9]{6,8}[-+/ ][0-9]{3,5}\b|\b[0-9]{2}( ?[0-9]{2}){2}-?[0-9]{4}\b"
+NUMBERS = (
+    r"\b([0-9]{9,19}|[0-9]{2,}([ /-][0-9]{3,}){2,}|[0-9]{6,8}[-+/ ][0-9]{3,5}|[0-9]{2}( ?[0-9]{2}){2}-?[0-9]{4})\b"
+)
 """Long numbers, which among words are of a person, a card or a doctor, and alone may be a code of SNOMED CT.
 
 So are tax numbers, the NHS's, PESEL, personnummer, LANR, BSNR and payment cards.

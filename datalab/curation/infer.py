@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,11 +20,13 @@ from datalab.errors import BadInputError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-DELIMITERS = (",", ";", "\t", "|")
+Delimiter = Literal[",", ";", "\t", "|"]
+DELIMITERS: tuple[Delimiter, ...] = get_args(Delimiter)
 MAX_COLUMNS = 500
 MARKERS = ("NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "?", "-", ".")
 """Texts that are taken for "no value"; the last three only in a column that is numbers otherwise."""
 _AMBIGUOUS = frozenset(MARKERS[-3:])
+_Said = TypeVar("_Said", bound=str)
 _MOST_UNPACKED = 64 * 1024 * 1024
 _LIKE_A_DATE = "[0-9]{8}|[0-9]{2,4}[./-][0-9]{2}[./-][0-9]{2,4}"
 _MOST_CODES = 12
@@ -125,7 +126,7 @@ class Inference(BaseModel):
     format: Format = "csv"
     records_key: str = ""
     resource_type: str = ""
-    delimiter: Literal[",", ";", "\t", "|"]
+    delimiter: Delimiter
     encoding: Encoding = "utf-8"
     decimal: Literal[".", ","] = "."
     records: int
@@ -134,6 +135,15 @@ class Inference(BaseModel):
     first_unreadable: tuple[UnreadableRecord, ...]
     missing: tuple[str, ...]
     columns: tuple[ColumnDraft, ...]
+
+
+class _Head(NamedTuple):
+    """The first record of a file: its fields, its length in bytes of UTF-8, and the lines it takes."""
+
+    delimiter: Delimiter
+    headers: list[str]
+    length: int
+    lines: int
 
 
 class _Seen(NamedTuple):
@@ -150,53 +160,88 @@ class _Seen(NamedTuple):
     dates: dict[str, int]
 
 
-def infer(path: Path, work: Path, *, whole: bool = True) -> Inference:
-    """Look at a CSV file and say what its columns are.
+def infer(path: Path, work: Path, *, whole: bool = True, more: Sequence[Path] = ()) -> Inference:
+    """Look at a CSV file, or at several of one source, and say what its columns are.
 
     Args:
         path: the file, plain or gzip, or its beginning.
         work: an empty folder to work in.
         whole: False if it is the beginning; a record that is cut off at its end is left out.
+        more: other files of the same source, in whole; a column that is not in all of them is not required.
 
     Raises:
-        BadInputError: it is no text, names no columns, has too many, or has no record that can be read.
+        BadInputError: one is no text, names no columns, has too many, has no record that can be read, or is written in
+            another way than the first.
     """
-    path, whole = unpack_beginning(path, work / "plain.csv", _MOST_UNPACKED, whole=whole)
+    first, whole = unpack_beginning(path, work / "plain.csv", _MOST_UNPACKED, whole=whole)
     if not whole:
-        _cut_last_line(path)
-    encoding = _encoding(path)
-    delimiter, headers, skip, lines = _header(path, encoding)
-    clean = work / "clean.csv"
-    records = scan(
-        path, clean, delimiter=delimiter, fields=len(headers), skip=skip, lines_before=lines, encoding=encoding
-    )
-    if not records.clean:
-        raise BadInputError(
-            "There is no record below the first line that has as many fields as it.",
-            where=f"line {records.faults[0].line}, {records.faults[0].rule}" if records.faults else "line 2",
-            next_step="Export it again, with the columns' names in the first line and a record in each other one.",
-        )
+        _cut_last_line(first)
+    files = [first]
+    for number, other in enumerate(more):
+        plain, all_of_it = unpack_beginning(other, work / f"plain-{number}.csv", _MOST_UNPACKED, whole=True)
+        files.append(plain)
+        whole = whole and all_of_it
+    names = [one.name for one in (path, *more)] if more else [""]
+    encoding: Encoding = _agreed("encoding", [_encoding(one) for one in files], names) or "utf-8"
+    heads = [_header(one, encoding, name) for one, name in zip(files, names, strict=True)]
+    delimiter: Delimiter = _agreed("delimiter", [head.delimiter for head in heads], names) or ","
+    headers = list(dict.fromkeys(header for head in heads for header in head.headers))
+    scanned: list[Records] = []
     with connect(work) as database:
-        _load(database, clean, delimiter, len(headers))
+        columns = ", ".join(f"c{index} VARCHAR" for index in range(len(headers)))
+        database.execute(f"CREATE TEMP TABLE texts ({columns})")
+        for one, head, name in zip(files, heads, names, strict=True):
+            clean = work / "clean.csv"
+            records = scan(
+                one, clean, delimiter=delimiter, fields=len(head.headers), skip=head.length, lines_before=head.lines,
+                encoding=encoding,
+            )  # fmt: skip
+            if not records.clean:
+                raise BadInputError(
+                    "There is no record below the first line that has as many fields as it.",
+                    where=_at(name, f"line {records.faults[0].line}, {records.faults[0].rule}")
+                    if records.faults
+                    else _at(name, "line 2"),
+                    next_step="Export it again, with the columns' names in the first line and a record in each other.",
+                )
+            _load(database, clean, delimiter, [headers.index(header) for header in head.headers])
+            scanned.append(records)
         decimal = _decimal(database, delimiter, len(headers))
         seen = [_look(database, index, decimal) for index in range(len(headers))]
         used = {marker for one in seen for marker in one.markers if marker not in _AMBIGUOUS or _is_numeric(one)}
-        columns = _columns(database, headers, seen, used)
+        drafts = _columns(database, headers, seen, used)
     return Inference(
         delimiter=delimiter,
         encoding=encoding,
         decimal=decimal,
-        records=records.total,
+        records=sum(one.total for one in scanned),
         whole=whole,
-        unreadable=len(records.faults),
-        first_unreadable=_first(records),
+        unreadable=sum(len(one.faults) for one in scanned),
+        first_unreadable=_first(scanned),
         missing=tuple(marker for marker in MARKERS if marker in used),
-        columns=tuple(columns),
+        columns=tuple(drafts),
     )
 
 
-def _encoding(path: Path) -> Encoding:
-    """Tell UTF-8 from Windows-1252 by the lines that have other letters than ASCII.
+def _at(name: str, place: str) -> str:
+    return f"{name}, {place}" if name else place
+
+
+def _agreed(what: str, said: Sequence[_Said | None], names: Sequence[str]) -> _Said | None:
+    """Return what all files say that say anything."""
+    told = [(one, name) for one, name in zip(said, names, strict=True) if one is not None]
+    for one, name in told:
+        if one != told[0][0]:
+            raise BadInputError(
+                f"The files differ: the {what} of {told[0][1]} is {told[0][0]!r}, and of {name} {one!r}.",
+                where=name,
+                next_step="A contract reads files of one way: export them alike, or infer a contract for each.",
+            )
+    return told[0][0] if told else None
+
+
+def _encoding(path: Path) -> Encoding | None:
+    """Tell UTF-8 from Windows-1252 by the lines that have other letters than ASCII; None where none has.
 
     Text in Windows-1252 is hardly ever valid UTF-8. A few bad lines in a file of UTF-8 stay findings.
     """
@@ -213,6 +258,8 @@ def _encoding(path: Path) -> Encoding:
                     good += 1
                 except UnicodeDecodeError:
                     bad += 1
+    if not good and not bad:
+        return None
     return "windows-1252" if bad > good else "utf-8"
 
 
@@ -226,10 +273,11 @@ def _decimal(database: DuckDBPyConnection, delimiter: str, count: int) -> Litera
     return "," if row is not None and row[0] else "."
 
 
-def _header(path: Path, encoding: Encoding) -> tuple[Literal[",", ";", "\t", "|"], list[str], int, int]:
-    """Return the delimiter that makes the most columns of the first record, and what ``read_header`` returns."""
-    found = [(delimiter, *read_header(path, delimiter, encoding)) for delimiter in DELIMITERS]
-    delimiter, headers, skip, lines = max(found, key=lambda one: len(one[1]))
+def _header(path: Path, encoding: Encoding, name: str) -> _Head:
+    """Read the first record with the delimiter that makes the most columns of it."""
+    found = [_Head(delimiter, *read_header(path, delimiter, encoding)) for delimiter in DELIMITERS]
+    head = max(found, key=lambda one: len(one.headers))
+    headers = head.headers
     problem = None
     if not any(headers):
         problem = "The first line of the file names no columns."
@@ -244,9 +292,9 @@ def _header(path: Path, encoding: Encoding) -> tuple[Literal[",", ";", "\t", "|"
         problem = "The first line has numbers in place of the columns' names."
     if problem is not None:
         raise BadInputError(
-            problem, where="line 1", next_step="Give each column one name of its own in the first line."
+            problem, where=_at(name, "line 1"), next_step="Give each column one name of its own in the first line."
         )
-    return delimiter, [name[:300] for name in headers], skip, lines  # type: ignore[return-value]  # one of DELIMITERS
+    return head._replace(headers=[one[:300] for one in headers])
 
 
 def _cut_last_line(path: Path) -> None:
@@ -260,11 +308,12 @@ def _cut_last_line(path: Path) -> None:
             file.truncate(start + last + 1)
 
 
-def _load(database: DuckDBPyConnection, clean: Path, delimiter: str, count: int) -> None:
-    types = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(count))
-    texts = ", ".join(f"nullif(trim(c{index}, ' \t'), '') AS c{index}" for index in range(count))
+def _load(database: DuckDBPyConnection, clean: Path, delimiter: str, indexes: Sequence[int]) -> None:
+    """Add the records of a clean file to the table ``texts``, each field to the column of its index there."""
+    types = ", ".join(f"'c{index}': 'VARCHAR'" for index in indexes)
+    texts = ", ".join(f"nullif(trim(c{index}, ' \t'), '') AS c{index}" for index in indexes)
     database.execute(
-        f"CREATE TEMP TABLE texts AS SELECT {texts} FROM read_csv({literal(str(clean))}, columns = {{{types}}}, "
+        f"INSERT INTO texts BY NAME SELECT {texts} FROM read_csv({literal(str(clean))}, columns = {{{types}}}, "
         f"auto_detect = false, header = false, delim = {literal(delimiter)}, quote = '\"', escape = '\"', "
         "new_line = '\\n', strict_mode = true)"
     )
@@ -382,71 +431,6 @@ def _unit(name: str) -> str:
     return "a" if words[0] == "age" else _UNITS.get(words[-1], "") if len(words) > 1 else ""
 
 
-def _first(records: Records) -> tuple[UnreadableRecord, ...]:
-    return tuple(UnreadableRecord(line=one.line, rule=one.rule) for one in records.faults[:_SHOWN_FAULTS])
-
-
-def contract_text(found: Inference, *, contract_id: str, version: str, title: str, description: str = "") -> str:
-    """Return a contract (ODCS) by which a file of these columns is taken over column by column.
-
-    A column that identifies persons is dropped at its holder: a file that still has it is refused. Of a date, the
-    harmonised table has the year.
-    """
-    import yaml
-
-    export: list[dict[str, Any]] = []
-    harmonised: list[dict[str, Any]] = []
-    for column in found.columns:
-        said: dict[str, Any] = {"name": column.name, "logicalType": column.type, "required": column.required}
-        if column.description:
-            said["description"] = column.description
-        if column.codes:
-            said["enum"] = [{"value": code} for code in column.codes]
-        unit = [{"property": "datalab.unit", "value": column.unit}] if column.unit else []
-        taken = {**said, "transformLogic": f'"{column.name}"'}
-        if column.type == "date":
-            taken = {"name": f"{column.name}_year", "logicalType": "integer", "required": column.required}
-            taken["transformLogic"] = f'year("{column.name}")'
-            said["logicalTypeOptions"] = {"format": column.format or "yyyy-MM-dd"}
-        drop = [{"property": "datalab.deidentify", "value": "drop"}] if column.identifier else []
-        nested = found.format in {"json", "fhir"}
-        path = [{"property": "datalab.path", "value": column.header}] if nested else []
-        physical = {} if nested else {"physicalName": column.header}
-        export.append({**said, **physical, **_properties([*path, *unit, *drop])})
-        if not column.identifier:
-            harmonised.append({**taken, **_properties(unit)})
-    own: list[dict[str, Any]] = [
-        {"property": f"datalab.{name}", "value": value}
-        for name, value in (
-            ("format", found.format if found.format != "csv" else ""),
-            ("records", found.records_key),
-            ("resourceType", found.resource_type),
-            ("delimiter", found.delimiter if found.format == "csv" else ""),
-        )
-        if value
-    ]
-    if found.encoding != "utf-8":
-        own.append({"property": "datalab.encoding", "value": found.encoding})
-    if found.decimal != ".":
-        own.append({"property": "datalab.decimal", "value": found.decimal})
-    if found.missing:
-        own.append({"property": "datalab.missing", "value": list(found.missing)})
-    document = {
-        "apiVersion": "v3.2.0",
-        "kind": "DataContract",
-        "id": contract_id,
-        "name": title,
-        "version": version,
-        "status": "active",
-        **({"description": {"purpose": description}} if description else {}),
-        "schema": [
-            {"name": "export", "logicalType": "object", "customProperties": own, "properties": export},
-            {"name": "harmonised", "logicalType": "object", "properties": harmonised},
-        ],
-    }  # fmt: skip
-    plain = json.loads(json.dumps(document))  # parts that are used twice would become aliases
-    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120))
-
-
-def _properties(found: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"customProperties": found} if found else {}
+def _first(scanned: Sequence[Records]) -> tuple[UnreadableRecord, ...]:
+    faults = [fault for records in scanned for fault in records.faults]
+    return tuple(UnreadableRecord(line=one.line, rule=one.rule) for one in faults[:_SHOWN_FAULTS])

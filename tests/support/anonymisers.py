@@ -2,7 +2,7 @@
 
 Each line of the standard input is a question, with ``rows`` (a list of records), ``quasi`` and ``sensitive``.
 ``measure`` asks for k, l and t of the table as it is; ``anonymise`` for the levels that anjana chooses under ``k``,
-``l`` or ``t`` and ``loss`` (a share), by ``hierarchies``: for each quasi-identifier the values of all rows at each level.
+``l`` or ``t`` and ``loss`` (a share), by ``hierarchies``: of each quasi-identifier the rows' values at each level.
 """
 
 from __future__ import annotations

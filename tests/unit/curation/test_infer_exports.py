@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from datalab.curation.commands import infer as command
 from datalab.curation.contract import load_contract
 from datalab.curation.engine import curate
-from datalab.curation.infer import Inference, contract_text, infer
+from datalab.curation.infer import Inference, infer
+from datalab.curation.proposal import contract_text
 from datalab.errors import BadInputError
 
 ROWS = 60
@@ -90,3 +91,47 @@ def test_the_command_shows_what_it_found_and_overwrites_nothing(tmp_path: Path) 
     assert (loaded.id, [column.name for column in loaded.export.columns if column.drop]) == ("ward-7", ["patient_nr"])
     again = CliRunner().invoke(command, [str(raw), "--out", str(out)])
     assert isinstance(again.exception, BadInputError)
+
+
+JANUARY = "Fall;Größe;Befund;Datum\n" + "".join(f"J{row};{row % 3};{'ab'[row % 2]};03.01.2024\n" for row in range(40))
+FEBRUARY = "Datum;Fall;Größe;Labor\n" + "".join(f"28.02.2024;F{row};{row % 3},5;{row}\n" for row in range(40))
+
+
+def test_several_files_of_one_source_make_one_contract_that_all_of_them_keep(tmp_path: Path) -> None:
+    files = [tmp_path / "januar.csv", tmp_path / "februar.csv.gz"]
+    files[0].write_bytes(JANUARY.encode("cp1252"))
+    files[1].write_bytes(gzip.compress(FEBRUARY.encode("cp1252")))
+    out = tmp_path / "ward.odcs.yaml"
+    done = CliRunner().invoke(command, [*map(str, files), "--out", str(out)], catch_exceptions=False)
+    assert "Found in 2 files: 80 records; delimiter ';', windows-1252, decimals ','" in " ".join(done.output.split())
+    loaded = load_contract(out)
+    columns = {one.header: (one.domain.type, one.domain.required) for one in loaded.export.columns}
+    assert columns == {
+        "Fall": ("string", True),
+        "Größe": ("number", True),  # whole numbers in January
+        "Befund": ("string", False),  # not in February
+        "Datum": ("date", True),
+        "Labor": ("integer", False),
+    }
+    for file in files:
+        report = curate(loaded, file, tmp_path / file.name.partition(".")[0])
+        assert (report.rows, report.rejected_rows) == (40, 0)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (JANUARY.replace(";", ",").encode("cp1252"), "the delimiter of januar.csv is ';', and of b.csv ','"),
+        (JANUARY.encode(), "the encoding of januar.csv is 'windows-1252', and of b.csv 'utf-8'"),
+        (b'[{"a": 1}]', "januar.csv is csv, and b.csv json"),
+        (b"Fall;Fall\n1;2\n", "The column Fall is there more than once"),
+    ],
+)
+def test_files_that_no_one_contract_reads_are_refused_by_name(tmp_path: Path, other: bytes, said: str) -> None:
+    (tmp_path / "januar.csv").write_bytes(JANUARY.encode("cp1252"))
+    (tmp_path / "b.csv").write_bytes(other)
+    files = [str(tmp_path / "januar.csv"), str(tmp_path / "b.csv")]
+    done = CliRunner().invoke(command, [*files, "--out", str(tmp_path / "out.yaml")])
+    assert isinstance(done.exception, BadInputError)
+    assert said in str(done.exception)
+    assert "b.csv" in (done.exception.where or "")
