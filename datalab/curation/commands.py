@@ -12,6 +12,7 @@ import click
 from datalab.errors import BadInputError
 
 if TYPE_CHECKING:
+    from datalab.curation.contract import Contract
     from datalab.curation.infer import Inference
     from datalab.curation.report import CurationReport, PreparationReport
 
@@ -145,7 +146,7 @@ def check(contract: Path) -> None:
     rows = [
         ("Columns of the export", f"{len(found.export.columns):,}"),
         ("Stay with the holder", ", ".join(dropped) or "none"),
-        ("Alike in " + (", ".join(found.export.quasi_identifiers) or "nothing"), f"{found.export.k:,} or more"),
+        _alike(found),
         ("Columns of the harmonised table", f"{len(found.harmonised.columns):,}"),
         ("Outcome", found.harmonised.outcome or "none"),
         ("Rows left out", ", ".join(one.name for one in found.harmonised.exclusions) or "none"),
@@ -153,6 +154,11 @@ def check(contract: Path) -> None:
         ("Smallest count told", f"{found.disclosure_threshold:,}"),
     ]
     _table(f"{found.id} {found.version} is a contract that can be carried out", rows)
+    if not found.export.quasi_identifiers:
+        click.echo(
+            "Nobody is kept from standing out by age, place or the like: name the columns in datalab.kAnonymity before "
+            "data of persons leaves the house."
+        )
 
 
 @click.command()
@@ -195,20 +201,62 @@ def _show_inference(found: Inference, out: Path, files: int) -> None:
             values = ", ".join(str(code) for code in column.codes)
         elif column.low is not None and column.high is not None:
             values = f"{column.low:g} to {column.high:g}"
-        note = "stays with the holder" if column.identifier else "all different" if column.why else ""
-        table.add_row(column.name, column.type, column.unit, values, f"{column.missing:,}", note)
+        notes = ["stays with the holder"] if column.identifier else ["all different"] if column.why == "values" else []
+        notes += [f"{column.misfits:,} of another kind"] if column.misfits else []
+        table.add_row(column.name, column.type, column.unit, values, f"{column.missing:,}", ", ".join(notes))
     Console().print(table)
+    for hint in _hints(found):
+        click.echo(hint)
     click.echo(f"Written to {out}. Say there what the columns mean, and see `datalab contract check {out}`.")
 
 
+def _hints(found: Inference) -> list[str]:
+    """Say what a person has to look at before the contract is used."""
+    hints = []
+    telling = [column.name for column in found.columns if column.why == "values" and not column.identifier]
+    prose = [column.name for column in found.columns if column.why == "text"]
+    misfits = sum(column.misfits for column in found.columns)
+    if len(found.columns) == 1:
+        hints.append("Only one column was found: are the columns' names in the first line?")
+    if prose:
+        hints.append(
+            f"Prose, or values that look as if they told who somebody is, in {', '.join(prose)}: proposed to stay."
+        )
+    if telling:
+        hints.append(
+            f"Every record has another value in {', '.join(telling)}. If one tells who a person is, give it "
+            "datalab.deidentify: drop or pseudonym; as it stands it leaves the holder."
+        )
+    if misfits:
+        noun = "value is" if misfits == 1 else "values are"
+        hints.append(
+            f"{misfits:,} {noun} of another kind than the rest of the column; their records will be rejected. Correct "
+            "them at the source, or add what stands there to datalab.missing."
+        )
+    return hints
+
+
+def _alike(found: Contract) -> tuple[str, str]:
+    quasi = ", ".join(found.export.quasi_identifiers)
+    return (f"Persons alike in {quasi}", f"{found.export.k:,} or more") if quasi else ("Quasi-identifiers", "none")
+
+
 def _show_preparation(report: PreparationReport, out: Path) -> None:
+    quasi = ", ".join(report.quasi_identifiers)
     rows = [
         ("Records in the file", f"{report.rows_in:,}"),
         ("Rejected: break the contract", f"{report.rejected_rows:,}"),
-        (f"Suppressed: fewer than {report.k} alike", f"{report.suppressed:,} ({report.loss:.1%})"),
+        *(
+            [(f"Suppressed: fewer than {report.k} alike", f"{report.suppressed:,} ({report.loss:.1%})")]
+            if quasi
+            else []
+        ),
         ("Written", f"{report.rows_out:,}"),
-        (f"Classes by {', '.join(report.quasi_identifiers) or 'nothing'}", f"{report.classes:,}"),
-        ("Smallest class", f"{report.smallest_class:,}"),
+        *(
+            [(f"Classes by {quasi}", f"{report.classes:,}"), ("Smallest class", f"{report.smallest_class:,}")]
+            if quasi
+            else [("Quasi-identifiers", "none: nobody is kept from standing out")]
+        ),
         *([("Fewest sensitive values in a class", f"{report.l:,}")] if report.l is not None else []),
         *([("Farthest class from all rows (t)", f"{report.t:.3f}")] if report.t is not None else []),
         *([("Persons with a pseudonym", f"{report.pseudonymised:,}")] if report.pseudonymised else []),

@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from datalab.curation.contract import DATE_FORMATS, Code, Format, Type
 from datalab.curation.database import connect, literal
+from datalab.curation.freetext import kind_of
 from datalab.curation.records import Records, read_header, scan
 from datalab.curation.rules import INTEGER, NUMBER, as_date, with_point
 from datalab.curation.source import Encoding, open_source, unpack_beginning
+from datalab.curation.units import is_unit
 from datalab.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
 Delimiter = Literal[",", ";", "\t", "|"]
 DELIMITERS: tuple[Delimiter, ...] = get_args(Delimiter)
 MAX_COLUMNS = 500
-MARKERS = ("NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "?", "-", ".")
+MARKERS = (
+    "NA", "N/A", "n/a", "n.a.", "NaN", "nan", "NULL", "null", "None", "#N/A", "#NV", "k.A.", "k. A.", "keine Angabe",
+    "non renseigné", "?", "-", ".",
+)  # fmt: skip
 """Texts that are taken for "no value"; the last three only in a column that is numbers otherwise."""
 _AMBIGUOUS = frozenset(MARKERS[-3:])
 _Said = TypeVar("_Said", bound=str)
@@ -51,8 +56,21 @@ _IDENTIFYING = re.compile(
     r"phone|telephone|telefon|tel|mobile|fax|address|adresse|street|strasse|rue|postcode|plz|zip|birthdate|birthday|dob|"
     r"geburtsdatum|date_of_birth|birth_date|date_de_naissance|insurance_no|iban|passport|licence_plate)|"
     r"(.*_)?(patient|person|subject|participant|case|study|record|first|last|family|given|full|middle)_?"
-    r"(id|nr|no|num|number|key|code|name)"
+    r"(id|nr|no|num|number|key|code|name)|"
+    r"(.*_)?(pat|patienten|fall|aufnahme|auftrags?|befund|versicherten|versicherungs|mitglieds|probanden|dossier|sejour|"
+    r"assure|examen)_?(id|nr|no|nummer|num|numero|kennung|schluessel)|"
+    r"(.*_)?(kvnr|ipp|nip|familienname|geburtsname|nom_de_naissance|nom_de_famille|hausarzt|telefonnummer|handy|mobil|"
+    r"portable|hausnummer|code_postal|postleitzahl|date_naissance|geb_?datum|securite_sociale)"
 )
+_PROSE = re.compile(
+    r"(.*_)?(bemerkung|bemerkungen|anmerkung|kommentar|freitext|befundtext|anamnese|epikrise|arztbrief|comment|comments|"
+    r"remark|remarks|note|notes|free_?text|narrative|letter|commentaire|commentaires|remarque|remarques|compte_rendu)"
+)
+_WORDS = 4.0
+"""Words of a column's values in the mean, from which on it is taken for prose."""
+
+
+Why = Literal["", "name", "values", "text"]
 
 
 class ColumnDraft(BaseModel):
@@ -68,7 +86,8 @@ class ColumnDraft(BaseModel):
         format: how its dates are written, one of ``DATE_FORMATS``; empty for what is no date.
         found_codes: the values seen, where they are few.
         identifier: whether it tells who a person is.
-        why: what made it look like an identifier: its ``name``, or that all ``values`` differ.
+        why: what made it look like an identifier: its ``name``, that all ``values`` differ, or that it holds ``text``:
+            prose, or values in which something has the form of an identifier.
         misfits: values that are not of the type, where nearly all others are.
         missing: records without a value.
         distinct: different values.
@@ -89,7 +108,7 @@ class ColumnDraft(BaseModel):
     codes: tuple[Code, ...] = ()
     found_codes: tuple[Code, ...] = ()
     identifier: bool = False
-    why: Literal["", "name", "values"] = ""
+    why: Why = ""
     misfits: int = 0
     missing: int = 0
     distinct: int = 0
@@ -157,6 +176,9 @@ class _Seen(NamedTuple):
     numbers: int
     low: float | None
     high: float | None
+    padded: int
+    telling: int
+    words: float
     dates: dict[str, int]
 
 
@@ -326,15 +348,20 @@ def _look(database: DuckDBPyConnection, index: int, decimal: str) -> _Seen:
         SELECT count(*) FILTER (t IS NULL), histogram(t) FILTER (t IN ({markers})), count(*) FILTER (v),
             count(DISTINCT t) FILTER (v), count(*) FILTER (v AND regexp_full_match(n, ?)),
             count(*) FILTER (v AND regexp_full_match(n, ?)), min(try_cast(n AS DOUBLE)) FILTER (v),
-            max(try_cast(n AS DOUBLE)) FILTER (v), count(*) FILTER (v AND regexp_full_match(t, '{_LIKE_A_DATE}'))
+            max(try_cast(n AS DOUBLE)) FILTER (v), count(*) FILTER (v AND regexp_full_match(n, '0[0-9]+')),
+            count({kind_of("t")}) FILTER (v),
+            coalesce(avg(CASE WHEN contains(t, chr(10)) THEN {_WORDS} ELSE len(string_split(t, ' ')) END)
+                FILTER (v AND NOT regexp_full_match(n, ?)), 0),
+            count(*) FILTER (v AND regexp_full_match(t, '{_LIKE_A_DATE}'))
         FROM (SELECT c{index} AS t, {with_point(f"c{index}", decimal)} AS n,
             c{index} IS NOT NULL AND c{index} NOT IN ({markers}) AS v FROM texts)
         """,
-        [INTEGER, NUMBER],
+        [INTEGER, NUMBER, NUMBER],
     ).fetchone()
     assert row is not None
-    dates = _look_for_dates(database, index) if row[8] and row[2] - row[8] <= _MOST_MISFITS * row[2] else {}
-    return _Seen(row[0], dict(row[1] or {}), row[2], row[3], row[4], row[5], row[6], row[7], dates)
+    empty, markers, values, *counted, like_dates = row
+    dates = _look_for_dates(database, index) if like_dates and values - like_dates <= _MOST_MISFITS * values else {}
+    return _Seen._make([empty, dict(markers or {}), values, *counted, dates])
 
 
 def _look_for_dates(database: DuckDBPyConnection, index: int) -> dict[str, int]:
@@ -368,13 +395,15 @@ def _columns(
         written = _date_format(one)
         if written:
             kind = "date"
-        elif _is_numeric(one):
+        elif _is_numeric(one) and not one.padded:  # 01067 is a postal code, and no number
             kind = "integer" if one.integers == one.numbers else "number"
         numeric = kind in {"integer", "number"}
         codes = _codes(database, index, kind, one)
-        why: Literal["", "name", "values"] = ""
+        why: Why = ""
         if _IDENTIFYING.fullmatch(name):
             why, codes = "name", ()
+        elif kind == "string" and (one.telling or one.words >= _WORDS or _PROSE.fullmatch(name)):
+            why, codes = "text", ()
         elif kind not in {"number", "date"} and one.distinct == one.values >= _FEWEST_UNIQUE and not missing:
             why = "values"
         made.append(
@@ -384,11 +413,11 @@ def _columns(
                 type=kind,
                 found_type=kind,
                 format=written,
-                unit=_unit(name) if numeric else "",
+                unit=_unit(header, name) if numeric else "",
                 required=not missing,
                 codes=codes,
                 found_codes=codes,
-                identifier=why == "name",
+                identifier=why in {"name", "text"},
                 why=why,
                 misfits=one.values - (one.numbers if numeric else one.dates.get(written, one.values)),
                 missing=missing,
@@ -426,9 +455,20 @@ def _name(header: str, index: int, taken: set[str]) -> str:
     return name if name not in taken else f"{name}_{index + 1}"
 
 
-def _unit(name: str) -> str:
+def _unit(header: str, name: str) -> str:
+    """Return the UCUM unit that a header names: by a word of ``_UNITS``, or as it is written, as in ``Hb [g/dl]``."""
     words = name.split("_")
-    return "a" if words[0] == "age" else _UNITS.get(words[-1], "") if len(words) > 1 else ""
+    if words[0] == "age" or name in {"alter", "lebensalter"}:
+        return "a"
+    if len(words) > 1 and words[-1] in _UNITS:
+        return _UNITS[words[-1]]
+    last = re.search(r"[\s(\[_]([^\s(\[_]+?)[)\]]?$", header)
+    if last is None:
+        return ""
+    written = re.sub(r"[µμ]", "u", last[1]).replace("10^", "10*").replace("mmHg", "mm[Hg]").replace("°C", "Cel")
+    written = re.sub(r"(?<![A-Za-z])(d|m|u|n|)l\b", r"\1L", written)
+    written = written.replace("IU", "[IU]").replace("IE", "[IU]")
+    return written if re.search(r"[/%\[*]|^Cel$", written) and is_unit(written) else ""
 
 
 def _first(scanned: Sequence[Records]) -> tuple[UnreadableRecord, ...]:

@@ -30,7 +30,9 @@ def contract_text(found: Inference, *, contract_id: str, version: str, title: st
             taken = {"name": f"{column.name}_year", "logicalType": "integer", "required": column.required}
             taken["transformLogic"] = f'year("{column.name}")'
             said["logicalTypeOptions"] = {"format": column.format or "yyyy-MM-dd"}
-        drop = [{"property": "datalab.deidentify", "value": "drop"}] if column.identifier else []
+        prose = column.why == "text" and column.type == "string" and not column.codes
+        action = "freeText" if prose else "drop"
+        drop = [{"property": "datalab.deidentify", "value": action}] if column.identifier else []
         nested = found.format in {"json", "fhir"}
         path = [{"property": "datalab.path", "value": column.header}] if nested else []
         physical = {} if nested else {"physicalName": column.header}
