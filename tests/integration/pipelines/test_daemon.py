@@ -23,8 +23,8 @@ from pipelines.unfinished import is_at_work
 from tests.integration.pipelines.conftest import Lab
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-_STARTS = 400.0
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+_STARTS = 900.0
 """Seconds in which a loaded machine imports Dagster three times, and curates."""
 
 
@@ -51,7 +51,7 @@ def versions(home: Home, dataset: str) -> int:
 
 
 def test_the_daemon_finds_what_has_landed_and_curates_some_at_a_time(lab: Lab, prepared: Path, tmp_path: Path) -> None:
-    datasets = [f"daemon-{number}" for number in range(3)]
+    datasets = [f"daemon-{number}" for number in range(2)]
     for dataset in datasets:
         lab.register(dataset)
         lab.client.upload(dataset, prepared)
@@ -74,7 +74,7 @@ def test_the_daemon_finds_what_has_landed_and_curates_some_at_a_time(lab: Lab, p
         wait_until(lambda: all(run.is_finished for run in _runs(lab.home)), "Dagster wrote down that all ended")
 
     runs = [run for run in _runs(lab.home) if run.is_success]
-    assert len({run.tags[UPLOAD] for run in runs}) == 5
+    assert len({run.tags[UPLOAD] for run in runs}) == 4
     spans = [_span(lab.home, run) for run in runs]
     for one, two in combinations(range(len(runs)), 2):
         if runs[one].tags[DATASET] == runs[two].tags[DATASET]:
@@ -108,7 +108,9 @@ def test_a_run_that_was_killed_with_the_daemon_does_not_hold_up_the_next(
     with daemon(lab.home, tmp_path / "again.log"):
         wait_until(lambda: versions(lab.home, dataset) == 1, "it was curated after all", _STARTS)
         wait_until(lambda: all(run.is_finished for run in at_work()), "Dagster wrote down that all ended")
-    assert sorted(run.status.value for run in at_work()) == ["FAILURE", "SUCCESS"]
+    statuses = {run.run_id: run.status.value for run in at_work()}
+    assert statuses[left.run_id] == "FAILURE"  # the killed one was given up
+    assert sorted(statuses.values()).count("SUCCESS") == 1
     assert list(locks.glob("run-*")) == []
 
 
