@@ -21,7 +21,8 @@ import structlog
 from catalog.store import Store
 from datalab.curation import progress
 from datalab.curation.engine import REJECTS, REPORT
-from datalab.curation.leftovers import remove_leftovers
+from datalab.curation.leftovers import WORK, is_in_use, remove_leftovers
+from datalab.curation.progress import Step
 from datalab.curation.report import CurationReport
 from datalab.errors import DatalabError, NotFoundError, ServiceFailedError, error_of_child
 from datalab.home import Home
@@ -79,6 +80,11 @@ class Curation:
     def interrupted(self) -> bool:
         """Whether it ended without a word, because the lab server did."""
         return not self.alive and self.progress.version is None and self.progress.failure is None
+
+    @property
+    def log(self) -> tuple[Step, ...]:
+        """What has happened, step by step."""
+        return progress.history(self.folder)
 
     @property
     def report(self) -> CurationReport | None:
@@ -144,10 +150,16 @@ class Curations:
         folder = self.home.path / "curation" / dataset / run
         if not folder.is_dir():
             raise NotFoundError(f"There is no curation run {run}.", next_step="See the dataset's versions.")
-        alive = run in self._alive  # asked first: what is read next is then complete
+        alive = run in self._alive or is_in_use(folder / WORK)  # asked first: what is read next is then complete
         found = progress.read(folder)
         settled = found.failure is not None or found.version is not None  # its process takes a moment to end
         return Curation(dataset, run, found, alive and not settled, folder)
+
+    def of(self, dataset: str) -> list[Curation]:
+        """Return the runs of a dataset whose folders are there, whoever started them, the newest first."""
+        folder = self.home.path / "curation" / dataset
+        runs = [self.find(dataset, one.name) for one in folder.glob("*") if one.is_dir()]
+        return sorted((one for one in runs if one.log), key=lambda one: one.log[0].at, reverse=True)
 
     def wait(self, run: str) -> None:
         """Wait until a run has ended."""

@@ -11,7 +11,7 @@ from catalog.errors import ConflictError
 from catalog.lab import Lab
 from catalog.records import AccountDraft, Dataset, DatasetDraft, DatasetPatch
 from datalab.curation.contract import load_contract
-from datalab.curation.infer import contract_text
+from datalab.curation.proposal import contract_text
 from datalab.home import write_atomically
 
 _KEPT = ("translations", "two_people", "release")

@@ -80,7 +80,7 @@ def _requested(home: Home) -> list[tuple[Landed, str]]:
     """Evaluate the sensor, and return the uploads that it asks runs for."""
     import dagster as dg
 
-    from pipelines.defs.curation.sensors import UPLOAD, new_landings
+    from pipelines.defs.curation.sensors import DUE, UPLOAD, new_landings
     from pipelines.instance import open_instance
 
     with open_instance(home) as instance, lab_client(home, "pipeline") as lab:
@@ -88,4 +88,4 @@ def _requested(home: Home) -> list[tuple[Landed, str]]:
         assert isinstance(asked, Iterator)
         requests = [one for one in asked if isinstance(one, dg.RunRequest)]
         landings = {one.upload.id: one for one in lab.landings()}
-    return [(landings[request.tags[UPLOAD]], request.run_key or "") for request in requests]
+    return [(landings[request.tags[UPLOAD]], request.tags[DUE]) for request in requests]

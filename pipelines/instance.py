@@ -20,6 +20,10 @@ from sqlalchemy.engine import Engine
 
 from datalab.home import Home, write_atomically
 
+AT_ONCE = 2
+"""Runs that Dagster's daemon begins at a time: each may fill the memory that is set for curation."""
+DATASET = "datalab/dataset"
+"""The tag of a run that names its dataset, of which one at a time is curated."""
 _SETTINGS = """\
 telemetry: {{enabled: false}}
 nux: {{enabled: false}}
@@ -36,6 +40,14 @@ schedule_storage:
   module: dagster._core.storage.schedules
   class: SqliteScheduleStorage
   config: {{base_dir: {folder}}}
+# For Dagster's daemon, where a site runs one: how many runs it begins at a time, and of one dataset.
+concurrency:
+  runs:
+    max_concurrent_runs: {at_once}
+    tag_concurrency_limits:
+    - {{key: {tag}, value: {{applyLimitPerUniqueValue: true}}, limit: 1}}
+# A run that was to begin and never did is given up; one that was killed later is seen by the sensor.
+run_monitoring: {{enabled: true, start_timeout_seconds: 300}}
 # What the process prints is its log already.
 compute_logs:
   module: dagster._core.storage.noop_compute_log_manager
@@ -47,7 +59,7 @@ compute_logs:
 def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
     """Open the Dagster instance of a lab, made when first asked for."""
     folder = home.folder("dagster")
-    settings = _SETTINGS.format(folder=json.dumps(str(folder)))
+    settings = _SETTINGS.format(folder=json.dumps(str(folder)), at_once=AT_ONCE, tag=DATASET)
     write_atomically(folder / "dagster.yaml", settings.encode())
     event.listen(Engine, "connect", _commit_to_log)
     try:

@@ -54,6 +54,30 @@ def one_at_a_time(home: Home, dataset: str) -> Iterator[None]:
 
 
 @contextmanager
+def at_work(home: Home, run: str) -> Iterator[None]:
+    """Hold a Dagster run's own lock while it is at work, so that ``is_at_work`` tells it from one that was killed."""
+    path = home.folder("locks") / f"run-{run}"
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+        path.unlink(missing_ok=True)
+
+
+def is_at_work(home: Home, run: str) -> bool:
+    """Whether a process holds the lock of a run."""
+    path = home.folder("locks") / f"run-{run}"
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    path.unlink(missing_ok=True)
+    return False
+
+
+@contextmanager
 def lend_folder(folder: Path, begun: Begun) -> Iterator[tuple[Begun, tuple[progress.Stage, ...]]]:
     """Lend the folder of a run; on leaving, what holds data goes: rejects and report hold no value.
 

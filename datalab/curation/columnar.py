@@ -91,10 +91,16 @@ def _read(database: DuckDBPyConnection, contract: Contract, copy: Path, clean: P
     rows = f"(SELECT {texts}, row_number() OVER () AS _row FROM {table})"
     bad = database.execute(f"SELECT _row FROM {rows} WHERE {broken} ORDER BY _row").fetchall()
     records.faults = [Fault(row, row, "encoding") for (row,) in bad]
-    database.execute(
+    (written,) = _numbers(
+        database,
         f"COPY (SELECT * EXCLUDE _row FROM {rows} WHERE ({broken}) IS NOT TRUE ORDER BY _row) TO {literal(str(clean))} "
-        "(FORMAT csv, HEADER false, DELIMITER ',', QUOTE '\"', ESCAPE '\"')"
+        "(FORMAT csv, HEADER false, DELIMITER ',', QUOTE '\"', ESCAPE '\"')",
     )
+    if written != promised - len(bad):
+        raise BadInputError(
+            f"The file's footer promises {promised:,} rows, and {written + len(bad):,} can be read.",
+            next_step="Nothing of it was used. Write it again, and compare its checksum with the sender's.",
+        )
     records.clean = promised - len(bad)
     records.positions = _positions([row for (row,) in bad], promised)
     return kept, records

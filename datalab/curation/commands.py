@@ -12,6 +12,7 @@ import click
 from datalab.errors import BadInputError
 
 if TYPE_CHECKING:
+    from datalab.curation.contract import Contract
     from datalab.curation.infer import Inference
     from datalab.curation.report import CurationReport, PreparationReport
 
@@ -91,14 +92,14 @@ def keygen(out: Path) -> None:
 
 
 @click.command()
-@click.argument("file", type=_FILE)
+@click.argument("files", type=_FILE, nargs=-1, required=True, metavar="FILE...")
 @click.option("--out", required=True, type=_FILE, help="Contract to write; a file that is there is not overwritten.")
-@click.option("--id", "contract_id", help="Id of the contract; the file's name unless it is given.")
-@click.option("--title", help="What the table is, in a line; the file's name unless it is given.")
+@click.option("--id", "contract_id", help="Id of the contract; the first file's name unless it is given.")
+@click.option("--title", help="What the table is, in a line; the first file's name unless it is given.")
 @click.option(
     "--resource", help="Of a file of FHIR, the resource type to look at; the most frequent unless it is given."
 )
-def infer(file: Path, out: Path, contract_id: str | None, title: str | None, resource: str | None) -> None:
+def infer(files: tuple[Path, ...], out: Path, contract_id: str | None, title: str | None, resource: str | None) -> None:
     """Look at FILE and write a first contract for it, to be corrected and completed by hand.
 
     Delimiter, encoding, decimal commas, types, ways of writing dates, units, code lists and texts that mean "no value"
@@ -107,26 +108,31 @@ def infer(file: Path, out: Path, contract_id: str | None, title: str | None, res
 
     FILE is CSV, plain or gzip; Parquet; or JSON: a record a line (NDJSON), a list, a FHIR bundle. Of nested records
     each value becomes a column with its path; of lists, the first element.
+
+    Several files of one source, as of each month, make one contract that all of them keep. A column that one of them
+    lacks is not required.
     """
     import re
     import tempfile
 
-    from datalab.curation import infer as inference
     from datalab.curation.flatten import infer_any
+    from datalab.curation.proposal import contract_text
     from datalab.errors import NotFoundError
 
-    if not file.is_file():
-        raise NotFoundError(f"There is no file {file}.", next_step="Name a file that exists.")
+    for file in files:
+        if not file.is_file():
+            raise NotFoundError(f"There is no file {file}.", next_step="Name a file that exists.")
     if out.exists():
         raise BadInputError(f"{out} is there already.", next_step="Name another file to write with --out.")
-    stem = re.sub(r"[^a-z0-9]+", "-", file.name.partition(".")[0].lower()).strip("-")
+    first, *more = files
+    stem = re.sub(r"[^a-z0-9]+", "-", first.name.partition(".")[0].lower()).strip("-")
     with tempfile.TemporaryDirectory() as folder:
-        found = infer_any(file, Path(folder), resource=resource)
-    text = inference.contract_text(
-        found, contract_id=contract_id or stem or "contract", version="1.0.0", title=title or file.name
+        found = infer_any(first, Path(folder), resource=resource, more=more)
+    text = contract_text(
+        found, contract_id=contract_id or stem or "contract", version="1.0.0", title=title or first.name
     )
     out.write_text(text, encoding="utf-8")
-    _show_inference(found, out)
+    _show_inference(found, out, len(files))
 
 
 @click.command()
@@ -140,7 +146,7 @@ def check(contract: Path) -> None:
     rows = [
         ("Columns of the export", f"{len(found.export.columns):,}"),
         ("Stay with the holder", ", ".join(dropped) or "none"),
-        ("Alike in " + (", ".join(found.export.quasi_identifiers) or "nothing"), f"{found.export.k:,} or more"),
+        _alike(found),
         ("Columns of the harmonised table", f"{len(found.harmonised.columns):,}"),
         ("Outcome", found.harmonised.outcome or "none"),
         ("Rows left out", ", ".join(one.name for one in found.harmonised.exclusions) or "none"),
@@ -148,6 +154,11 @@ def check(contract: Path) -> None:
         ("Smallest count told", f"{found.disclosure_threshold:,}"),
     ]
     _table(f"{found.id} {found.version} is a contract that can be carried out", rows)
+    if not found.export.quasi_identifiers:
+        click.echo(
+            "Nobody is kept from standing out by age, place or the like: name the columns in datalab.kAnonymity before "
+            "data of persons leaves the house."
+        )
 
 
 @click.command()
@@ -172,13 +183,14 @@ def diff(old: Path, new: Path) -> None:
     check_version(before, after, changes)
 
 
-def _show_inference(found: Inference, out: Path) -> None:
+def _show_inference(found: Inference, out: Path, files: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
     how = f"delimiter {found.delimiter!r}, {found.encoding}, decimals {found.decimal!r}"
     written = f"{found.records:,} records; {how if found.format == 'csv' else found.resource_type or found.format}"
-    table = Table(title=f"Found in the file: {written}", title_justify="left")
+    where = "the file" if files == 1 else f"{files} files"
+    table = Table(title=f"Found in {where}: {written}", title_justify="left")
     for heading in ("column", "type", "unit", "values", "missing", ""):
         table.add_column(heading, justify="right" if heading == "missing" else "left")
     for column in found.columns:
@@ -189,20 +201,62 @@ def _show_inference(found: Inference, out: Path) -> None:
             values = ", ".join(str(code) for code in column.codes)
         elif column.low is not None and column.high is not None:
             values = f"{column.low:g} to {column.high:g}"
-        note = "stays with the holder" if column.identifier else "all different" if column.why else ""
-        table.add_row(column.name, column.type, column.unit, values, f"{column.missing:,}", note)
+        notes = ["stays with the holder"] if column.identifier else ["all different"] if column.why == "values" else []
+        notes += [f"{column.misfits:,} of another kind"] if column.misfits else []
+        table.add_row(column.name, column.type, column.unit, values, f"{column.missing:,}", ", ".join(notes))
     Console().print(table)
+    for hint in _hints(found):
+        click.echo(hint)
     click.echo(f"Written to {out}. Say there what the columns mean, and see `datalab contract check {out}`.")
 
 
+def _hints(found: Inference) -> list[str]:
+    """Say what a person has to look at before the contract is used."""
+    hints = []
+    telling = [column.name for column in found.columns if column.why == "values" and not column.identifier]
+    prose = [column.name for column in found.columns if column.why == "text"]
+    misfits = sum(column.misfits for column in found.columns)
+    if len(found.columns) == 1:
+        hints.append("Only one column was found: are the columns' names in the first line?")
+    if prose:
+        hints.append(
+            f"Prose, or values that look as if they told who somebody is, in {', '.join(prose)}: proposed to stay."
+        )
+    if telling:
+        hints.append(
+            f"Every record has another value in {', '.join(telling)}. If one tells who a person is, give it "
+            "datalab.deidentify: drop or pseudonym; as it stands it leaves the holder."
+        )
+    if misfits:
+        noun = "value is" if misfits == 1 else "values are"
+        hints.append(
+            f"{misfits:,} {noun} of another kind than the rest of the column; their records will be rejected. Correct "
+            "them at the source, or add what stands there to datalab.missing."
+        )
+    return hints
+
+
+def _alike(found: Contract) -> tuple[str, str]:
+    quasi = ", ".join(found.export.quasi_identifiers)
+    return (f"Persons alike in {quasi}", f"{found.export.k:,} or more") if quasi else ("Quasi-identifiers", "none")
+
+
 def _show_preparation(report: PreparationReport, out: Path) -> None:
+    quasi = ", ".join(report.quasi_identifiers)
     rows = [
         ("Records in the file", f"{report.rows_in:,}"),
         ("Rejected: break the contract", f"{report.rejected_rows:,}"),
-        (f"Suppressed: fewer than {report.k} alike", f"{report.suppressed:,} ({report.loss:.1%})"),
+        *(
+            [(f"Suppressed: fewer than {report.k} alike", f"{report.suppressed:,} ({report.loss:.1%})")]
+            if quasi
+            else []
+        ),
         ("Written", f"{report.rows_out:,}"),
-        (f"Classes by {', '.join(report.quasi_identifiers) or 'nothing'}", f"{report.classes:,}"),
-        ("Smallest class", f"{report.smallest_class:,}"),
+        *(
+            [(f"Classes by {quasi}", f"{report.classes:,}"), ("Smallest class", f"{report.smallest_class:,}")]
+            if quasi
+            else [("Quasi-identifiers", "none: nobody is kept from standing out")]
+        ),
         *([("Fewest sensitive values in a class", f"{report.l:,}")] if report.l is not None else []),
         *([("Farthest class from all rows (t)", f"{report.t:.3f}")] if report.t is not None else []),
         *([("Persons with a pseudonym", f"{report.pseudonymised:,}")] if report.pseudonymised else []),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -44,36 +44,46 @@ class _Kind:
     resource: str = ""
 
 
-def infer_any(path: Path, work: Path, *, resource: str | None = None, most: int | None = None) -> Inference:
+def infer_any(
+    path: Path, work: Path, *, resource: str | None = None, most: int | None = None, more: Sequence[Path] = ()
+) -> Inference:
     """Look at a file of any format that a contract can name, and say what its columns are.
 
     Args:
         path: CSV (plain or gzip), Parquet, or JSON.
         work: an empty folder to work in.
-        resource: of FHIR, the resource type to look at; the most frequent unless it is given.
+        resource: of FHIR, the resource type to look at; the most frequent of the first file unless it is given.
         most: records to look at, where it is not CSV, and fewer of many columns; all unless it is given.
+        more: other files of the same source, to be looked at together with it.
 
     Raises:
-        BadInputError: it is none of these, or damaged, or has no record of the kind.
+        BadInputError: it is none of these, or damaged, has no record of the kind, or another format than the first.
     """
-    with path.open("rb") as file:
-        head = file.read(4)
-    flat = work / "flat.csv"
-    if head == b"PAR1":
-        kind = _Kind("parquet")
-        looked_at = _lay_out_parquet(path, work, flat, most)
-    else:
-        kind = _kind(path, resource, most or _LOOKED_AT)
-        if kind.format == "csv":
-            return infer(path, work)
-        looked_at = _lay_out(path, kind, flat, most)
+    kind = _kind(path, resource, most or _LOOKED_AT)
+    for other in more:
+        found = _kind(other, kind.resource or resource, most or _LOOKED_AT)
+        if found != kind:
+            raise BadInputError(
+                f"The files are of two formats: {path.name} is {kind.format}, and {other.name} {found.format}.",
+                where=other.name,
+                next_step="Infer a contract for each.",
+            )
+    if kind.format == "csv":
+        return infer(path, work, more=more)
+    flat, limits = [], []
+    for number, one in enumerate((path, *more)):
+        flat.append(work / f"flat-{number}.csv")
+        if kind.format == "parquet":
+            limits.append(_lay_out_parquet(one, work, flat[-1], most))
+        else:
+            limits.append(_lay_out(one, kind, flat[-1], most))
     (work / "found").mkdir()
-    found = infer(flat, work / "found")
-    columns = tuple(_marked(one) for one in found.columns) if kind.format != "parquet" else found.columns
-    return found.model_copy(
+    seen = infer(flat[0], work / "found", more=flat[1:])
+    columns = tuple(_marked(one) for one in seen.columns) if kind.format != "parquet" else seen.columns
+    return seen.model_copy(
         update={
             "format": kind.format,
-            "whole": looked_at is None or found.records < looked_at,
+            "whole": all(limit is None or seen.records < limit for limit in limits),
             "records_key": kind.key,
             "resource_type": kind.resource,
             "columns": columns,
@@ -82,7 +92,10 @@ def infer_any(path: Path, work: Path, *, resource: str | None = None, most: int 
 
 
 def _kind(path: Path, resource: str | None, most: int) -> _Kind:
-    """Tell JSON by its first sign, and FHIR by the resource types in it."""
+    """Tell Parquet and JSON by their first signs, and FHIR by the resource types in it."""
+    with path.open("rb") as file:
+        if file.read(4) == b"PAR1":
+            return _Kind("parquet")
     with open_source(path) as source:
         first = source.peek(1 << 16).lstrip(b" \t\r\n")
     if not first.startswith((b"{", b"[")):

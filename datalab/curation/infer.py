@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from datalab.curation.contract import DATE_FORMATS, Code, Format, Type
 from datalab.curation.database import connect, literal
+from datalab.curation.freetext import kind_of
 from datalab.curation.records import Records, read_header, scan
 from datalab.curation.rules import INTEGER, NUMBER, as_date, with_point
 from datalab.curation.source import Encoding, open_source, unpack_beginning
+from datalab.curation.units import is_unit
 from datalab.errors import BadInputError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-DELIMITERS = (",", ";", "\t", "|")
+Delimiter = Literal[",", ";", "\t", "|"]
+DELIMITERS: tuple[Delimiter, ...] = get_args(Delimiter)
 MAX_COLUMNS = 500
-MARKERS = ("NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "?", "-", ".")
+MARKERS = (
+    "NA", "N/A", "n/a", "n.a.", "NaN", "nan", "NULL", "null", "None", "#N/A", "#NV", "k.A.", "k. A.", "keine Angabe",
+    "non renseigné", "?", "-", ".",
+)  # fmt: skip
 """Texts that are taken for "no value"; the last three only in a column that is numbers otherwise."""
 _AMBIGUOUS = frozenset(MARKERS[-3:])
+_Said = TypeVar("_Said", bound=str)
 _MOST_UNPACKED = 64 * 1024 * 1024
 _LIKE_A_DATE = "[0-9]{8}|[0-9]{2,4}[./-][0-9]{2}[./-][0-9]{2,4}"
 _MOST_CODES = 12
@@ -50,8 +56,21 @@ _IDENTIFYING = re.compile(
     r"phone|telephone|telefon|tel|mobile|fax|address|adresse|street|strasse|rue|postcode|plz|zip|birthdate|birthday|dob|"
     r"geburtsdatum|date_of_birth|birth_date|date_de_naissance|insurance_no|iban|passport|licence_plate)|"
     r"(.*_)?(patient|person|subject|participant|case|study|record|first|last|family|given|full|middle)_?"
-    r"(id|nr|no|num|number|key|code|name)"
+    r"(id|nr|no|num|number|key|code|name)|"
+    r"(.*_)?(pat|patienten|fall|aufnahme|auftrags?|befund|versicherten|versicherungs|mitglieds|probanden|dossier|sejour|"
+    r"assure|examen)_?(id|nr|no|nummer|num|numero|kennung|schluessel)|"
+    r"(.*_)?(kvnr|ipp|nip|familienname|geburtsname|nom_de_naissance|nom_de_famille|hausarzt|telefonnummer|handy|mobil|"
+    r"portable|hausnummer|code_postal|postleitzahl|date_naissance|geb_?datum|securite_sociale)"
 )
+_PROSE = re.compile(
+    r"(.*_)?(bemerkung|bemerkungen|anmerkung|kommentar|freitext|befundtext|anamnese|epikrise|arztbrief|comment|comments|"
+    r"remark|remarks|note|notes|free_?text|narrative|letter|commentaire|commentaires|remarque|remarques|compte_rendu)"
+)
+_WORDS = 4.0
+"""Words of a column's values in the mean, from which on it is taken for prose."""
+
+
+Why = Literal["", "name", "values", "text"]
 
 
 class ColumnDraft(BaseModel):
@@ -67,7 +86,8 @@ class ColumnDraft(BaseModel):
         format: how its dates are written, one of ``DATE_FORMATS``; empty for what is no date.
         found_codes: the values seen, where they are few.
         identifier: whether it tells who a person is.
-        why: what made it look like an identifier: its ``name``, or that all ``values`` differ.
+        why: what made it look like an identifier: its ``name``, that all ``values`` differ, or that it holds ``text``:
+            prose, or values in which something has the form of an identifier.
         misfits: values that are not of the type, where nearly all others are.
         missing: records without a value.
         distinct: different values.
@@ -88,7 +108,7 @@ class ColumnDraft(BaseModel):
     codes: tuple[Code, ...] = ()
     found_codes: tuple[Code, ...] = ()
     identifier: bool = False
-    why: Literal["", "name", "values"] = ""
+    why: Why = ""
     misfits: int = 0
     missing: int = 0
     distinct: int = 0
@@ -125,7 +145,7 @@ class Inference(BaseModel):
     format: Format = "csv"
     records_key: str = ""
     resource_type: str = ""
-    delimiter: Literal[",", ";", "\t", "|"]
+    delimiter: Delimiter
     encoding: Encoding = "utf-8"
     decimal: Literal[".", ","] = "."
     records: int
@@ -134,6 +154,15 @@ class Inference(BaseModel):
     first_unreadable: tuple[UnreadableRecord, ...]
     missing: tuple[str, ...]
     columns: tuple[ColumnDraft, ...]
+
+
+class _Head(NamedTuple):
+    """The first record of a file: its fields, its length in bytes of UTF-8, and the lines it takes."""
+
+    delimiter: Delimiter
+    headers: list[str]
+    length: int
+    lines: int
 
 
 class _Seen(NamedTuple):
@@ -147,56 +176,94 @@ class _Seen(NamedTuple):
     numbers: int
     low: float | None
     high: float | None
+    padded: int
+    telling: int
+    words: float
     dates: dict[str, int]
 
 
-def infer(path: Path, work: Path, *, whole: bool = True) -> Inference:
-    """Look at a CSV file and say what its columns are.
+def infer(path: Path, work: Path, *, whole: bool = True, more: Sequence[Path] = ()) -> Inference:
+    """Look at a CSV file, or at several of one source, and say what its columns are.
 
     Args:
         path: the file, plain or gzip, or its beginning.
         work: an empty folder to work in.
         whole: False if it is the beginning; a record that is cut off at its end is left out.
+        more: other files of the same source, in whole; a column that is not in all of them is not required.
 
     Raises:
-        BadInputError: it is no text, names no columns, has too many, or has no record that can be read.
+        BadInputError: one is no text, names no columns, has too many, has no record that can be read, or is written in
+            another way than the first.
     """
-    path, whole = unpack_beginning(path, work / "plain.csv", _MOST_UNPACKED, whole=whole)
+    first, whole = unpack_beginning(path, work / "plain.csv", _MOST_UNPACKED, whole=whole)
     if not whole:
-        _cut_last_line(path)
-    encoding = _encoding(path)
-    delimiter, headers, skip, lines = _header(path, encoding)
-    clean = work / "clean.csv"
-    records = scan(
-        path, clean, delimiter=delimiter, fields=len(headers), skip=skip, lines_before=lines, encoding=encoding
-    )
-    if not records.clean:
-        raise BadInputError(
-            "There is no record below the first line that has as many fields as it.",
-            where=f"line {records.faults[0].line}, {records.faults[0].rule}" if records.faults else "line 2",
-            next_step="Export it again, with the columns' names in the first line and a record in each other one.",
-        )
+        _cut_last_line(first)
+    files = [first]
+    for number, other in enumerate(more):
+        plain, all_of_it = unpack_beginning(other, work / f"plain-{number}.csv", _MOST_UNPACKED, whole=True)
+        files.append(plain)
+        whole = whole and all_of_it
+    names = [one.name for one in (path, *more)] if more else [""]
+    encoding: Encoding = _agreed("encoding", [_encoding(one) for one in files], names) or "utf-8"
+    heads = [_header(one, encoding, name) for one, name in zip(files, names, strict=True)]
+    delimiter: Delimiter = _agreed("delimiter", [head.delimiter for head in heads], names) or ","
+    headers = list(dict.fromkeys(header for head in heads for header in head.headers))
+    scanned: list[Records] = []
     with connect(work) as database:
-        _load(database, clean, delimiter, len(headers))
+        columns = ", ".join(f"c{index} VARCHAR" for index in range(len(headers)))
+        database.execute(f"CREATE TEMP TABLE texts ({columns})")
+        for one, head, name in zip(files, heads, names, strict=True):
+            clean = work / "clean.csv"
+            records = scan(
+                one, clean, delimiter=delimiter, fields=len(head.headers), skip=head.length, lines_before=head.lines,
+                encoding=encoding,
+            )  # fmt: skip
+            if not records.clean:
+                raise BadInputError(
+                    "There is no record below the first line that has as many fields as it.",
+                    where=_at(name, f"line {records.faults[0].line}, {records.faults[0].rule}")
+                    if records.faults
+                    else _at(name, "line 2"),
+                    next_step="Export it again, with the columns' names in the first line and a record in each other.",
+                )
+            _load(database, clean, delimiter, [headers.index(header) for header in head.headers])
+            scanned.append(records)
         decimal = _decimal(database, delimiter, len(headers))
         seen = [_look(database, index, decimal) for index in range(len(headers))]
         used = {marker for one in seen for marker in one.markers if marker not in _AMBIGUOUS or _is_numeric(one)}
-        columns = _columns(database, headers, seen, used)
+        drafts = _columns(database, headers, seen, used)
     return Inference(
         delimiter=delimiter,
         encoding=encoding,
         decimal=decimal,
-        records=records.total,
+        records=sum(one.total for one in scanned),
         whole=whole,
-        unreadable=len(records.faults),
-        first_unreadable=_first(records),
+        unreadable=sum(len(one.faults) for one in scanned),
+        first_unreadable=_first(scanned),
         missing=tuple(marker for marker in MARKERS if marker in used),
-        columns=tuple(columns),
+        columns=tuple(drafts),
     )
 
 
-def _encoding(path: Path) -> Encoding:
-    """Tell UTF-8 from Windows-1252 by the lines that have other letters than ASCII.
+def _at(name: str, place: str) -> str:
+    return f"{name}, {place}" if name else place
+
+
+def _agreed(what: str, said: Sequence[_Said | None], names: Sequence[str]) -> _Said | None:
+    """Return what all files say that say anything."""
+    told = [(one, name) for one, name in zip(said, names, strict=True) if one is not None]
+    for one, name in told:
+        if one != told[0][0]:
+            raise BadInputError(
+                f"The files differ: the {what} of {told[0][1]} is {told[0][0]!r}, and of {name} {one!r}.",
+                where=name,
+                next_step="A contract reads files of one way: export them alike, or infer a contract for each.",
+            )
+    return told[0][0] if told else None
+
+
+def _encoding(path: Path) -> Encoding | None:
+    """Tell UTF-8 from Windows-1252 by the lines that have other letters than ASCII; None where none has.
 
     Text in Windows-1252 is hardly ever valid UTF-8. A few bad lines in a file of UTF-8 stay findings.
     """
@@ -213,6 +280,8 @@ def _encoding(path: Path) -> Encoding:
                     good += 1
                 except UnicodeDecodeError:
                     bad += 1
+    if not good and not bad:
+        return None
     return "windows-1252" if bad > good else "utf-8"
 
 
@@ -226,10 +295,11 @@ def _decimal(database: DuckDBPyConnection, delimiter: str, count: int) -> Litera
     return "," if row is not None and row[0] else "."
 
 
-def _header(path: Path, encoding: Encoding) -> tuple[Literal[",", ";", "\t", "|"], list[str], int, int]:
-    """Return the delimiter that makes the most columns of the first record, and what ``read_header`` returns."""
-    found = [(delimiter, *read_header(path, delimiter, encoding)) for delimiter in DELIMITERS]
-    delimiter, headers, skip, lines = max(found, key=lambda one: len(one[1]))
+def _header(path: Path, encoding: Encoding, name: str) -> _Head:
+    """Read the first record with the delimiter that makes the most columns of it."""
+    found = [_Head(delimiter, *read_header(path, delimiter, encoding)) for delimiter in DELIMITERS]
+    head = max(found, key=lambda one: len(one.headers))
+    headers = head.headers
     problem = None
     if not any(headers):
         problem = "The first line of the file names no columns."
@@ -244,9 +314,9 @@ def _header(path: Path, encoding: Encoding) -> tuple[Literal[",", ";", "\t", "|"
         problem = "The first line has numbers in place of the columns' names."
     if problem is not None:
         raise BadInputError(
-            problem, where="line 1", next_step="Give each column one name of its own in the first line."
+            problem, where=_at(name, "line 1"), next_step="Give each column one name of its own in the first line."
         )
-    return delimiter, [name[:300] for name in headers], skip, lines  # type: ignore[return-value]  # one of DELIMITERS
+    return head._replace(headers=[one[:300] for one in headers])
 
 
 def _cut_last_line(path: Path) -> None:
@@ -260,11 +330,12 @@ def _cut_last_line(path: Path) -> None:
             file.truncate(start + last + 1)
 
 
-def _load(database: DuckDBPyConnection, clean: Path, delimiter: str, count: int) -> None:
-    types = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(count))
-    texts = ", ".join(f"nullif(trim(c{index}, ' \t'), '') AS c{index}" for index in range(count))
+def _load(database: DuckDBPyConnection, clean: Path, delimiter: str, indexes: Sequence[int]) -> None:
+    """Add the records of a clean file to the table ``texts``, each field to the column of its index there."""
+    types = ", ".join(f"'c{index}': 'VARCHAR'" for index in indexes)
+    texts = ", ".join(f"nullif(trim(c{index}, ' \t'), '') AS c{index}" for index in indexes)
     database.execute(
-        f"CREATE TEMP TABLE texts AS SELECT {texts} FROM read_csv({literal(str(clean))}, columns = {{{types}}}, "
+        f"INSERT INTO texts BY NAME SELECT {texts} FROM read_csv({literal(str(clean))}, columns = {{{types}}}, "
         f"auto_detect = false, header = false, delim = {literal(delimiter)}, quote = '\"', escape = '\"', "
         "new_line = '\\n', strict_mode = true)"
     )
@@ -277,15 +348,20 @@ def _look(database: DuckDBPyConnection, index: int, decimal: str) -> _Seen:
         SELECT count(*) FILTER (t IS NULL), histogram(t) FILTER (t IN ({markers})), count(*) FILTER (v),
             count(DISTINCT t) FILTER (v), count(*) FILTER (v AND regexp_full_match(n, ?)),
             count(*) FILTER (v AND regexp_full_match(n, ?)), min(try_cast(n AS DOUBLE)) FILTER (v),
-            max(try_cast(n AS DOUBLE)) FILTER (v), count(*) FILTER (v AND regexp_full_match(t, '{_LIKE_A_DATE}'))
+            max(try_cast(n AS DOUBLE)) FILTER (v), count(*) FILTER (v AND regexp_full_match(n, '0[0-9]+')),
+            count({kind_of("t")}) FILTER (v),
+            coalesce(avg(CASE WHEN contains(t, chr(10)) THEN {_WORDS} ELSE len(string_split(t, ' ')) END)
+                FILTER (v AND NOT regexp_full_match(n, ?)), 0),
+            count(*) FILTER (v AND regexp_full_match(t, '{_LIKE_A_DATE}'))
         FROM (SELECT c{index} AS t, {with_point(f"c{index}", decimal)} AS n,
             c{index} IS NOT NULL AND c{index} NOT IN ({markers}) AS v FROM texts)
         """,
-        [INTEGER, NUMBER],
+        [INTEGER, NUMBER, NUMBER],
     ).fetchone()
     assert row is not None
-    dates = _look_for_dates(database, index) if row[8] and row[2] - row[8] <= _MOST_MISFITS * row[2] else {}
-    return _Seen(row[0], dict(row[1] or {}), row[2], row[3], row[4], row[5], row[6], row[7], dates)
+    empty, markers, values, *counted, like_dates = row
+    dates = _look_for_dates(database, index) if like_dates and values - like_dates <= _MOST_MISFITS * values else {}
+    return _Seen._make([empty, dict(markers or {}), values, *counted, dates])
 
 
 def _look_for_dates(database: DuckDBPyConnection, index: int) -> dict[str, int]:
@@ -319,13 +395,15 @@ def _columns(
         written = _date_format(one)
         if written:
             kind = "date"
-        elif _is_numeric(one):
+        elif _is_numeric(one) and not one.padded:  # 01067 is a postal code, and no number
             kind = "integer" if one.integers == one.numbers else "number"
         numeric = kind in {"integer", "number"}
         codes = _codes(database, index, kind, one)
-        why: Literal["", "name", "values"] = ""
+        why: Why = ""
         if _IDENTIFYING.fullmatch(name):
             why, codes = "name", ()
+        elif kind == "string" and (one.telling or one.words >= _WORDS or _PROSE.fullmatch(name)):
+            why, codes = "text", ()
         elif kind not in {"number", "date"} and one.distinct == one.values >= _FEWEST_UNIQUE and not missing:
             why = "values"
         made.append(
@@ -335,11 +413,11 @@ def _columns(
                 type=kind,
                 found_type=kind,
                 format=written,
-                unit=_unit(name) if numeric else "",
+                unit=_unit(header, name) if numeric else "",
                 required=not missing,
                 codes=codes,
                 found_codes=codes,
-                identifier=why == "name",
+                identifier=why in {"name", "text"},
                 why=why,
                 misfits=one.values - (one.numbers if numeric else one.dates.get(written, one.values)),
                 missing=missing,
@@ -377,76 +455,22 @@ def _name(header: str, index: int, taken: set[str]) -> str:
     return name if name not in taken else f"{name}_{index + 1}"
 
 
-def _unit(name: str) -> str:
+def _unit(header: str, name: str) -> str:
+    """Return the UCUM unit that a header names: by a word of ``_UNITS``, or as it is written, as in ``Hb [g/dl]``."""
     words = name.split("_")
-    return "a" if words[0] == "age" else _UNITS.get(words[-1], "") if len(words) > 1 else ""
+    if words[0] == "age" or name in {"alter", "lebensalter"}:
+        return "a"
+    if len(words) > 1 and words[-1] in _UNITS:
+        return _UNITS[words[-1]]
+    last = re.search(r"[\s(\[_]([^\s(\[_]+?)[)\]]?$", header)
+    if last is None:
+        return ""
+    written = re.sub(r"[µμ]", "u", last[1]).replace("10^", "10*").replace("mmHg", "mm[Hg]").replace("°C", "Cel")
+    written = re.sub(r"(?<![A-Za-z])(d|m|u|n|)l\b", r"\1L", written)
+    written = written.replace("IU", "[IU]").replace("IE", "[IU]")
+    return written if re.search(r"[/%\[*]|^Cel$", written) and is_unit(written) else ""
 
 
-def _first(records: Records) -> tuple[UnreadableRecord, ...]:
-    return tuple(UnreadableRecord(line=one.line, rule=one.rule) for one in records.faults[:_SHOWN_FAULTS])
-
-
-def contract_text(found: Inference, *, contract_id: str, version: str, title: str, description: str = "") -> str:
-    """Return a contract (ODCS) by which a file of these columns is taken over column by column.
-
-    A column that identifies persons is dropped at its holder: a file that still has it is refused. Of a date, the
-    harmonised table has the year.
-    """
-    import yaml
-
-    export: list[dict[str, Any]] = []
-    harmonised: list[dict[str, Any]] = []
-    for column in found.columns:
-        said: dict[str, Any] = {"name": column.name, "logicalType": column.type, "required": column.required}
-        if column.description:
-            said["description"] = column.description
-        if column.codes:
-            said["enum"] = [{"value": code} for code in column.codes]
-        unit = [{"property": "datalab.unit", "value": column.unit}] if column.unit else []
-        taken = {**said, "transformLogic": f'"{column.name}"'}
-        if column.type == "date":
-            taken = {"name": f"{column.name}_year", "logicalType": "integer", "required": column.required}
-            taken["transformLogic"] = f'year("{column.name}")'
-            said["logicalTypeOptions"] = {"format": column.format or "yyyy-MM-dd"}
-        drop = [{"property": "datalab.deidentify", "value": "drop"}] if column.identifier else []
-        nested = found.format in {"json", "fhir"}
-        path = [{"property": "datalab.path", "value": column.header}] if nested else []
-        physical = {} if nested else {"physicalName": column.header}
-        export.append({**said, **physical, **_properties([*path, *unit, *drop])})
-        if not column.identifier:
-            harmonised.append({**taken, **_properties(unit)})
-    own: list[dict[str, Any]] = [
-        {"property": f"datalab.{name}", "value": value}
-        for name, value in (
-            ("format", found.format if found.format != "csv" else ""),
-            ("records", found.records_key),
-            ("resourceType", found.resource_type),
-            ("delimiter", found.delimiter if found.format == "csv" else ""),
-        )
-        if value
-    ]
-    if found.encoding != "utf-8":
-        own.append({"property": "datalab.encoding", "value": found.encoding})
-    if found.decimal != ".":
-        own.append({"property": "datalab.decimal", "value": found.decimal})
-    if found.missing:
-        own.append({"property": "datalab.missing", "value": list(found.missing)})
-    document = {
-        "apiVersion": "v3.2.0",
-        "kind": "DataContract",
-        "id": contract_id,
-        "name": title,
-        "version": version,
-        "status": "active",
-        **({"description": {"purpose": description}} if description else {}),
-        "schema": [
-            {"name": "export", "logicalType": "object", "customProperties": own, "properties": export},
-            {"name": "harmonised", "logicalType": "object", "properties": harmonised},
-        ],
-    }  # fmt: skip
-    plain = json.loads(json.dumps(document))  # parts that are used twice would become aliases
-    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120))
-
-
-def _properties(found: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"customProperties": found} if found else {}
+def _first(scanned: Sequence[Records]) -> tuple[UnreadableRecord, ...]:
+    faults = [fault for records in scanned for fault in records.faults]
+    return tuple(UnreadableRecord(line=one.line, rule=one.rule) for one in faults[:_SHOWN_FAULTS])

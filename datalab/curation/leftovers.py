@@ -31,6 +31,21 @@ def in_use(work: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_in_use(work: Path) -> bool:
+    """Whether a process holds a work folder: a run is at work there, whoever started it."""
+    try:
+        descriptor = os.open(work, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def remove_leftovers(folder: Path) -> int:
     """Remove what killed runs have left for too long, below ``<folder>/<dataset>/<run>``; return how many."""
     removed = 0

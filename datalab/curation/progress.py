@@ -80,12 +80,17 @@ def tell_failure(folder: Path, error: DatalabError) -> None:
 
 def read(folder: Path) -> Progress:
     """Return how far the curation in a folder is; nothing yet, if it has not begun."""
+    return Progress(steps={step.stage: step for step in history(folder)})
+
+
+def history(folder: Path) -> tuple[Step, ...]:
+    """Return all that has been written down of the curation in a folder, in its order."""
     try:
         text = (folder / FILE).read_text(encoding="utf-8")
     except FileNotFoundError:
-        return Progress()
+        return ()
     whole = text[: text.rfind("\n") + 1]  # a line that is being written is read next time
-    return Progress(steps={step.stage: step for step in map(Step.model_validate_json, whole.splitlines())})
+    return tuple(map(Step.model_validate_json, whole.splitlines()))
 
 
 def _append(folder: Path, step: Step) -> None:

@@ -24,7 +24,16 @@ from datalab.errors import BadInputError
 Encoding = Literal["utf-8", "iso-8859-1", "windows-1252"]
 
 _GZIP = b"\x1f\x8b"
-_NOT_TEXT = {b"PK\x03\x04": "zip", b"PAR1": "Parquet", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_NOT_TEXT = {
+    b"PK\x03\x04": "zip (as are .xlsx and .ods)",
+    b"PAR1": "Parquet",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+    b"\xd0\xcf\x11\xe0": "an older workbook or document",
+    b"<?xm": "XML",
+    b"<!DO": "HTML or XML",
+    b"%PDF": "PDF",
+}
 _BOM = codecs.BOM_UTF8
 _HEAD = 4
 _PIECE = 1 << 20

@@ -104,6 +104,15 @@ def conversion(old: str, new: str, substance: str | None = None) -> Conversion:
     return Conversion(float(ratio))
 
 
+def is_unit(text: str) -> bool:
+    """Whether a text is a unit that can be converted from."""
+    try:
+        _parse(text)
+    except ValueError:
+        return text in _TEMPERATURES
+    return True
+
+
 def _glycated(old: str, new: str) -> Conversion:
     """Glycated haemoglobin, NGSP per cent and IFCC mmol/mol, by the master equation (Hoelzel et al. 2004)."""
     if (old, new) == ("%", "mmol/mol"):

@@ -82,6 +82,8 @@ STEWARD = _of(
         "register-terms": "/register/{draft}/terms",
         "register-review": "/register/{draft}/review",
         "register-site-description": "/register/{at_site}/description",
+        "curations": "/datasets/incidence/curation",
+        "curations-none": "/datasets/gbsg/curation",
         "curation-published": "/datasets/incidence/curation/{incidence_run}",
         "curation-failed": "/datasets/broken/curation/{broken_run}",
         "register-tried": "/register/{broken_draft}/file",

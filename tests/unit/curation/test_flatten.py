@@ -11,7 +11,8 @@ import pytest
 from datalab.curation.contract import load_contract
 from datalab.curation.engine import curate
 from datalab.curation.flatten import _leaves, infer_any
-from datalab.curation.infer import Inference, contract_text
+from datalab.curation.infer import Inference
+from datalab.curation.proposal import contract_text
 from datalab.errors import BadInputError
 from tests.golden.curated import SOURCES
 
@@ -81,7 +82,7 @@ def test_no_more_is_looked_at_than_is_asked_for(tmp_path: Path, ending: str, mos
         path.write_text("".join(json.dumps({"n": n, "long": "x" * 5000}) + "\n" for n in range(50)), encoding="utf-8")
     found = look(tmp_path, path, most=most)
     assert (found.records, found.whole) == (records, records == 50)
-    with (tmp_path / "work" / "flat.csv").open(encoding="utf-8") as flat:
+    with (tmp_path / "work" / "flat-0.csv").open(encoding="utf-8") as flat:
         assert max(map(len, flat)) == len("49,\n") + (5000 if most is None else 300)
 
 

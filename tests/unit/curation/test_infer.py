@@ -6,7 +6,8 @@ import pytest
 
 from datalab.curation.contract import load_contract
 from datalab.curation.engine import curate
-from datalab.curation.infer import ColumnDraft, Inference, contract_text, infer
+from datalab.curation.infer import ColumnDraft, Inference, infer
+from datalab.curation.proposal import contract_text
 from datalab.errors import BadInputError
 
 

@@ -62,5 +62,7 @@ def test_one_job_runs_them_all_and_its_configuration_has_no_place_for_a_secret()
 
 def test_a_sensor_and_a_schedule_ask_for_runs() -> None:
     sensor, schedule = defs.resolve_sensor_def("new_landings"), defs.resolve_schedule_def("refresh")
-    assert (sensor.job_name, sensor.minimum_interval_seconds) == ("curate_landed", 60)
+    assert (sensor.job_name, sensor.minimum_interval_seconds) == ("curate_landed", 30)
     assert (schedule.job_name, schedule.cron_schedule) == ("curate_landed", "0 * * * *")
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
