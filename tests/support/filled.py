@@ -139,7 +139,7 @@ def _sources(filled: Filled, folder: Path) -> None:
     with lab_client(filled.home, "operator") as client:
         client.add_source(SourceDraft(id="portal", name="National portal", country="NL"))
         client.harvest("portal", file=page)
-        (hit, *_) = client.search(SearchQuery(text="rare")).hits
+        (hit, *_) = client.search(SearchQuery(text="rare", filters={"source": ("portal",)})).hits
     assert isinstance(hit, RemoteHit)
     filled.names["remote"] = hit.remote.id
 
