@@ -41,7 +41,7 @@ def environment(code: str) -> Environment:
         Action=Action,
         checks=checks,
         asset=f"/static/{version}",
-        htmx=(STATIC / "vendor" / "htmx.min.js").exists(),
+        has_htmx=(STATIC / "vendor" / "htmx.min.js").exists(),
         lang=chosen,
         now=now,
         languages=NAMES,

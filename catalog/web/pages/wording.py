@@ -253,7 +253,7 @@ NOTICE = {
     "release-refuse": mark("The release is refused."),
     "release-recall": mark("The release is taken back. What was fetched already is with the data user."),
     "source-added": mark("The catalogue is on record."),
-    "source-begun": mark("The harvest has begun. Load this page again to see what came of it."),
+    "source-begun": mark("The harvest has begun. What comes of it is shown here."),
     "source-removed": mark("The catalogue is removed, and its datasets are no longer found here."),
     "signed-out": mark("You are signed out."),
     "password": mark("The password is set. Sign in with it."),
