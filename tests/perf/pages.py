@@ -59,8 +59,8 @@ def empty_page() -> Iterator[str]:
             self.end_headers()
             self.wfile.write(_EMPTY)
 
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
+        def log_message(self, *_: object) -> None:
+            """Say nothing of requests."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -153,9 +153,8 @@ def main() -> None:
         print(json.dumps(result, indent=2))
     else:
         for page, found in result["pages"].items():
-            print(
-                f"{page:28} {found['fcp_ms']:8.1f} ms {found['ratio']:6.2f} × {found['kb']:8.1f} kB {found['requests']:4} answers"
-            )
+            ratio, kb, answers = found["ratio"], found["kb"], found["requests"]
+            print(f"{page:28} {found['fcp_ms']:8.1f} ms, {ratio:6.2f} times empty {kb:8.1f} kB {answers:4} answers")
         print(f"at the most {result['max_fcp_ms']} ms, {result['max_kb']} kB, {result['max_requests']} answers")
 
 
