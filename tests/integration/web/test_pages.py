@@ -24,6 +24,7 @@ from datalab.errors import IdentityError
 from datalab.home import Home
 from datalab.supervisor import Supervisor
 from tests.integration.catalog.conftest import Staging, home_beside
+from tests.integration.curation.test_sites import contract
 from tests.support.pages import PASSWORD, Person, next_code, settle, signed_in, text_of, visit
 from tests.unit.catalog.examples import draft
 from tests.unit.web.test_routes import OPEN, every_page, method_of, permissions_of
@@ -355,6 +356,7 @@ def test_the_list_is_searched_narrowed_and_ordered_by_its_address(
         assert shown("&sort=rows")[1][0] == "07"
         assert shown("%2022") == (1, ["22"])
         assert shown("&licence=nonsense")[0] == 0
+        assert shown("&extent=under-1000") == (1, ["07"])
         facets = text_of(http.get(f"/datasets?q={name}&country=NL&access=public"))
         assert re.search(r"Access ✓ Public 4 Restricted 1 ", facets)
         assert re.search(r"Country Germany 16 ✓ Netherlands 4 ", facets)
@@ -373,6 +375,30 @@ def test_the_list_is_searched_narrowed_and_ordered_by_its_address(
         assert "No dataset is like that" in http.get("/datasets?q=%3Cscript%3E").text
         assert http.get("/datasets?page=0").status_code == 422
         assert http.get("/datasets/No_Such!").status_code == 404
+
+
+def test_a_schema_says_of_which_code_system_values_are(
+    catalog_home: Home, people: dict[Role, Person], name: str, staging: Staging, tmp_path: Path
+) -> None:
+    with lab_client(catalog_home, "operator") as client, lab_client(catalog_home, "pipeline") as pipeline:
+        client.register_dataset(draft(id=name, code_systems=("http://snomed.info/sct",)))
+        version = pipeline.publish(name, staging.request(name, "coded", rows=700))
+    with signed_in(catalog_home, people[Role.RESEARCHER]) as http:
+        plain = text_of(http.get(f"/datasets/{name}/schema"))
+        assert "Code systems in use: http://snomed.info/sct" in plain
+        assert "Column Type Unit What it means" in plain
+    coded = contract(tmp_path, "lyon", ("- name: finding", "- name: age"), ("column: finding", "column: age"))
+    coded.write_text(coded.read_text().replace("{name: finding,", "{name: age,"))
+    digest = f"{version.report.contract_digest[:-2]}00"
+    coded.rename(catalog_home.folder("contracts", "used") / f"{digest}.odcs.yaml")
+    with lab_client(catalog_home, "pipeline") as pipeline:
+        asked = staging.request(name, "again", rows=701)
+        report = asked.report.model_copy(update={"contract_digest": digest})
+        pipeline.publish(name, asked.model_copy(update={"report": report}))
+    with signed_in(catalog_home, people[Role.RESEARCHER]) as http:
+        told = text_of(http.get(f"/datasets/{name}/schema"))
+        assert "Column Type Unit Code system What it means" in told
+        assert re.search(r"age \w+ a http://snomed.info/sct age", told)
 
 
 def test_small_counts_are_shown_to_those_who_may_see_them(
@@ -458,6 +484,37 @@ def test_pages_are_in_the_readers_language_small_and_strictly_guarded(
             files = [http.get(asset) for asset in assets]
             assert all(file.status_code == 200 and "immutable" in file.headers["Cache-Control"] for file in files)
             assert len(page.content) + sum(len(file.content) for file in files) <= MAX_BYTES, path
+
+
+def test_every_answer_carries_the_security_headers(catalog_home: Home, people: dict[Role, Person]) -> None:
+    expected = {
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    }
+    with signed_in(catalog_home, people[Role.RESEARCHER]) as http:
+        asset = re.findall(r'href="(/static/[^"]+\.css)"', http.get("/datasets").text)[0]
+        answers = {
+            200: ("/datasets", asset, "/api/v1/health", "/sign-in", "/public-register"),
+            303: ("/",),
+            401: ("/api/v1/datasets",),
+            403: ("/audit",),
+            404: ("/nowhere", "/static/nothing.js", "/api/v1/nowhere"),
+            422: ("/datasets?page=0",),
+        }
+        for status, paths in answers.items():
+            for path in paths:
+                answer = http.get(path)
+                assert answer.status_code in {status, 401}, path
+                assert {name: answer.headers.get(name) for name in expected} == expected, path
+                assert "default-src 'none'" in answer.headers["Content-Security-Policy"], path
+                assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"], path
+                assert "Server" not in answer.headers, path
+                if path != asset:
+                    assert answer.headers["Cache-Control"] == "no-store", path
 
 
 def test_a_form_is_bounded_and_must_be_a_form(catalog_home: Home) -> None:
