@@ -40,7 +40,7 @@ from tests.perf.catalog import fill, generate
 from tests.support.every_page import HALF, PLACES, Place
 from tests.support.filled import Filled, filled_lab
 
-_EMPTY = b"<!doctype html><title>Empty</title><p>Empty</p>"
+_EMPTY = b"<!doctype html><title>Empty</title><link rel=icon href='data:,'><p>Empty</p>"
 _PAINTED = """() => new Promise((found) => {
     const look = (list) => { for (const one of list.getEntriesByName("first-contentful-paint")) found(one.startTime); };
     new PerformanceObserver(look).observe({type: "paint", buffered: true});
