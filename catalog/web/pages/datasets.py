@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from catalog import datasets, downloads, lifecycle, permits, processing
 from catalog.access.records import PermitRecord
-from catalog.code_systems import code_systems
 from catalog.compare import Comparison, compare
 from catalog.permissions import Action, check_holder, may
 from catalog.processing_forms import Form
@@ -230,7 +229,6 @@ def _tab(page: Page, key: str, tab: str, *, compared: tuple[int | None, int | No
         profile=profile_of(made[-1].report) if made and tab == "profile" else (),
         permits=held if tab == "access" else (),
         events=page.lab.store.find_events(subject=f"dataset/{key}", limit=100) if tab == "activity" else (),
-        code_systems=code_systems(page.lab.home, made[-1].report) if made and tab == "schema" else {},
         tab=tab,
         tabs=tabs,
         forms=_forms(dataset, made),

@@ -24,7 +24,6 @@ from datalab.errors import IdentityError
 from datalab.home import Home
 from datalab.supervisor import Supervisor
 from tests.integration.catalog.conftest import Staging, home_beside
-from tests.integration.curation.test_sites import contract
 from tests.support.pages import PASSWORD, Person, next_code, settle, signed_in, text_of, visit
 from tests.unit.catalog.examples import draft
 from tests.unit.web.test_routes import OPEN, every_page, method_of, permissions_of
@@ -375,30 +374,6 @@ def test_the_list_is_searched_narrowed_and_ordered_by_its_address(
         assert "No dataset is like that" in http.get("/datasets?q=%3Cscript%3E").text
         assert http.get("/datasets?page=0").status_code == 422
         assert http.get("/datasets/No_Such!").status_code == 404
-
-
-def test_a_schema_says_of_which_code_system_values_are(
-    catalog_home: Home, people: dict[Role, Person], name: str, staging: Staging, tmp_path: Path
-) -> None:
-    with lab_client(catalog_home, "operator") as client, lab_client(catalog_home, "pipeline") as pipeline:
-        client.register_dataset(draft(id=name, code_systems=("http://snomed.info/sct",)))
-        version = pipeline.publish(name, staging.request(name, "coded", rows=700))
-    with signed_in(catalog_home, people[Role.RESEARCHER]) as http:
-        plain = text_of(http.get(f"/datasets/{name}/schema"))
-        assert "Code systems in use: http://snomed.info/sct" in plain
-        assert "Column Type Unit What it means" in plain
-    coded = contract(tmp_path, "lyon", ("- name: finding", "- name: age"), ("column: finding", "column: age"))
-    coded.write_text(coded.read_text().replace("{name: finding,", "{name: age,"))
-    digest = f"{version.report.contract_digest[:-2]}00"
-    coded.rename(catalog_home.folder("contracts", "used") / f"{digest}.odcs.yaml")
-    with lab_client(catalog_home, "pipeline") as pipeline:
-        asked = staging.request(name, "again", rows=701)
-        report = asked.report.model_copy(update={"contract_digest": digest})
-        pipeline.publish(name, asked.model_copy(update={"report": report}))
-    with signed_in(catalog_home, people[Role.RESEARCHER]) as http:
-        told = text_of(http.get(f"/datasets/{name}/schema"))
-        assert "Column Type Unit Code system What it means" in told
-        assert re.search(r"age \w+ a http://snomed.info/sct age", told)
 
 
 def test_small_counts_are_shown_to_those_who_may_see_them(
