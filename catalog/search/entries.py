@@ -11,7 +11,7 @@ import tantivy
 
 from catalog.harvest.records import HERE, Description, RemoteEntry
 from catalog.records import Dataset, Translation, Version
-from catalog.search.model import FACETS, VALUE, Facet, Hit, RemoteHit
+from catalog.search.model import FACETS, VALUE, Extent, Facet, Hit, RemoteHit
 from catalog.search.text import LANGUAGES
 from datalab.canonical import sha256_hex
 
@@ -24,7 +24,7 @@ REMOTE = "remote/"
 def form() -> str:
     """Return a name for what is indexed and how; an index of another form is made anew."""
     shown = json.dumps([Hit.model_json_schema(), RemoteHit.model_json_schema()], sort_keys=True)
-    return f"form-3-{sha256_hex(shown.encode())[:12]}"
+    return f"form-4-{sha256_hex(shown.encode())[:12]}"
 
 
 def schema() -> tantivy.Schema:
@@ -55,9 +55,9 @@ def entry(dataset: Dataset, latest: Version | None) -> tantivy.Document:
     described = [*(word for one in texts for word in one.keywords), dataset.holder_name, dataset.id]
     columns = [column.name for column in latest.report.columns] if latest is not None else []
     _add_words(made, [one.title for one in texts], described, [*(one.description for one in texts), *columns])
-    _add_facets(made, facets_of(dataset))
     # By the public form: the order of small counts would tell them.
     rows = latest.public.rows if latest else None
+    _add_facets(made, {**facets_of(dataset), "extent": None if rows is None else extent_of(rows)})
     _add_order(made, f"{dataset.title.casefold()[:200]} {dataset.id}", dataset.updated, rows or 0)
     shown = Hit(
         dataset=dataset,
@@ -128,8 +128,19 @@ def hit(stored: tantivy.Document, sees_counts: SeesCounts) -> Hit | RemoteHit:
     return shown.model_copy(update=json.loads(stored["counts"][0]))
 
 
+def extent_of(rows: int) -> Extent:
+    """Return how large a dataset of so many rows is."""
+    if rows < 1000:
+        return "under-1000"
+    if rows < 10_000:
+        return "1000-9999"
+    if rows < 100_000:
+        return "10000-99999"
+    return "100000-999999" if rows < 1_000_000 else "from-1000000"
+
+
 def facets_of(dataset: Dataset) -> dict[Facet, str | None]:
-    """Return a dataset's value of each facet."""
+    """Return a dataset's value of each facet that is its own, and not its latest version's."""
     download = dataset.data_class == "anonymous" and dataset.access != "federated-only"
     return {
         "country": dataset.country,

@@ -9,9 +9,11 @@ from pydantic import Field
 from catalog.harvest.records import RemoteEntry
 from catalog.records import Dataset, Number, Record
 
-Facet = Literal["country", "holder", "theme", "access", "modality", "licence", "use", "source"]
-FACETS: tuple[Facet, ...] = ("country", "holder", "theme", "access", "modality", "licence", "use", "source")
+Facet = Literal["country", "holder", "theme", "access", "modality", "licence", "extent", "use", "source"]
+FACETS: tuple[Facet, ...] = ("country", "holder", "theme", "access", "modality", "licence", "extent", "use", "source")
 """By what a search can be narrowed; ``use`` is ``download`` or ``federated``, ``source`` is ``here`` or a catalogue."""
+Extent = Literal["under-1000", "1000-9999", "10000-99999", "100000-999999", "from-1000000"]
+"""How many rows the latest version has, as far as everybody may know."""
 VALUE = r"^[A-Za-z0-9._+() -]+$"
 Value = Annotated[str, Field(max_length=200, pattern=VALUE)]
 """A facet's value: a code, an identifier, or an SPDX expression; none has other characters."""

@@ -1,11 +1,11 @@
-"""Every page, in every language and both themes: axe finds nothing, and nothing is wider than a small screen."""
+"""Every page, in every language, wide and narrow, light and dark: axe finds nothing, and nothing is too wide."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -19,19 +19,10 @@ from tests.support.filled import Filled, filled_lab, settle_all
 from tests.support.pages import PASSWORD, Person
 
 pytestmark = pytest.mark.slow
+WIDE, NARROW = 1280, 360
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+PICTURED = {(WIDE, "light"): "", (NARROW, "dark"): "-small"}
 LOCALES = {"en": "en-IE", "de": "de-DE", "fr": "fr-FR"}
-
-
-@pytest.fixture(scope="module")
-def filled(lab_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
-    """A lab in which every page has something to show."""
-    with filled_lab(lab_home, tmp_path_factory.mktemp("filled")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def lab(filled: Filled) -> Home:
-    return filled.home
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +31,21 @@ def empty(catalog_home: Home) -> Filled:
     made = Filled(catalog_home, names={"app": "logistic"})
     settle_all(made)
     return made
+
+
+@pytest.fixture(scope="module")
+def filled(lab_home: Home, empty: Filled, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    """A lab in which every page has something to show.
+
+    The empty one is opened before: they share a bucket, and a lab that opens sweeps uploads that are not its own.
+    """
+    with filled_lab(lab_home, tmp_path_factory.mktemp("filled")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def lab(filled: Filled) -> Home:
+    return filled.home
 
 
 @contextmanager
@@ -77,18 +83,26 @@ def faults(page: Page) -> list[str]:
     ]
 
 
-def check(page: Page, where: str) -> list[str]:
-    """Look at a page in light as it is, and in dark on a small screen."""
-    page.emulate_media(color_scheme="light", reduced_motion="reduce")
-    wrong = [f"{where} light: {fault}" for fault in faults(page)]
-    before = page.viewport_size
-    page.emulate_media(color_scheme="dark")
-    page.set_viewport_size({"width": 360, "height": 740})
-    if page.evaluate("document.documentElement.scrollWidth > 360"):
-        wrong.append(f"{where}: wider than 360 pixels")
-    wrong += [f"{where} dark and small: {fault}" for fault in faults(page)]
+def check(page: Page, where: str, picture: str = "") -> list[str]:
+    """Look at a page wide and narrow, each in light and in dark; nothing is wider than the window.
+
+    Args:
+        page: the page as it is.
+        where: what faults are said to be of.
+        picture: name of the screenshots, of light and wide and of dark and narrow; none without.
+    """
+    wrong: list[str] = []
+    for width, height in ((WIDE, 900), (NARROW, 740)):
+        page.set_viewport_size({"width": width, "height": height})
+        for theme in THEMES:
+            page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+            wrong += [f"{where} {theme} {width}: {fault}" for fault in faults(page)]
+            if picture and (width, theme) in PICTURED:
+                shoot(page, picture + PICTURED[width, theme])
+        if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            wrong.append(f"{where}: wider than {width} pixels")
     page.emulate_media(color_scheme="light")
-    page.set_viewport_size(before or {"width": 1280, "height": 900})
+    page.set_viewport_size({"width": WIDE, "height": 900})
     return wrong
 
 
@@ -110,8 +124,7 @@ def go_through(
             expect(page.locator("html")).to_have_attribute("lang", code)
             if place.name == "audit":
                 expect(page.locator("#verified .badge")).to_be_visible()
-            yield from check(page, f"{code} {place.name}")
-            shoot(page, f"{code}-{place.name}")
+            yield from check(page, f"{code} {place.name}", f"{code}-{place.name}")
 
 
 @pytest.mark.timeout(1800)
@@ -138,15 +151,13 @@ def test_axe_finds_nothing_where_a_form_is_wrong_or_a_secret_is_shown_once(
             page.goto(f"/register/{filled.names['at_site']}/{step}")
             page.locator("main button.primary").click()
             expect(page.get_by_role("alert")).to_be_visible()
-            wrong += check(page, f"{code} {step} with mistakes")
-            shoot(page, f"{code}-register-{step}-wrong")
+            wrong += check(page, f"{code} {step} with mistakes", f"{code}-register-{step}-wrong")
     with visiting(chromium, filled.url, filled.cookies[Role.RESEARCHER], code) as page:
         page.goto("/account")
         page.locator("#label").fill("notebook")
         page.locator("main button.primary").click()
         expect(page.locator("code").filter(has_text="datalab_")).to_be_visible()
-        wrong += check(page, f"{code} /account with a token")
-        shoot(page, f"{code}-token")
+        wrong += check(page, f"{code} /account with a token", f"{code}-token")
     assert wrong == []
 
 

@@ -7,6 +7,9 @@ Debian's Chromium opens each page as somebody who comes for the first time: noth
 counted. ``fcp_ms`` is the browser's own first contentful paint, the median of ``--times``; ``kb`` (10^3 bytes) is what
 came over the line, heads included; ``requests`` how many answers. What a page that changes by itself is sent later is
 not counted.
+
+How soon anything is painted depends on what else the machine does, so beside each page a page with one word and nothing
+else is opened from loopback: ``empty_ms`` is its paint, ``max_ratio`` the most that a page's is of that beside it.
 """
 
 from __future__ import annotations
@@ -18,8 +21,11 @@ import shutil
 import statistics
 import sys
 import tempfile
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
@@ -34,10 +40,42 @@ from tests.perf.catalog import fill, generate
 from tests.support.every_page import HALF, PLACES, Place
 from tests.support.filled import Filled, filled_lab
 
+_EMPTY = b"<!doctype html><title>Empty</title><link rel=icon href='data:,'><p>Empty</p>"
 _PAINTED = """() => new Promise((found) => {
     const look = (list) => { for (const one of list.getEntriesByName("first-contentful-paint")) found(one.startTime); };
     new PerformanceObserver(look).observe({type: "paint", buffered: true});
 })"""
+
+
+@contextmanager
+def empty_page() -> Iterator[str]:
+    """Serve a page with one word on loopback, and give its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(_EMPTY)))
+            self.end_headers()
+            self.wfile.write(_EMPTY)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing of requests."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+
+
+def paint(chromium: Browser, address: str) -> float:
+    """Open a page as somebody who has never been here, and return when something of it is seen (ms)."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(address)
+    painted = float(page.evaluate(_PAINTED))
+    context.close()
+    return painted
 
 
 def weigh(chromium: Browser, filled: Filled, place: Place) -> dict[str, float]:
@@ -65,19 +103,26 @@ def measure(filled: Filled, times: int) -> dict[str, Any]:
     if path is None:
         raise SystemExit("This needs chromium: apt-get install chromium")
     pages: dict[str, dict[str, float]] = {}
-    with sync_playwright() as playwright:
+    with sync_playwright() as playwright, empty_page() as empty:
         chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         for place in PLACES:
-            found = [weigh(chromium, filled, place) for _ in range(times)]
+            beside = [(paint(chromium, empty), weigh(chromium, filled, place)) for _ in range(times)]
+            found = [one for _, one in beside]
             pages[place.name] = {
                 "fcp_ms": statistics.median(one["fcp_ms"] for one in found),
+                "empty_ms": statistics.median(one for one, _ in beside),
+                "ratio": round(statistics.median(one["fcp_ms"] / max(one_empty, 1) for one_empty, one in beside), 2),
                 "kb": max(one["kb"] for one in found),
                 "requests": max(one["requests"] for one in found),
             }
         chromium.close()
-    most = {figure: max(pages, key=lambda name: pages[name][figure]) for figure in ("fcp_ms", "kb", "requests")}
+    most = {
+        figure: max(pages, key=lambda name: pages[name][figure]) for figure in ("fcp_ms", "ratio", "kb", "requests")
+    }
     return {
         "pages": pages,
+        "median_fcp_ms": statistics.median(one["fcp_ms"] for one in pages.values()),
+        "median_empty_ms": statistics.median(one["empty_ms"] for one in pages.values()),
         **{f"max_{figure}": pages[name][figure] for figure, name in most.items()},
         "max_at": most,
     }
@@ -108,7 +153,8 @@ def main() -> None:
         print(json.dumps(result, indent=2))
     else:
         for page, found in result["pages"].items():
-            print(f"{page:28} {found['fcp_ms']:8.1f} ms {found['kb']:8.1f} kB {found['requests']:4} answers")
+            ratio, kb, answers = found["ratio"], found["kb"], found["requests"]
+            print(f"{page:28} {found['fcp_ms']:8.1f} ms, {ratio:6.2f} times empty {kb:8.1f} kB {answers:4} answers")
         print(f"at the most {result['max_fcp_ms']} ms, {result['max_kb']} kB, {result['max_requests']} answers")
 
 

@@ -27,6 +27,7 @@ NOT_PAGES = frozenset(
         "/requests/{request}/claims",
         "/runs/{run}/live",
         "/runs/{run}/files",
+        "/runs/{run}/log",
         "/audit/export",
     }
 )

@@ -17,7 +17,9 @@ from catalog.harvest.records import SourceDraft
 from catalog.records import DatasetPatch, DatasetState, Role, StateChange
 from catalog.run_records import Launch, LaunchPlace, RunState
 from catalog.search.model import RemoteHit, SearchQuery
+from catalog.service import SERVICE as LAB
 from datalab.home import Home
+from datalab.service import Service
 from datalab.storage.store import connect
 from datalab.supervisor import Supervisor
 from federation.bundle import pack
@@ -68,10 +70,16 @@ class Filled:
 
 
 @contextmanager
-def filled_lab(lab_home: Home, folder: Path) -> Iterator[Filled]:
-    """Fill a lab, whose object store is that of ``lab_home``, below ``folder``; its processes end with the context."""
+def filled_lab(lab_home: Home, folder: Path, *, server: Service = LAB) -> Iterator[Filled]:
+    """Fill a lab, whose object store is that of ``lab_home``, below ``folder``; its processes end with the context.
+
+    Args:
+        lab_home: of the object store.
+        folder: for the homes of everybody else.
+        server: the lab server.
+    """
     with Supervisor() as supervisor, ThreadPoolExecutor() as pool:
-        federation = whole_lab(lab_home, folder, supervisor)
+        federation = whole_lab(lab_home, folder, supervisor, server=server)
         filled = Filled(federation.lab)
         settle_all(filled)
         _datasets(filled, Staging(connect(lab_home), folder))
@@ -87,13 +95,15 @@ def filled_lab(lab_home: Home, folder: Path) -> Iterator[Filled]:
             wait_until(
                 lambda: "The key of leiden waits" in operator.get("/nodes").text, "the key has come in", PATIENCE
             )
-        yield filled
-        with filled.http(Role.OPERATOR) as operator:
-            (key,) = set(re.findall(r"<code>([0-9a-f]{64})</code>", operator.get("/nodes/leiden/approve").text))
-            operator.post("/nodes/leiden/approve", data={"key": key})
-        enrolled.result(90)
-        with filled.http(Role.RESEARCHER) as rosa:
-            rosa.post(f"/runs/{filled.names['running']}/cancel")
+        try:
+            yield filled
+        finally:  # or whoever waits for the certificate would wait for long
+            with filled.http(Role.OPERATOR) as operator:
+                (key,) = set(re.findall(r"<code>([0-9a-f]{64})</code>", operator.get("/nodes/leiden/approve").text))
+                operator.post("/nodes/leiden/approve", data={"key": key})
+            enrolled.result(90)
+            with filled.http(Role.RESEARCHER) as rosa:
+                rosa.post(f"/runs/{filled.names['running']}/cancel")
 
 
 def settle_all(filled: Filled) -> None:
@@ -145,7 +155,7 @@ def _sources(filled: Filled, folder: Path) -> None:
         client.harvest("emptied", file=page)
         page.write_text(f"{PREFIXES}<{address}> a dcat:Catalog .", encoding="utf-8")
         client.harvest("emptied", file=page)
-        (hit, *_) = client.search(SearchQuery(text="rare")).hits
+        (hit, *_) = client.search(SearchQuery(text="rare", filters={"source": ("portal",)})).hits
     assert isinstance(hit, RemoteHit)
     filled.names["remote"] = hit.remote.id
 
@@ -232,7 +242,7 @@ _TITLES = {
 
 
 def _runs(filled: Filled, federation: Federation) -> None:
-    held = federation.permit(id="held", data_user="start-up", people=("rosa",), release=True)
+    held = federation.permit(id="permit-2", data_user="start-up", people=("rosa",), release=True)
     with lab_client(filled.home, "operator") as operator, filled.http(Role.RESEARCHER) as http:
         operator.record_permit(held)
         wait_until(lambda: bool(operator.versions(DATASET)), "the node has announced its dataset", PATIENCE)
@@ -243,7 +253,7 @@ def _runs(filled: Filled, federation: Federation) -> None:
             places = (LaunchPlace(dataset=DATASET),)
             for name, permit, rounds in (
                 ("finished", PERMIT, 5),
-                ("held", "held", 1),
+                ("held", "permit-2", 1),
                 ("stopped", PERMIT, 100_000),
                 ("running", PERMIT, 100_000),
             ):

@@ -55,6 +55,7 @@ FACET = {
     "country": mark("Country"),
     "holder": mark("Data holder"),
     "licence": mark("Licence"),
+    "extent": mark("Rows"),
     "source": mark("Catalogue"),
 }
 """The facets, in the order in which they are shown."""

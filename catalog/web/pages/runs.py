@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import PlainTextResponse
 
 from catalog import runs
 from catalog.permissions import Action
@@ -26,6 +27,8 @@ Reader = Annotated[Page, Depends(Shown(Action.RUN_READ))]
 PER_PAGE = 50
 MOST_COMPARED = 6
 MOST_ROUNDS = 100
+MOST_LOG = 12_000
+"""Characters of an app's output on a run's page, from its end; a quote is five bytes of HTML."""
 """Rounds in the table of a run's page, which may be sent several times a second."""
 _LATE = timedelta(seconds=30)
 """After this time the card of a run that has ended is no longer waited for."""
@@ -94,6 +97,13 @@ def artifact(page: Reader, run: Slug, name: Annotated[Line, Query()]) -> Respons
     return launching.artifact(page.lab, run, name, page.account)
 
 
+@router.get("/{run}/log")
+def log(page: Reader, run: Slug) -> Response:
+    """Return what a run's app has said at the lab as plain text, as much of its end as the lab keeps."""
+    found = runs.visible(page.lab.store, run, page.account)
+    return PlainTextResponse(launching.log(page.lab, found, page.account))
+
+
 def _both(page: Page, run: str) -> tuple[RunRecord, Progress]:
     return runs.visible(page.lab.store, run, page.account), launching.progress(page.lab, run, page.account)
 
@@ -103,6 +113,7 @@ def _values(page: Page, run: RunRecord, goes: Progress) -> dict[str, Any]:
     left = None
     if goes.state is RunState.RUNNING and done and goes.rounds_asked:
         left = sum(one.seconds for one in goes.rounds) / done * max(0, goes.rounds_asked - done)
+    said = launching.log(page.lab, run, page.account)
     waits = Queue(page.lab.store, page.lab.compute).why(run.id) if run.state is RunState.QUEUED else None
     return {
         "run": run,
@@ -110,7 +121,8 @@ def _values(page: Page, run: RunRecord, goes: Progress) -> dict[str, Any]:
         "waits": waits,
         "curve": chart({"": [(one.number, one.loss) for one in goes.rounds]}),
         "seconds_left": left,
-        "log": launching.log(page.lab, run, page.account),
+        "log": said[-MOST_LOG:],
+        "log_cut": len(said) > MOST_LOG,
         "parameters": _parameters(run),
         "most": MOST_ROUNDS,
         "live": not _is_over(run, goes),

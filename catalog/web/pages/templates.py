@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from catalog.permissions import Action
 from catalog.store import now
-from catalog.web.pages import wording
+from catalog.web.pages import checks, wording
 from catalog.web.pages.language import NAMES, Language, language
 
 STATIC = Path(__file__).parents[1] / "static"
@@ -39,8 +39,9 @@ def environment(code: str) -> Environment:
     version = static_version()
     made.globals.update(
         Action=Action,
+        checks=checks,
         asset=f"/static/{version}",
-        htmx=(STATIC / "vendor" / "htmx.min.js").exists(),
+        has_htmx=(STATIC / "vendor" / "htmx.min.js").exists(),
         lang=chosen,
         now=now,
         languages=NAMES,

@@ -13,6 +13,7 @@ from catalog.records import Dataset, Role
 from catalog.release.records import CheckName
 from catalog.release.transitions import ReleaseState
 from catalog.run_records import RunState
+from catalog.search.model import Extent
 from catalog.web.pages.language import Language, mark
 
 ACCESS = {
@@ -69,6 +70,14 @@ MODALITY = {
     "geospatial": mark("Geospatial data"),
     "other": mark("Other data"),
 }
+EXTENT: dict[Extent, str] = {
+    "under-1000": mark("Fewer than 1,000"),
+    "1000-9999": mark("1,000 to 9,999"),
+    "10000-99999": mark("10,000 to 99,999"),
+    "100000-999999": mark("100,000 to 999,999"),
+    "from-1000000": mark("1,000,000 or more"),
+}
+"""How many rows a dataset has."""
 USE = {"download": mark("To download"), "federated": mark("In federated runs")}
 PURPOSE = {
     "a": mark("Public or occupational health"),
@@ -207,6 +216,8 @@ HEALTH = {
     "revoked": mark("Revoked"),
 }
 HEALTH_ICON = {"connected": "✓", "away": "!", "expired": "✗", "revoked": "✗"}
+TYPE = {"integer": mark("Whole number"), "number": mark("Number"), "string": mark("Text")}
+"""Types of a curated dataset's columns."""
 VERSION_STATE = {"published": mark("Published"), "announced": mark("Announced by the node")}
 NOTICE = {
     "registered": mark("The dataset is registered."),
@@ -242,7 +253,7 @@ NOTICE = {
     "release-refuse": mark("The release is refused."),
     "release-recall": mark("The release is taken back. What was fetched already is with the data user."),
     "source-added": mark("The catalogue is on record."),
-    "source-begun": mark("The harvest has begun. Load this page again to see what came of it."),
+    "source-begun": mark("The harvest has begun. What comes of it is shown here."),
     "source-removed": mark("The catalogue is removed, and its datasets are no longer found here."),
     "signed-out": mark("You are signed out."),
     "password": mark("The password is set. Sign in with it."),

@@ -27,6 +27,7 @@ def search(
     access: Values = None,
     modality: Values = None,
     licence: Values = None,
+    extent: Values = None,
     use: Values = None,
     source: Values = None,
     sort: Sort = "relevance",
@@ -34,7 +35,7 @@ def search(
     size: Annotated[int, Query(ge=1, le=MAX_SIZE)] = 20,
 ) -> Response:
     """Find datasets by words (English, German, French; beginnings, misspellings and parts of compounds) and facets."""
-    given = (country, holder, theme, access, modality, licence, use, source)
+    given = (country, holder, theme, access, modality, licence, extent, use, source)
     filters = {facet: tuple(values) for facet, values in zip(FACETS, given, strict=True) if values}
     asked = SearchQuery(text=q, filters=filters, sort=sort, page=page, size=size)
     found = lab.search.search(asked, lambda dataset: datasets.shows_counts(dataset, account))

@@ -16,6 +16,7 @@ from catalog.run_records import Launch, LaunchPlace
 from catalog.service import SERVICE as LAB
 from datalab.home import Home
 from datalab.permits.keys import PUBLIC_FILE
+from datalab.service import Service
 from datalab.supervisor import Supervisor
 from federation.bundle import pack
 from federation.scheduler.service import SERVICE as SCHEDULER
@@ -46,7 +47,7 @@ class Lab:
         return Launch.model_validate(asked)
 
 
-def whole_lab(lab_home: Home, folder: Path, supervisor: Supervisor) -> Federation:
+def whole_lab(lab_home: Home, folder: Path, supervisor: Supervisor, *, server: Service = LAB) -> Federation:
     """Start everything but the node; the dataset is registered, so that the node can announce it."""
     federation = Federation(folder, supervisor, start=False)
     home = federation.lab
@@ -56,7 +57,7 @@ def whole_lab(lab_home: Home, folder: Path, supervisor: Supervisor) -> Federatio
     at = lab_home.address("object-store")
     home.announce("object-store", endpoint=at["endpoint"], bucket=at["bucket"])
     shutil.copyfile(federation.access_body / PUBLIC_FILE, home.folder("permit-keys") / "body.jwk")
-    start_services(federation)
+    start_services(federation, server)
     terms = {"kept_at": "site", "node": NODE, "access": "federated-only", "contract_id": "toy"}
     with lab_client(home, "operator") as operator:
         operator.register_dataset(draft(id=DATASET, title="Toy registry", **terms))
@@ -66,9 +67,9 @@ def whole_lab(lab_home: Home, folder: Path, supervisor: Supervisor) -> Federatio
     return federation
 
 
-def start_services(federation: Federation) -> None:
+def start_services(federation: Federation, server: Service = LAB) -> None:
     """Start lab server, gateway and scheduler."""
-    for one in (LAB, GATEWAY, SCHEDULER):
+    for one in (server, GATEWAY, SCHEDULER):
         federation.processes[one.name] = federation.supervisor.start(one.name, one.module, federation.lab)
 
 

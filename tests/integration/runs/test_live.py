@@ -42,6 +42,24 @@ def test_a_runs_page_is_sent_whenever_it_changes_until_it_is_over(lab: Lab) -> N
         assert resumed["id"] == sent[-1]["id"]
 
 
+def test_what_an_app_says_is_bounded_on_the_page_and_whole_beside_it(lab: Lab) -> None:
+    ria = settle(lab.home, "ria", Role.RESEARCHER, "start-up")
+    run = lab.rosa.submit_run(lab.launch())
+    lab.rosa.runs.get(run.id).wait()
+    said = "\n".join(f"{number}: " + "'" * 60 for number in range(1000))[-60_000:]
+    (lab.home.path / "runs" / run.id / "log" / "server-app.log").write_text(said, encoding="utf-8")
+    with signed_in(lab.home, ria) as http:
+        page = http.get(f"/runs/{run.id}")
+        assert "999: &#39;" in page.text
+        assert len(page.content) < 150_000 - 75_000  # styles and scripts
+        assert f'href="/runs/{run.id}/log"' in page.text
+        whole = http.get(f"/runs/{run.id}/log")
+        assert whole.text == said
+        assert whole.headers["Content-Type"] == "text/plain; charset=utf-8"
+        (lab.home.path / "runs" / run.id / "log" / "server-app.log").write_text("short", encoding="utf-8")
+        assert f'href="/runs/{run.id}/log"' not in http.get(f"/runs/{run.id}").text
+
+
 def test_a_stream_ends_with_the_session(lab: Lab) -> None:
     rika = settle(lab.home, "rika", Role.RESEARCHER, "start-up")
     run = lab.rosa.submit_run(lab.launch(rounds=100_000))
@@ -59,7 +77,7 @@ def test_another_organisations_run_has_no_page(lab: Lab) -> None:
     run = lab.rosa.submit_run(lab.launch())
     other = settle(lab.home, "rolf", Role.RESEARCHER, "works")
     with signed_in(lab.home, other) as http:
-        for path in ("", "/clone", "/model-card", "/documentation", "/files?name=run-card.json"):
+        for path in ("", "/clone", "/model-card", "/documentation", "/files?name=run-card.json", "/log"):
             assert http.get(f"/runs/{run.id}{path}").status_code == 403, path
         assert http.get(f"/runs/compare?run={run.id}").status_code == 403
         assert http.post(f"/runs/{run.id}/cancel").status_code == 403

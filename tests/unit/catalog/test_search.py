@@ -184,3 +184,15 @@ def test_a_damaged_index_is_made_anew(store: Store, tmp_path: Path) -> None:
 )
 def test_a_compound_is_split_into_known_words(word: str, parts: list[str]) -> None:
     assert split(word, {"brustkrebs", "brust", "krebs", "register", "patientin"}.__contains__) == parts
+
+
+def test_datasets_are_narrowed_by_how_many_rows_everybody_may_know_of(store: Store, index: SearchIndex) -> None:
+    sizes = {"none": None, "few": 7, "small": 999, "larger": 1000, "large": 2_500_000}
+    for name, rows in sizes.items():
+        datasets.register(store, draft(id=name, kept_at="site", node="leiden", access="federated-only"), account())
+        if rows is not None:
+            announced = Announcement(node="leiden", version=1, report=report(rows=rows))
+            datasets.announce(store, name, announced, account(Role.GATEWAY))
+    counted = {one.value: one.count for one in find(index).facets["extent"]}
+    assert counted == {"under-1000": 1, "1000-9999": 1, "from-1000000": 1}
+    assert ids(find(index, filters={"extent": ("under-1000", "from-1000000")})) == ["large", "small"]
