@@ -5,11 +5,30 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from catalog.run_records import RunState
+
+
+class Standstill(StrEnum):
+    """Why a run whose turn has come has not begun, at a cluster."""
+
+    NO_ROOM = "no-room"
+    NO_IMAGE = "no-image"
+    NOT_STARTED = "not-started"
+    NOT_MADE = "not-made"
+
+
+STANDSTILL = {
+    Standstill.NO_ROOM: "The cluster has no room for it yet.",
+    Standstill.NO_IMAGE: "The cluster cannot fetch the image that it runs in. Tell the lab's operator.",
+    Standstill.NOT_STARTED: "The cluster cannot start it. Tell the lab's operator.",
+    Standstill.NOT_MADE: "The cluster has not taken it up yet.",
+}
+"""The same in words."""
 
 
 class Round(BaseModel):
@@ -47,6 +66,8 @@ class Progress(BaseModel):
         rounds_asked: how many rounds the app was asked for, where it says so.
         reason: why it failed or was stopped.
         waiting: why it waits, in words; None if it does not.
+        standstill: why it has not begun although its turn has come; None if it has, or nobody can tell.
+        said: the cluster's own words for that.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,6 +79,8 @@ class Progress(BaseModel):
     finished: AwareDatetime | None = None
     reason: str | None = None
     waiting: str | None = None
+    standstill: Standstill | None = None
+    said: str = ""
     rounds_asked: int | None = None
     rounds: tuple[Round, ...] = ()
     nodes: tuple[NodeProgress, ...] = ()

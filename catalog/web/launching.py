@@ -13,7 +13,7 @@ from catalog import runs
 from catalog.errors import NotPermittedError
 from catalog.lab import Lab
 from catalog.launch import AppFacts, DryRun
-from catalog.progress import Progress, Round, rounds_and_nodes
+from catalog.progress import STANDSTILL, Progress, Round, rounds_and_nodes
 from catalog.queue import WORDS, Queue
 from catalog.records import AccountDraft
 from catalog.release import releases
@@ -87,6 +87,8 @@ def _state(lab: Lab, run: RunRecord) -> str:
     if run.state is RunState.QUEUED:
         why = Queue(lab.store, lab.compute).why(run.id)
         ahead = f"-{why.why}-{why.ahead}" if why else ""
+    elif run.state is RunState.SUBMITTED and (delay := federation.delay(lab.home, run.id)) is not None:
+        ahead = f"-{delay[0]}-{sha256_hex(delay[1].encode())[:8]}"
     return f"{run.revision}-{federation.events_size(lab.home, run.id)}{ahead}"
 
 
@@ -100,6 +102,9 @@ def progress(lab: Lab, key: str, account: AccountDraft) -> Progress:
     waiting = None
     if run.state is RunState.QUEUED and (why := Queue(lab.store, lab.compute).why(run.id)) is not None:
         waiting = f"{WORDS[why.why]} Runs that go first: {why.ahead}."
+    delay = federation.delay(lab.home, run.id) if run.state is RunState.SUBMITTED else None
+    if delay is not None:
+        waiting = f"{STANDSTILL[delay[0]]} {delay[1]}".strip()
     asked = run.launch.settings.get("num-server-rounds") if run.launch else None
     return Progress(
         id=run.id,
@@ -109,6 +114,8 @@ def progress(lab: Lab, key: str, account: AccountDraft) -> Progress:
         finished=run.finished,
         reason=releases.shown(run, account).reason,
         waiting=waiting,
+        standstill=delay[0] if delay else None,
+        said=delay[1] if delay else "",
         rounds_asked=asked if isinstance(asked, int) else None,
         rounds=told,
         nodes=nodes,
