@@ -22,6 +22,8 @@ WORDS = {
     Why.TOO_LARGE: "It needs more node places than the lab has.",
 }
 """Why a run waits, in words."""
+STOPPING = 60.0
+"""Seconds in which a run that is stopped at its deadline has let go of its places."""
 
 
 class Queue:
@@ -118,7 +120,9 @@ def _runs(store: Store, where: str, *values: str) -> list[RunRecord]:
 
 def _job(run: RunRecord, since: datetime, expected: float) -> Job:
     priority = run.launch.priority if run.launch else 0
-    return Job(run.id, run.organisation or "lab", len(run.nodes), since.timestamp(), priority, expected)
+    minutes = run.launch.deadline_minutes if run.launch else None
+    limit = None if minutes is None else minutes * 60 + STOPPING
+    return Job(run.id, run.organisation or "lab", len(run.nodes), since.timestamp(), priority, expected, limit)
 
 
 def _used(ended: list[RunRecord], moment: datetime, rules: Compute) -> dict[str, Use]:

@@ -107,7 +107,7 @@ class Kubernetes(BaseModel):
     """How kubectl reaches the cluster, and signs in; left out: as it does by itself."""
     context: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,252}$")] | None = None
     user: Annotated[int, Field(ge=1, lt=2**31)] | None = None
-    """User id of runners and nodes, whom the lab's files have to belong to; left out: the lab's, which may not be root."""
+    """User id of runners and nodes, whom the lab's files belong to; left out: the lab's, which may not be root."""
     cpu: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}m?$")] = "2"
     memory: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(Mi|Gi)$")] = "4Gi"
     hours: Annotated[float, Field(gt=0, le=365 * 24)] = 7 * 24
@@ -194,7 +194,7 @@ class Checkpoints(BaseModel):
 
 
 class Tracking(BaseModel):
-    """Copies of ended runs for a tracking server, of what was released; none without one."""
+    """Copies of runs for a tracking server, as they go on; of what needs a release, after it. None without one."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -208,8 +208,8 @@ class Tracking(BaseModel):
 
     What it asks for, ``user:password`` or a token, is in the file ``secrets/mlflow`` in the home.
     """
-    every: Annotated[float, Field(gt=0, le=3600)] = 15
-    """Seconds between two looks at what has ended."""
+    every: Annotated[float, Field(gt=0, le=3600)] = 5
+    """Seconds between two looks at what has come."""
 
 
 class Backups(BaseModel):
