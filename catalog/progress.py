@@ -31,6 +31,10 @@ STANDSTILL = {
 """The same in words."""
 
 
+NO_METRICS = frozenset({"num-examples", "loss"})
+"""What nodes tell beside metrics."""
+
+
 class Round(BaseModel):
     """One round: its loss, and every metric as the mean over the nodes, weighted by ``num-examples``."""
 
@@ -93,7 +97,7 @@ class Progress(BaseModel):
     @property
     def metrics(self) -> list[str]:
         """The names of all metrics, in order."""
-        return sorted({name for one in self.rounds for name in one.metrics} - {"num-examples", "loss"})
+        return sorted({name for one in self.rounds for name in one.metrics} - NO_METRICS)
 
 
 def rounds_and_nodes(

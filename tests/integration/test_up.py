@@ -30,9 +30,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     node = folder / "nodes" / "gpu-1"
     node.mkdir(parents=True, mode=0o700)
     (node / "node.toml").write_text(f"lab_home = '{folder}'\n", encoding="utf-8")
-    who = ["--organisation", "Gigafactory", "--country", "NL", "--pre-approved"]
-    for command in (["pki", "init"], ["node", "invite", "gpu-1", *who, "--out", str(node / "token")]):
-        subprocess.run([*DATALAB, *command, "--home", str(folder)], check=True, capture_output=True)
+    subprocess.run([*DATALAB, "pki", "init", "--home", str(folder)], check=True, capture_output=True)
     return folder
 
 
@@ -60,6 +58,10 @@ def processes(home: Path, up: subprocess.Popen[str]) -> dict[str, psutil.Process
 
 def test_ctrl_c_stops_everything(home: Path, up: subprocess.Popen[str]) -> None:
     parts = processes(home, up)
+    token = home / "nodes" / "gpu-1" / "token"
+    who = ["--organisation", "Gigafactory", "--country", "NL", "--pre-approved"]
+    invite = [*DATALAB, "node", "invite", "gpu-1", *who, "--out", str(token), "--home", str(home)]
+    subprocess.run(invite, check=True, capture_output=True)
     node = home / "nodes" / "gpu-1" / "run" / "node.json"
     while not node.exists():  # the scheduler has started it, and it has enrolled and connected
         assert up.poll() is None

@@ -18,7 +18,7 @@ from catalog.run_records import RunRecord, RunState
 from catalog.store import now
 from catalog.web import launching
 from catalog.web.live import Update, live
-from catalog.web.pages.chart import chart
+from catalog.web.pages.chart import charts
 from catalog.web.pages.page import Page, Shown
 
 router = APIRouter(prefix="/runs")
@@ -50,13 +50,13 @@ def compare(page: Reader, run: Annotated[list[Slug] | None, Query(max_length=50)
     keys = list(dict.fromkeys(run or []))[:MOST_COMPARED]
     found = [runs.visible(page.lab.store, key, page.account) for key in keys]
     goes = [launching.progress(page.lab, key, page.account) for key in keys]
-    curves = chart({one.id: [(it.number, it.loss) for it in one.rounds] for one in goes})
     names = sorted({name for one in found for name in _parameters(one)})
     return page.show(
         "compare.html",
         runs=found,
         goes=goes,
-        curves=curves,
+        charts=charts({one.id: one.rounds for one in goes}),
+        metrics=sorted({name for one in goes for name in one.metrics}),
         parameters={name: [_parameters(one).get(name) for one in found] for name in names},
     )
 
@@ -108,7 +108,7 @@ def _values(page: Page, run: RunRecord, goes: Progress) -> dict[str, Any]:
         "run": run,
         "goes": goes,
         "waits": waits,
-        "curve": chart({"": [(one.number, one.loss) for one in goes.rounds]}),
+        "charts": charts({"": goes.rounds}),
         "seconds_left": left,
         "log": launching.log(page.lab, run, page.account),
         "parameters": _parameters(run),
