@@ -59,6 +59,8 @@ class NodeProgress(BaseModel):
     last_seen: float | None = None
     seconds: float = 0.0
     examples: int | None = None
+    bytes_down: int = 0
+    bytes_up: int = 0
     error: str | None = None
 
 
@@ -120,7 +122,10 @@ def rounds_and_nodes(
                 nodes[name] = nodes.get(name, NodeProgress(name=name)).model_copy(update={"last_seen": event["time"]})
         elif event["event"] == "batch":
             for name, said in event["nodes"].items():
-                nodes[name] = _after(nodes.get(name, NodeProgress(name=name)), said, event["time"])
+                node = _after(nodes.get(name, NodeProgress(name=name)), said, event["time"])
+                down, up = event.get("traffic", {}).get(name, (0, 0))
+                more = {"bytes_down": node.bytes_down + down, "bytes_up": node.bytes_up + up}
+                nodes[name] = node.model_copy(update=more)
             if str(event["round"]).isdigit() and event["type"].partition(".")[0] in ("train", "evaluate"):
                 number = int(event["round"])
                 rounds[number] = _with(rounds.get(number, Round(number=number)), event)

@@ -14,7 +14,7 @@ from catalog.errors import NotPermittedError
 from catalog.lab import Lab
 from catalog.launch import AppFacts, DryRun
 from catalog.progress import STANDSTILL, Progress, Round, rounds_and_nodes
-from catalog.queue import WORDS, Queue
+from catalog.queue import WORDS, Queue, cost
 from catalog.records import AccountDraft
 from catalog.release import releases
 from catalog.release.looking import look
@@ -37,7 +37,11 @@ def dry_run(lab: Lab, launch: Launch, account: AccountDraft) -> DryRun:
     """
     app, _ = federation.find_app(lab.home, launch.app)
     checking.check_parameters(app, launch.settings)
-    return checking.dry_run(lab.store, launch, app, federation.nodes(lab.home), account, lab.compute.node)
+    checked = checking.dry_run(lab.store, launch, app, federation.nodes(lab.home), account, lab.compute.node)
+    places, room = len(launch.places), lab.compute.node_places
+    too_large = (f"It needs {places} node places, and the lab has {room}.",) if places > room else ()
+    spent = cost(lab.store, lab.compute, account.organisation, launch, app.sha256)
+    return checked.model_copy(update={"problems": (*checked.problems, *too_large), "cost": spent})
 
 
 def submit(lab: Lab, launch: Launch, account: AccountDraft) -> RunRecord:
@@ -75,6 +79,24 @@ def keep_app(lab: Lab, bundle: bytes, account: AccountDraft) -> AppFacts:
         )
         federation.keep_app(lab.home, bundle)
     return federation.find_app(lab.home, key)[0]
+
+
+def app_of(lab: Lab, run: RunRecord) -> AppFacts | None:
+    """Return the app of a run, as it was then; None where the lab does not have it any more."""
+    try:
+        return federation.find_app(lab.home, run.app_digest)[0]
+    except NotFoundError:
+        return None
+
+
+def own_apps(lab: Lab, account: AccountDraft) -> list[AppFacts]:
+    """Return the apps that the organisation of an account has handed in, the newest first."""
+    rows = lab.store.rows(
+        "SELECT subject, max(time) AS newest FROM events WHERE action = 'app.uploaded' "
+        "AND (details ->> 'organisation') = ? GROUP BY subject ORDER BY newest DESC",
+        [account.organisation],
+    )
+    return [federation.find_app(lab.home, subject.removeprefix("app/"))[0] for subject, _ in rows]
 
 
 def state_of(lab: Lab, key: str, account: AccountDraft) -> str:

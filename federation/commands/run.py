@@ -313,6 +313,9 @@ def _say_dry_run(found: DryRun) -> None:
         click.echo(f"{site.dataset} v{site.version} at {site.node}")
         for clause in site.clauses:
             click.echo(f"  {words[clause.holds]:<4} {clause.name:<7} {clause.why}")
+    if (cost := found.cost) is not None:
+        quota = "" if cost.quota is None else f"; {cost.used:.2f} of {cost.quota:g} node-hours of your quota are used"
+        click.echo(f"estimated cost: {cost.node_hours:.2f} node-hours{quota}")
     if (problem := found.first_problem) is not None:
         raise RefusedError(problem[0], where=problem[1], next_step="Nothing was started.")
     click.echo("As far as the lab can tell, it can start; each node decides for itself.")
