@@ -155,7 +155,7 @@ class PlacedExecutor:
             return
         write_atomically(one.folder.delay, f"{delay.kind} {' '.join(delay.said.split())[:500]}".encode())
         one.stuck = one.stuck or now if delay.kind in _HOPELESS_KINDS else None
-        if one.stuck is not None and now - one.stuck > HOPELESS and one.told is None:
+        if one.stuck is not None and now - one.stuck > HOPELESS:
             one.ending = f"It could not be started. {STANDSTILL[delay.kind]} {delay.said}"[:1000].strip()
             self.stop(one.folder.path.name)
 

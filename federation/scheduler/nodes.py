@@ -21,7 +21,11 @@ log = structlog.get_logger()
 
 @dataclass
 class _Kept:
+    """A node; ``ending`` where it is to be kept no more, and ``told`` once it knows."""
+
     part: Part
+    ending: bool = False
+    told: bool = False
     job: Job | None = None
     began: float = 0.0
     again: float = 0.0
@@ -42,34 +46,21 @@ class ComputeNodes:
     def __init__(self, lab: Home, place: Place, names: Iterable[str]) -> None:
         self._place = place
         self._kept = {name: _Kept(node_of(lab, name)) for name in names}
-        self._ending: list[_Kept] = []
-        known = [node_of(lab, path.name) for path in sorted((lab.path / "nodes").glob("*"))]
-        for part in known:
-            job = place.find(part)
-            if job is None:
-                continue
-            if part.name in self._kept:
-                self._kept[part.name].job = job
-                self._kept[part.name].began = time.monotonic()
-            else:
-                job.terminate()
-                self._ending.append(_Kept(part, job))
+        for path in sorted((lab.path / "nodes").glob("*")):
+            job = place.find(node_of(lab, path.name))
+            if job is not None:
+                one = self._kept.setdefault(path.name, _Kept(node_of(lab, path.name), ending=True))
+                one.job, one.began = job, time.monotonic()
 
     def step(self) -> None:
-        """Look at every node; start those that do not run."""
-        now = time.monotonic()
-        for one in list(self._ending):
-            if one.job is not None and one.job.poll() is not None:
-                self._ended(one, one.job)
-                self._ending.remove(one)
-        for one in self._kept.values():
-            if one.job is not None and (code := one.job.poll()) is not None:
-                self._ended(one, one.job)
-                log.warning("a compute node has ended", node=one.part.name, code=code)
-                one.wait = FIRST_WAIT if now - one.began > LASTED else min(2 * one.wait, LONGEST_WAIT)
-                one.job, one.again = None, now + one.wait
-            if one.job is None and now >= one.again:
-                self._start(one, now)
+        """Look at every node; start those that do not run, and end those that are kept no more."""
+        for name, one in list(self._kept.items()):
+            try:
+                self._look(one, time.monotonic())
+            except DatalabError as error:  # it is tried again
+                log.warning("a compute node could not be seen to", node=name, error=str(error))
+            if one.ending and one.job is None:
+                del self._kept[name]
 
     def leave(self) -> None:
         """Let go of all of them as this process ends."""
@@ -77,15 +68,22 @@ class ComputeNodes:
             if one.job is not None:
                 self._place.leave(one.job)
 
-    def _start(self, one: _Kept, now: float) -> None:
-        try:
-            one.job, one.began = self._place.start(one.part), now
-            log.info("compute node started", node=one.part.name)
-        except DatalabError as error:
-            log.warning("a compute node cannot be started", node=one.part.name, error=str(error))
-            one.wait = min(2 * one.wait, LONGEST_WAIT)
-            one.again = now + one.wait
+    def _look(self, one: _Kept, now: float) -> None:
+        if one.job is None:
+            if not one.ending and now >= one.again:
+                self._start(one, now)
+        elif (code := one.job.poll()) is not None:
+            self._place.forget(one.part, one.job)
+            announced_no_more(one.part)
+            log.warning("a compute node has ended", node=one.part.name, code=code)
+            if now - one.began > LASTED:
+                one.wait = FIRST_WAIT
+            one.job, one.again = None, now + one.wait
+        elif one.ending and not one.told:
+            one.job.terminate()
+            one.told = True
 
-    def _ended(self, one: _Kept, job: Job) -> None:
-        self._place.forget(one.part, job)
-        announced_no_more(one.part)
+    def _start(self, one: _Kept, now: float) -> None:
+        one.again, one.wait = now + one.wait, min(2 * one.wait, LONGEST_WAIT)  # should it not begin, or not last
+        one.job, one.began = self._place.start(one.part), now
+        log.info("compute node started", node=one.part.name)
