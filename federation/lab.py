@@ -105,7 +105,7 @@ def events_size(home: Home, run: str) -> int:
 def delay(home: Home, run: str) -> tuple[Standstill, str] | None:
     """Return why a run whose turn has come has not begun, and the cluster's words for it; None if nothing is known."""
     kind, _, said = RunFolder(home.path / "runs" / run).read_delay().partition(" ")
-    return (Standstill(kind), _UNPRINTABLE.sub("", said)) if kind else None
+    return (Standstill(kind), _UNPRINTABLE.sub("", said)) if kind in {one.value for one in Standstill} else None
 
 
 def log(home: Home, run: str) -> str:
