@@ -25,7 +25,7 @@ demo: env
 test: env
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(TEST_ARGS)
 
-# An MLflow server and Kubernetes' schemas, for slow tests alone.
+# An MLflow server, Kubernetes' schemas and IPython, for slow tests alone.
 peers: .peers/.installed
 
 .peers/.installed: requirements-peers.lock

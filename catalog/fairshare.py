@@ -3,10 +3,14 @@
 A class that has had less than its share goes first; within a class the organisation that has had least; within an
 organisation the higher priority, then the older run. What counts is node-time, and the past counts less the longer ago
 it is. Nothing that runs is ever taken off. Start-ups and SMEs have a floor: below it they go first whatever they had.
+
+For a run that has long found no room, places are kept free (EASY backfilling: Lifka, JSSPP 1995). Until deadlines say
+that it can start, they are used by runs that will have ended by then, and by those for which there is room beside it.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -36,6 +40,7 @@ class Job(NamedTuple):
         nodes: places that it takes.
         since: when it was submitted, or started.
         expected: how long it is taken to last.
+        limit: after how long it is stopped, where it has a deadline.
     """
 
     id: str
@@ -44,6 +49,7 @@ class Job(NamedTuple):
     since: float
     priority: int = 0
     expected: float = EXPECTED_SECONDS
+    limit: float | None = None
 
 
 class Use(NamedTuple):
@@ -93,36 +99,55 @@ def decide(
     """
     state = _State(rules, used)
     for job in running:
-        state.take(job, max(job.expected, now - job.since))
+        state.take(job, max(job.expected, now - job.since), began=job.since)
     standing = state.standing()
     queues: dict[str, list[Job]] = defaultdict(list)
     for job in sorted(waiting, key=_order, reverse=True):  # the first in line is the last of the list
         queues[job.organisation].append(job)
     start: list[str] = []
     waits: dict[str, Waiting] = {}
-    held_free, ahead = False, 0
+    kept: _Kept | None = None
+    ahead = 0
     while queues:
         organisation = state.next(queues)
         job = queues[organisation].pop()
         if not queues[organisation]:
             del queues[organisation]
         why = state.why_not(job)
-        if why is None and held_free:
+        if why is None and kept is not None and not kept.lets(job, now):
             why = Why.HELD_FREE
         if why is None:
-            state.take(job, job.expected)
+            state.take(job, job.expected, began=now)
             start.append(job.id)
             continue
         waits[job.id] = Waiting(why, ahead)
         ahead += why not in (Why.QUOTA, Why.TOO_LARGE)
         if why is Why.ROOM:
             state.pass_over(job)
-            held_free = held_free or now - job.since > rules.patience_hours * HOUR
+            if kept is None and now - job.since > rules.patience_hours * HOUR:
+                kept = state.keep_free(job, now)
     return Decision(tuple(start), waits, standing)
 
 
 def _order(job: Job) -> tuple[int, float, str]:
     return -job.priority, job.since, job.id
+
+
+@dataclass
+class _Kept:
+    """What is kept free for a run: it can start at ``by`` at the latest, and then so many places are left beside it."""
+
+    by: float
+    beside: int
+
+    def lets(self, job: Job, now: float) -> bool:
+        """Whether a run may start before the one that is waited for; it is counted if it stays beside that."""
+        if job.limit is not None and now + job.limit <= self.by < math.inf:
+            return True
+        if job.nodes > self.beside:
+            return False
+        self.beside -= job.nodes
+        return True
 
 
 @dataclass
@@ -136,6 +161,8 @@ class _State:
     promised: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     kinds: dict[str, OrganisationClass] = field(default_factory=dict)
     taken: int = 0
+    # When places are free again at the latest, and how many.
+    ends: list[tuple[float, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.counts = {name: use.recent for name, use in self.used.items()}
@@ -147,11 +174,22 @@ class _State:
             self.kinds[organisation] = self.rules.organisation(organisation).kind
         return self.kinds[organisation]
 
-    def take(self, job: Job, seconds: float) -> None:
+    def take(self, job: Job, seconds: float, began: float) -> None:
         self.taken += job.nodes
+        if job.limit is not None:
+            self.ends.append((began + job.limit, job.nodes))
         self.places[self._kind(job.organisation)] += job.nodes
         self.promised[job.organisation] += job.nodes * seconds
         self._count(job, seconds)
+
+    def keep_free(self, job: Job, now: float) -> _Kept:
+        """Return when a run that does not fit can start at the latest; nobody knows where too few have deadlines."""
+        free = self.rules.node_places - self.taken
+        for end, nodes in sorted(self.ends):
+            free += nodes
+            if free >= job.nodes:
+                return _Kept(max(end, now), free - job.nodes)
+        return _Kept(math.inf, 0)
 
     def pass_over(self, job: Job) -> None:
         """Count a run that is first in line and does not fit: others come next."""

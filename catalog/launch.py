@@ -102,12 +102,43 @@ class Site(Record):
     clauses: tuple[Clause, ...]
 
 
+class Cost(Record):
+    """What a run is taken to cost, in the organisation's quota.
+
+    Attributes:
+        places: node places that it takes.
+        seconds: how long it is taken to last.
+        earlier: how many ended runs of this app that comes from; 0 where it is a mere guess.
+        most: node-hours that it can cost, where it has a deadline.
+        used: node-hours that the organisation has used in the period.
+        quota: node-hours that it may use; None where it has no quota.
+    """
+
+    places: int
+    seconds: float
+    earlier: int
+    most: float | None
+    used: float
+    quota: float | None
+
+    @property
+    def node_hours(self) -> float:
+        """What it is taken to cost."""
+        return self.places * self.seconds / 3600
+
+    @property
+    def waits(self) -> bool:
+        """Whether it would wait until the organisation has quota again."""
+        return self.quota is not None and self.used >= self.quota
+
+
 class DryRun(Record):
     """What would happen.
 
     Attributes:
         launch: with node and version of every place, and the purpose.
         problems: what is wrong with the run as a whole.
+        cost: what it is taken to cost.
     """
 
     app_name: str
@@ -115,6 +146,7 @@ class DryRun(Record):
     launch: Launch
     sites: tuple[Site, ...]
     problems: tuple[str, ...]
+    cost: Cost | None = None
 
     @property
     def first_problem(self) -> tuple[str, str | None] | None:

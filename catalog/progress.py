@@ -5,11 +5,34 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from catalog.run_records import RunState
+
+
+class Standstill(StrEnum):
+    """Why a run whose turn has come has not begun, at a cluster."""
+
+    NO_ROOM = "no-room"
+    NO_IMAGE = "no-image"
+    NOT_STARTED = "not-started"
+    NOT_MADE = "not-made"
+
+
+STANDSTILL = {
+    Standstill.NO_ROOM: "The cluster has no room for it yet.",
+    Standstill.NO_IMAGE: "The cluster cannot fetch the image that it runs in. Tell the lab's operator.",
+    Standstill.NOT_STARTED: "The cluster cannot start it. Tell the lab's operator.",
+    Standstill.NOT_MADE: "The cluster has not taken it up yet.",
+}
+"""The same in words."""
+
+
+NO_METRICS = frozenset({"num-examples", "loss"})
+"""What nodes tell beside metrics."""
 
 
 class Round(BaseModel):
@@ -36,6 +59,8 @@ class NodeProgress(BaseModel):
     last_seen: float | None = None
     seconds: float = 0.0
     examples: int | None = None
+    bytes_down: int = 0
+    bytes_up: int = 0
     error: str | None = None
 
 
@@ -47,6 +72,8 @@ class Progress(BaseModel):
         rounds_asked: how many rounds the app was asked for, where it says so.
         reason: why it failed or was stopped.
         waiting: why it waits, in words; None if it does not.
+        standstill: why it has not begun although its turn has come; None if it has, or nobody can tell.
+        said: the cluster's own words for that.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,6 +85,8 @@ class Progress(BaseModel):
     finished: AwareDatetime | None = None
     reason: str | None = None
     waiting: str | None = None
+    standstill: Standstill | None = None
+    said: str = ""
     rounds_asked: int | None = None
     rounds: tuple[Round, ...] = ()
     nodes: tuple[NodeProgress, ...] = ()
@@ -70,7 +99,7 @@ class Progress(BaseModel):
     @property
     def metrics(self) -> list[str]:
         """The names of all metrics, in order."""
-        return sorted({name for one in self.rounds for name in one.metrics} - {"num-examples", "loss"})
+        return sorted({name for one in self.rounds for name in one.metrics} - NO_METRICS)
 
 
 def rounds_and_nodes(
@@ -93,7 +122,10 @@ def rounds_and_nodes(
                 nodes[name] = nodes.get(name, NodeProgress(name=name)).model_copy(update={"last_seen": event["time"]})
         elif event["event"] == "batch":
             for name, said in event["nodes"].items():
-                nodes[name] = _after(nodes.get(name, NodeProgress(name=name)), said, event["time"])
+                node = _after(nodes.get(name, NodeProgress(name=name)), said, event["time"])
+                down, up = event.get("traffic", {}).get(name, (0, 0))
+                more = {"bytes_down": node.bytes_down + down, "bytes_up": node.bytes_up + up}
+                nodes[name] = node.model_copy(update=more)
             if str(event["round"]).isdigit() and event["type"].partition(".")[0] in ("train", "evaluate"):
                 number = int(event["round"])
                 rounds[number] = _with(rounds.get(number, Round(number=number)), event)

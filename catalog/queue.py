@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from catalog import runs
 from catalog.access.records import PermitRecord
 from catalog.accounts import is_withdrawn
-from catalog.fairshare import EXPECTED_SECONDS, Job, Use, Waiting, Why, decide, faded
-from catalog.launch import Start, Work
+from catalog.fairshare import EXPECTED_SECONDS, HOUR, Job, Use, Waiting, Why, decide, faded
+from catalog.launch import Cost, Start, Work
 from catalog.records import AccountDraft
-from catalog.run_records import RunPatch, RunRecord, RunState
+from catalog.run_records import Launch, RunPatch, RunRecord, RunState
 from catalog.store import Change, Store, now
 from datalab.settings import Compute
 
@@ -22,6 +22,8 @@ WORDS = {
     Why.TOO_LARGE: "It needs more node places than the lab has.",
 }
 """Why a run waits, in words."""
+STOPPING = 60.0
+"""Seconds in which a run that is stopped at its deadline has let go of its places."""
 
 
 class Queue:
@@ -30,6 +32,8 @@ class Queue:
     Attributes:
         waiting: the runs that wait, the oldest first.
         working: the runs that hold places.
+        ended: the runs that have ended in the period.
+        expected: seconds that a run is taken to last.
         used: by organisation, what its ended runs have used.
         decision: what would start now, and why the others wait.
     """
@@ -39,18 +43,18 @@ class Queue:
         since = self.moment - timedelta(days=rules.period_days)
         self.waiting = _runs(store, "(record ->> 'state') = 'queued'")
         self.working = _runs(store, "(record ->> 'state') IN ('submitted', 'running')")
-        ended = _runs(
+        self.ended = _runs(
             store,
             "(record ->> 'finished') >= ? AND (record ->> 'started') IS NOT NULL",
             since.isoformat().replace("+00:00", "Z"),  # as pydantic writes it
         )
-        lasted = [(one.finished - one.started).total_seconds() for one in ended if one.finished and one.started]
-        expected = sum(lasted) / len(lasted) if lasted else EXPECTED_SECONDS
-        self.used = _used(ended, self.moment, rules)
+        lasted = [_seconds(one) for one in self.ended]
+        self.expected = sum(lasted) / len(lasted) if lasted else EXPECTED_SECONDS
+        self.used = _used(self.ended, self.moment, rules)
         self.decision = decide(
             rules,
-            [_job(one, one.created, expected) for one in self.waiting],
-            [_job(one, one.started or one.created, expected) for one in self.working],
+            [_job(one, one.created, self.expected) for one in self.waiting],
+            [_job(one, one.started or one.created, self.expected) for one in self.working],
             self.used,
             self.moment.timestamp(),
         )
@@ -58,6 +62,33 @@ class Queue:
     def why(self, run: str) -> Waiting | None:
         """Return why a run waits; None if it does not, or is about to start."""
         return self.decision.waiting.get(run)
+
+
+def cost(store: Store, rules: Compute, organisation: str, launch: Launch, app: str) -> Cost:
+    """Return what a run is taken to cost: as long as ended runs of the same app took, or else as all of late.
+
+    Args:
+        store: the catalog's records.
+        rules: how runs share what there is.
+        organisation: whose run it would be.
+        launch: what is asked for.
+        app: digest of the app.
+    """
+    queue = Queue(store, rules)
+    lasted = [_seconds(one) for one in queue.ended if one.app_digest == app and one.state is RunState.FINISHED]
+    quota = rules.organisation(organisation).node_hours
+    return Cost(
+        places=len(launch.places),
+        seconds=sum(lasted) / len(lasted) if lasted else queue.expected,
+        earlier=len(lasted),
+        most=None if launch.deadline_minutes is None else len(launch.places) * launch.deadline_minutes / 60,
+        used=queue.used.get(organisation, Use()).period / HOUR,
+        quota=quota,
+    )
+
+
+def _seconds(run: RunRecord) -> float:
+    return (run.finished - run.started).total_seconds() if run.started and run.finished else 0.0
 
 
 def take(store: Store, rules: Compute, known: Collection[str], account: AccountDraft) -> Work:
@@ -118,7 +149,9 @@ def _runs(store: Store, where: str, *values: str) -> list[RunRecord]:
 
 def _job(run: RunRecord, since: datetime, expected: float) -> Job:
     priority = run.launch.priority if run.launch else 0
-    return Job(run.id, run.organisation or "lab", len(run.nodes), since.timestamp(), priority, expected)
+    minutes = run.launch.deadline_minutes if run.launch else None
+    limit = None if minutes is None else minutes * 60 + STOPPING
+    return Job(run.id, run.organisation or "lab", len(run.nodes), since.timestamp(), priority, expected, limit)
 
 
 def _used(ended: list[RunRecord], moment: datetime, rules: Compute) -> dict[str, Use]:
@@ -126,7 +159,7 @@ def _used(ended: list[RunRecord], moment: datetime, rules: Compute) -> dict[str,
     for run in ended:
         if run.started is None or run.finished is None:
             continue
-        name, seconds = run.organisation or "lab", (run.finished - run.started).total_seconds() * len(run.nodes)
+        name, seconds = run.organisation or "lab", _seconds(run) * len(run.nodes)
         age = (moment - run.finished).total_seconds()
         before = used.get(name, Use())
         used[name] = Use(before.period + seconds, before.recent + faded(seconds, age=age, rules=rules))

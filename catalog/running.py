@@ -1,4 +1,4 @@
-"""Runs from Python: ``lab.runs.submit(…)`` gives a run, and ``run.watch()`` tells how it goes until it is over."""
+"""Runs from Python: ``lab.runs.submit(…)`` gives one; ``run.watch()`` tells and ``run.follow()`` shows how it goes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from catalog.errors import DataMismatchError
 from catalog.launch import DryRun
+from catalog.notebook import show
 from catalog.progress import Progress
 from catalog.run_records import ConfigValue, Launch, LaunchPlace, RunRecord
 from datalab.boundary import bad_field
@@ -81,6 +82,14 @@ class Run:
             if later.seen != goes.seen:
                 yield later
             goes = later
+
+    def follow(self) -> Progress:
+        """Show how it goes until it is over, and return how it went.
+
+        In a notebook it is shown in one place that changes: state, rounds with loss and metrics, nodes. Elsewhere each
+        change is a line.
+        """
+        return show(self.watch())
 
     def wait(self) -> Progress:
         """Return how it went, once it is over."""

@@ -1,4 +1,8 @@
-"""A lab from Python: ``datalab.connect(url).dataset(id)`` finds data, and reads it where it may leave the lab."""
+"""A lab from Python.
+
+``datalab.connect(url).dataset(id)`` finds data, and reads it where it may leave the lab; ``.runs.submit(…)`` trains on
+data that may not.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from catalog.client import LabClient
 from catalog.fetch import fetch
 from catalog.records import Dataset, Version
+from catalog.running import Runs
 from catalog.search.model import Facet, SearchPage, SearchQuery
 from datalab.errors import IdentityError, NotInstalledError
 
@@ -53,6 +58,11 @@ class Lab:
         """Return one page of the datasets that are found, with facets; filters are ``country="DE"`` and the like."""
         chosen: dict[Facet, tuple[str, ...]] = {name: (value,) for name, value in filters.items()}  # type: ignore[misc]
         return self.client.search(SearchQuery(text=text, filters=chosen, page=page))
+
+    @property
+    def runs(self) -> Runs:
+        """The runs that you may see: submit, watch, cancel, download."""
+        return self.client.runs
 
     def dataset(self, key: str, *, version: int | None = None) -> LabDataset:
         """Return a dataset; of its versions the one that is named, or the latest that may be used."""

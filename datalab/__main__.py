@@ -10,6 +10,7 @@ import click
 
 from datalab import __version__
 from datalab.errors import DatalabError, ExitCode, NotInstalledError
+from datalab.service import log_to_standard_error
 
 _OWN = {"catalog", "datalab", "demo", "federation", "pipelines"}
 _EXTRA_OF_MODULE = {
@@ -101,6 +102,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; the exit code says what kind of failure it was (``datalab.errors.ExitCode``)."""
     os.umask(0o077)  # people's data may pass through: what is written is its owner's alone
+    log_to_standard_error()
     try:
         sys.exit(cli.main(standalone_mode=False) or ExitCode.OK)
     except DatalabError as error:

@@ -138,6 +138,11 @@ class _Stderr:
             sys.stderr.flush()
 
 
+def log_to_standard_error() -> None:
+    """Log to stderr, as people read it: what a command prints is on stdout alone."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+
 def log_json_lines() -> None:
     """Log structured JSON lines to stderr."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")

@@ -83,7 +83,7 @@ class Organisation(BaseModel):
 
 
 class Slurm(BaseModel):
-    """Runners as batch jobs of Slurm, whose nodes share the file system that the lab's home is on."""
+    """Runners and compute nodes as batch jobs of Slurm, whose machines share the file system with the lab's home."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -92,7 +92,7 @@ class Slurm(BaseModel):
 
 
 class Kubernetes(BaseModel):
-    """Runners as jobs of Kubernetes, whose nodes share the file system that the lab's home is on."""
+    """Runners and compute nodes as jobs of Kubernetes, whose machines share the file system with the lab's home."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -107,7 +107,7 @@ class Kubernetes(BaseModel):
     """How kubectl reaches the cluster, and signs in; left out: as it does by itself."""
     context: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,252}$")] | None = None
     user: Annotated[int, Field(ge=1, lt=2**31)] | None = None
-    """User id of runners, whom the lab's files have to belong to; left out: that of the lab, which may not be root."""
+    """User id of runners and nodes, whom the lab's files belong to; left out: the lab's, which may not be root."""
     cpu: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}m?$")] = "2"
     memory: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(Mi|Gi)$")] = "4Gi"
     hours: Annotated[float, Field(gt=0, le=365 * 24)] = 7 * 24
@@ -127,6 +127,8 @@ class Compute(BaseModel):
     """Taken at once by all runs together."""
     node: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] | None = None
     """The lab's compute node, for datasets in the lab's storage; without one, each run names it."""
+    nodes: frozenset[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]] = frozenset()
+    """Compute nodes of the lab that it keeps going where runners run; the home of each is ``nodes/NAME`` in its own."""
     shares: dict[OrganisationClass, Annotated[float, Field(gt=0)]] = {
         "public": 0.2,
         "academia": 0.3,
@@ -142,7 +144,7 @@ class Compute(BaseModel):
     period_days: Annotated[float, Field(gt=0)] = 30
     """For which quotas hold, counted back from now."""
     slurm: Slurm | None = None
-    """Where runners run; without it, on the lab's own machine."""
+    """Where runners and ``nodes`` run; without it, on the lab's own machine."""
     kubernetes: Kubernetes | None = None
     """The same."""
     organisations: dict[str, Organisation] = {}
@@ -192,7 +194,7 @@ class Checkpoints(BaseModel):
 
 
 class Tracking(BaseModel):
-    """Copies of ended runs for a tracking server, of what was released; none without one."""
+    """Copies of runs for a tracking server, as they go on; of what needs a release, after it. None without one."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -206,8 +208,8 @@ class Tracking(BaseModel):
 
     What it asks for, ``user:password`` or a token, is in the file ``secrets/mlflow`` in the home.
     """
-    every: Annotated[float, Field(gt=0, le=3600)] = 15
-    """Seconds between two looks at what has ended."""
+    every: Annotated[float, Field(gt=0, le=3600)] = 5
+    """Seconds between two looks at what has come."""
 
 
 class Backups(BaseModel):

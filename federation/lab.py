@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from catalog.launch import AppFacts, NodeFacts, ParameterFacts
+from catalog.progress import Standstill
 from datalab.errors import NotFoundError
 from datalab.home import Home, write_atomically
 from federation.bundle import App, describe, digest, pack, read_app, unpack
@@ -99,6 +100,12 @@ def events_size(home: Home, run: str) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def delay(home: Home, run: str) -> tuple[Standstill, str] | None:
+    """Return why a run whose turn has come has not begun, and the cluster's words for it; None if nothing is known."""
+    kind, _, said = RunFolder(home.path / "runs" / run).read_delay().partition(" ")
+    return (Standstill(kind), _UNPRINTABLE.sub("", said)) if kind in {one.value for one in Standstill} else None
 
 
 def log(home: Home, run: str) -> str:

@@ -107,6 +107,11 @@ class RunFolder:
         return self.path / "events.jsonl"
 
     @property
+    def delay(self) -> Path:
+        """Why its runner, which was started, has not begun: a word of ``Standstill``, and the cluster's own."""
+        return self.path / "delay"
+
+    @property
     def artifacts(self) -> Path:
         """What the ServerApp wrote: models, reports."""
         return self.path / "artifacts"
@@ -205,6 +210,13 @@ class RunFolder:
         """Return the run card."""
         card: dict[str, Any] = json.loads(self.card.read_bytes())
         return card
+
+    def read_delay(self) -> str:
+        """Return why its runner has not begun; "" where nothing is known."""
+        try:
+            return self.delay.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
 
     def write_spec(self, spec: RunSpec) -> None:
         """Write what is asked for."""

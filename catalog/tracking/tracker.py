@@ -1,13 +1,15 @@
-"""Which ended runs are copied to the tracking server, and what of them: what anybody may see who decides on nothing.
+"""Which runs are copied to the tracking server, and what of them: what anybody may see who decides on nothing.
 
-A run whose release is needed is not copied before it is released, and then without what was not released. The run card
-stays at the lab, as it names people. Each copy is an event in the audit chain, by which it is known that it was made. A
-server that is away holds nothing up: a copy that failed is made anew later, from its beginning.
+A run is there from its start, and gets each round as it ends, unless its release is needed: that one is not copied
+before it is released, and then without what was not released. The run card stays at the lab, as it names people. Each
+copy is an event in the audit chain, by which it is known that it was made. A server that is away holds nothing up: a
+copy that failed is made anew later, from its beginning.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -27,7 +29,7 @@ from datalab.storage.store import ObjectStore
 ACTOR = "tracking"
 CREDENTIALS = "mlflow"
 """The file with the credentials, below ``secrets``."""
-BEGUN, COPIED = "tracking.begun", "run.tracked"
+BEGUN, FOLLOWED, COPIED = "tracking.begun", "run.tracking", "run.tracked"
 """Actions in the audit chain."""
 TAG = "datalab.run"
 CARD_SECONDS = 600.0
@@ -42,8 +44,16 @@ _ANYBODY = AccountDraft(name=ACTOR, role=Role.RESEARCHER, organisation=ACTOR)
 _log = structlog.get_logger()
 
 
+@dataclass
+class _Followed:
+    """The copy of a run that goes on; so many of its rounds are there."""
+
+    tracked: TrackedRun
+    rounds: int = 0
+
+
 class Tracker:
-    """Copies the ended runs of one lab; its methods are called by one thread.
+    """Copies the runs of one lab; its methods are called by one thread.
 
     Args:
         store: the catalog's records.
@@ -68,57 +78,90 @@ class Tracker:
         self._rounds = rounds
         # Runs that could not be copied: when they are tried again, and how long it was until then.
         self._later: dict[str, tuple[datetime, timedelta]] = {}
+        self._followed: dict[str, _Followed] = {}
 
     def copy(self) -> None:
-        """Copy the runs that are ready for it and have not been copied."""
-        for key in self._candidates():
-            run = self._store.get(RunRecord, "runs", key)
-            due, wait = self._later.get(key, (now(), FIRST_WAIT))
-            if due > now() or not is_ready(run):
-                continue
-            try:
-                self._copy(run)
-                self._later.pop(key, None)
-            except DatalabError as error:
-                _log.warning("run not copied to the tracking server", run=key, error=str(error))
-                self._later[key] = now() + wait, min(2 * wait, LONGEST_WAIT)
+        """Copy what has come: the rounds of runs that go on, and the runs that are ready and have not been copied."""
+        since = self._since()
+        if since is None:
+            return
+        for run in self._runs("(record ->> 'state') = 'running' AND (record ->> 'started') >= ?", [since]):
+            if run.release is None:
+                self._try(run, self._follow)
+        ended = (
+            "(record ->> 'state') IN ('finished', 'failed', 'stopped') AND (record ->> 'finished') >= ? "
+            "AND ('run/' || id) NOT IN (SELECT subject FROM events WHERE action = ? AND (details ->> 'address') = ?)"
+        )
+        for run in self._runs(ended, [since, COPIED, self._address]):
+            if is_ready(run):
+                self._try(run, self._copy)
 
-    def _candidates(self) -> list[str]:
-        """Return the runs that have ended since tracking began, at this server, and have not been copied."""
+    def _since(self) -> str | None:
+        """Return when tracking began at this server; None if that is now."""
         rows = self._store.rows(
             "SELECT min(time) FROM events WHERE action = ? AND (details ->> 'address') = ?", [BEGUN, self._address]
         )
         if rows[0][0] is None:
             with self._store.change(ACTOR) as change:
                 change.event(BEGUN, "lab/tracking", address=self._address)
-            return []
-        found = self._store.scan(
-            "SELECT id FROM runs WHERE (record ->> 'state') IN ('finished', 'failed', 'stopped') "
-            "AND (record ->> 'finished') >= ? AND ('run/' || id) NOT IN "
-            "(SELECT subject FROM events WHERE action = ? AND (details ->> 'address') = ?) "
-            "ORDER BY record ->> 'finished'",
-            [rows[0][0].replace("+00:00", "Z"), COPIED, self._address],
-        )
-        return [row[0] for row in found]
+            return None
+        return str(rows[0][0]).replace("+00:00", "Z")
+
+    def _runs(self, where: str, values: Sequence[str]) -> Iterator[RunRecord]:
+        found = self._store.scan(f"SELECT id FROM runs WHERE {where} ORDER BY record ->> 'started'", values)
+        return (self._store.get(RunRecord, "runs", row[0]) for row in list(found))
+
+    def _try(self, run: RunRecord, what: Callable[[RunRecord], None]) -> None:
+        """Do something about a run now, or later and later where that fails."""
+        due, wait = self._later.get(run.id, (now(), FIRST_WAIT))
+        if due > now():
+            return
+        try:
+            what(run)
+            self._later.pop(run.id, None)
+        except DatalabError as error:
+            _log.warning("run not copied to the tracking server", run=run.id, error=str(error))
+            self._followed.pop(run.id, None)  # nobody knows how much of it has arrived
+            self._later[run.id] = now() + wait, min(2 * wait, LONGEST_WAIT)
+
+    def _follow(self, run: RunRecord) -> None:
+        """Copy the rounds of a run that have ended since the last time."""
+        with Mlflow(self._address, self._credentials) as server:
+            if (followed := self._followed.get(run.id)) is None:
+                self._followed[run.id] = followed = _Followed(self._begin(server, run))
+                with self._store.change(ACTOR) as change:
+                    change.event(FOLLOWED, f"run/{run.id}", address=self._address, copy=followed.tracked.id)
+            self._add(server, run, followed, self._rounds(run)[:-1])  # the last one goes on
+
+    def _add(self, server: Mlflow, run: RunRecord, followed: _Followed, rounds: Sequence[Round]) -> None:
+        new = [one for at, some in enumerate(_metrics(rounds, _began(run))) if at >= followed.rounds for one in some]
+        server.log(followed.tracked, {}, new)
+        followed.rounds = len(rounds)
+
+    def _begin(self, server: Mlflow, run: RunRecord) -> TrackedRun:
+        """Begin a run's copy, in place of one that was not brought to its end."""
+        experiment = server.experiment(_experiment(run))
+        for one in server.find(experiment, TAG, run.id):
+            if one.status == "RUNNING":
+                server.delete(one)
+        tracked = server.create(experiment, run.id, _milliseconds(_began(run)), _tags(run))
+        server.log(tracked, _parameters(releases.shown(run, _ANYBODY)), [])
+        return tracked
 
     def _copy(self, run: RunRecord) -> None:
         shown, held = releases.shown(run, _ANYBODY), releases.is_held(run, _ANYBODY)
         files = [one for one in shown.artifacts if one.name != releases.CARD]
-        began, ended = run.started or run.created, run.finished or run.created
         with Mlflow(self._address, self._credentials) as server:
-            experiment = server.experiment(f"datalab/{run.organisation or 'lab'}")
-            tracked = None
-            for one in server.find(experiment, TAG, run.id):
-                if one.status == "RUNNING":  # a copy that failed half-way
-                    server.delete(one)
-                else:  # whole, and this lab was stopped before it could put that on record
-                    tracked = one
-            if tracked is None:
-                tracked = server.create(experiment, run.id, _milliseconds(began), _tags(run))
-                metrics = [] if held else list(_metrics(self._rounds(run), began))
-                server.log(tracked, _parameters(shown), metrics)
+            known = server.find(server.experiment(_experiment(run)), TAG, run.id)
+            tracked = next((one for one in known if one.status != "RUNNING"), None)
+            if tracked is None:  # else it is whole, and this lab was stopped before it could put that on record
+                followed = self._followed.get(run.id) or _Followed(self._begin(server, run))
+                tracked = followed.tracked
+                self._add(server, run, followed, [] if held else self._rounds(run))
+                server.log(tracked, _parameters(shown), [])
                 self._put(server, tracked, files)
-                server.end(tracked, _STATUS[run.state], _milliseconds(ended))
+                server.end(tracked, _STATUS[run.state], _milliseconds(run.finished or run.created))
+        self._followed.pop(run.id, None)
         with self._store.change(ACTOR) as change:
             change.event(
                 COPIED,
@@ -196,15 +239,24 @@ def _parameters(run: RunRecord) -> dict[str, object]:
     return asked
 
 
-def _metrics(rounds: Sequence[Round], began: datetime) -> Iterator[Metric]:
+def _experiment(run: RunRecord) -> str:
+    return f"datalab/{run.organisation or 'lab'}"
+
+
+def _began(run: RunRecord) -> datetime:
+    return run.started or run.created
+
+
+def _metrics(rounds: Sequence[Round], began: datetime) -> Iterator[list[Metric]]:
+    """Yield the metrics of each round."""
     passed = 0.0
     for one in rounds:
         passed += one.seconds
         time = _milliseconds(began) + round(passed * 1000)
         loss = {} if one.loss is None else {"loss": one.loss}
         measured = {"seconds": one.seconds, "bytes_down": one.bytes_down, "bytes_up": one.bytes_up}
-        for name, value in {**one.metrics, **loss, **measured}.items():
-            yield Metric(name, float(value), one.number, time)
+        values = {**one.metrics, **loss, **measured}
+        yield [Metric(name, float(value), one.number, time) for name, value in values.items()]
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -13,8 +13,8 @@ from catalog import runs
 from catalog.errors import NotPermittedError
 from catalog.lab import Lab
 from catalog.launch import AppFacts, DryRun
-from catalog.progress import Progress, Round, rounds_and_nodes
-from catalog.queue import WORDS, Queue
+from catalog.progress import STANDSTILL, Progress, Round, rounds_and_nodes
+from catalog.queue import WORDS, Queue, cost
 from catalog.records import AccountDraft
 from catalog.release import releases
 from catalog.release.looking import look
@@ -37,7 +37,11 @@ def dry_run(lab: Lab, launch: Launch, account: AccountDraft) -> DryRun:
     """
     app, _ = federation.find_app(lab.home, launch.app)
     checking.check_parameters(app, launch.settings)
-    return checking.dry_run(lab.store, launch, app, federation.nodes(lab.home), account, lab.compute.node)
+    checked = checking.dry_run(lab.store, launch, app, federation.nodes(lab.home), account, lab.compute.node)
+    places, room = len(launch.places), lab.compute.node_places
+    too_large = (f"It needs {places} node places, and the lab has {room}.",) if places > room else ()
+    spent = cost(lab.store, lab.compute, account.organisation, launch, app.sha256)
+    return checked.model_copy(update={"problems": (*checked.problems, *too_large), "cost": spent})
 
 
 def submit(lab: Lab, launch: Launch, account: AccountDraft) -> RunRecord:
@@ -77,6 +81,24 @@ def keep_app(lab: Lab, bundle: bytes, account: AccountDraft) -> AppFacts:
     return federation.find_app(lab.home, key)[0]
 
 
+def app_of(lab: Lab, run: RunRecord) -> AppFacts | None:
+    """Return the app of a run, as it was then; None where the lab does not have it any more."""
+    try:
+        return federation.find_app(lab.home, run.app_digest)[0]
+    except NotFoundError:
+        return None
+
+
+def own_apps(lab: Lab, account: AccountDraft) -> list[AppFacts]:
+    """Return the apps that the organisation of an account has handed in, the newest first."""
+    rows = lab.store.rows(
+        "SELECT subject, max(time) AS newest FROM events WHERE action = 'app.uploaded' "
+        "AND (details ->> 'organisation') = ? GROUP BY subject ORDER BY newest DESC",
+        [account.organisation],
+    )
+    return [federation.find_app(lab.home, subject.removeprefix("app/"))[0] for subject, _ in rows]
+
+
 def state_of(lab: Lab, key: str, account: AccountDraft) -> str:
     """Return a text that changes whenever a run's progress does; cheap."""
     return _state(lab, runs.whole(lab.store, key, account))
@@ -87,6 +109,8 @@ def _state(lab: Lab, run: RunRecord) -> str:
     if run.state is RunState.QUEUED:
         why = Queue(lab.store, lab.compute).why(run.id)
         ahead = f"-{why.why}-{why.ahead}" if why else ""
+    elif run.state is RunState.SUBMITTED and (delay := federation.delay(lab.home, run.id)) is not None:
+        ahead = f"-{delay[0]}-{sha256_hex(delay[1].encode())[:8]}"
     return f"{run.revision}-{federation.events_size(lab.home, run.id)}{ahead}"
 
 
@@ -100,6 +124,9 @@ def progress(lab: Lab, key: str, account: AccountDraft) -> Progress:
     waiting = None
     if run.state is RunState.QUEUED and (why := Queue(lab.store, lab.compute).why(run.id)) is not None:
         waiting = f"{WORDS[why.why]} Runs that go first: {why.ahead}."
+    delay = federation.delay(lab.home, run.id) if run.state is RunState.SUBMITTED else None
+    if delay is not None:
+        waiting = f"{STANDSTILL[delay[0]]} {delay[1]}".strip()
     asked = run.launch.settings.get("num-server-rounds") if run.launch else None
     return Progress(
         id=run.id,
@@ -109,6 +136,8 @@ def progress(lab: Lab, key: str, account: AccountDraft) -> Progress:
         finished=run.finished,
         reason=releases.shown(run, account).reason,
         waiting=waiting,
+        standstill=delay[0] if delay else None,
+        said=delay[1] if delay else "",
         rounds_asked=asked if isinstance(asked, int) else None,
         rounds=told,
         nodes=nodes,

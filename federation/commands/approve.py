@@ -63,6 +63,7 @@ def approve(subject: str, home: Path, role: str, key: str | None, *, yes: bool) 
 def _approve_app(home: Home, source: Path, *, yes: bool) -> None:
     from federation.node.approvals import Candidate, last_approved, printable
     from federation.node.approvals import approve as record_approval
+    from federation.node.locked import changed
     from federation.scan import scan
 
     candidate = Candidate(source)
@@ -73,6 +74,12 @@ def _approve_app(home: Home, source: Path, *, yes: bool) -> None:
         click.echo(printable(f"  {len(data):>9}  {name}"))
     for head, found in scan(candidate.files).lines():
         click.echo(printable(f"scan: {head:<27} {found}"))
+    missing = [name for name, version in candidate.packages.items() if not version]
+    click.echo(f"It is approved with {len(candidate.packages)} packages, in the versions that are installed here.")
+    if missing:
+        click.echo(printable(f"Not installed here: {', '.join(missing)}"))
+    for line in changed(before[0].packages, candidate.packages) if before and before[0].packages else ():
+        click.echo(printable(f"package: {line}"))
     if before is None:
         click.echo("No version of this app was approved here before; this is all of it:")
     else:

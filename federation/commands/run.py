@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 from pydantic import ValidationError
 
-from catalog.client import asked_lab
+from catalog.client import LabClient, asked_lab
 from catalog.launch import DryRun
 from catalog.progress import Progress, Round
 from catalog.run_records import ConfigValue, LaunchPlace, RunRecord, RunState
@@ -199,6 +199,9 @@ def reproduce(run: str, home: Path | None, lab: str | None, token_file: Path | N
                 where=problem[1],
                 next_step="Its run card says what the inputs were.",
             )
+        erased = _erased_since(client, before)
+        if erased:
+            click.echo(f"people were erased from its inputs since: {erased}; the result may be another one")
         again = client.runs.submit(launch)
         click.echo(f"{again.id} submitted, as {run} was")
         _follow(again)
@@ -209,7 +212,7 @@ def reproduce(run: str, home: Path | None, lab: str | None, token_file: Path | N
                 where=f"run {again.id}",
                 next_step="Compare the two on the page /runs/compare once both are released.",
             )
-        _compare(before, after)
+        _compare(before, after, erased)
 
 
 @click.command()
@@ -294,13 +297,24 @@ def _ended(goes: Progress) -> tuple[Round, ...]:
     return goes.rounds if goes.over else goes.rounds[:-1]
 
 
-def _compare(before: RunRecord, after: RunRecord) -> None:
+def _erased_since(client: LabClient, run: RunRecord) -> str:
+    """Return from which of a run's inputs people were erased after it had begun, and when; "" for none."""
+    since, found = run.started or run.created, []
+    for one in run.datasets:
+        later = [stone.at for stone in client.version(one.dataset, one.version).erasures if stone.at > since]
+        found += [f"{one.dataset} v{one.version} on {later[-1]:%Y-%m-%d}"] if later else []
+    return ", ".join(found)
+
+
+def _compare(before: RunRecord, after: RunRecord, erased: str) -> None:
     first = {one.name: one.sha256 for one in before.artifacts if one.name != _CARD}
     second = {one.name: one.sha256 for one in after.artifacts if one.name != _CARD}
     differing = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
     if differing:
         raise RunFailedError(
-            f"The result is not the same: {', '.join(differing)}.", where=f"{before.id} and {after.id}"
+            f"The result is not the same: {', '.join(differing)}."
+            + (f" People were erased from its inputs since: {erased}." if erased else ""),
+            where=f"{before.id} and {after.id}",
         )
     click.echo(f"the same, byte for byte: {', '.join(sorted(first)) or 'neither left a file'}")
 
@@ -313,6 +327,9 @@ def _say_dry_run(found: DryRun) -> None:
         click.echo(f"{site.dataset} v{site.version} at {site.node}")
         for clause in site.clauses:
             click.echo(f"  {words[clause.holds]:<4} {clause.name:<7} {clause.why}")
+    if (cost := found.cost) is not None:
+        quota = "" if cost.quota is None else f"; {cost.used:.2f} of {cost.quota:g} node-hours of your quota are used"
+        click.echo(f"estimated cost: {cost.node_hours:.2f} node-hours{quota}")
     if (problem := found.first_problem) is not None:
         raise RefusedError(problem[0], where=problem[1], next_step="Nothing was started.")
     click.echo("As far as the lab can tell, it can start; each node decides for itself.")

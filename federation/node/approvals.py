@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from datalab.audit.log import AuditLog
 from datalab.boundary import bad_field
 from datalab.canonical import sha256_file, sha256_hex
-from datalab.errors import BadInputError
+from datalab.errors import BadInputError, RefusedError
 from datalab.home import Home, write_atomically
 from federation.bundle import digest, read_bundle, read_files
 from federation.run import Digest
@@ -34,6 +34,7 @@ class ApprovedApp(BaseModel):
         version: the app's version, as it says itself.
         approved: when.
         uid: by which user of this machine.
+        packages: what the app needs, by name and version, as it was installed here then; None in records of before.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +44,7 @@ class ApprovedApp(BaseModel):
     version: str
     approved: AwareDatetime
     uid: int
+    packages: dict[str, str] | None = None
 
 
 class Candidate:
@@ -60,6 +62,7 @@ class Candidate:
         self.bundle = read_bundle(source)
         self.sha256 = digest(self.bundle)
         self.app, self.files = read_files(self.bundle)
+        self.packages = _packages(self.files)
 
     def changes(self, before: dict[str, bytes]) -> Iterator[str]:
         """Yield the lines of a unified diff from the files ``before`` to those of this app, safe to print."""
@@ -77,6 +80,7 @@ def approve(home: Home, candidate: Candidate) -> ApprovedApp:
         version=candidate.app.version,
         approved=datetime.now(UTC),
         uid=os.getuid(),
+        packages=candidate.packages,
     )
     folder = home.folder(FOLDER) / record.sha256
     making = Path(tempfile.mkdtemp(dir=folder.parent, prefix="."))
@@ -92,12 +96,36 @@ def approve(home: Home, candidate: Candidate) -> ApprovedApp:
 
 
 def is_approved(home: Path, sha256: str) -> bool:
-    """Whether the app with this digest was approved here, and the copy of it is still what was approved."""
+    """Whether the app with this digest was approved here, and the copy of it is still what was approved.
+
+    Raises:
+        RefusedError: what it needs is installed here in other versions than when it was approved.
+    """
     folder = home / FOLDER / sha256
     try:
-        return _read(folder / _RECORD).sha256 == sha256 == sha256_file(folder / _BUNDLE)
+        record = _read(folder / _RECORD)
+        if not record.sha256 == sha256 == sha256_file(folder / _BUNDLE):
+            return False
     except FileNotFoundError:
         return False
+    if record.packages is not None:
+        from federation.node.locked import changed
+
+        others = changed(record.packages, _packages(read_files((folder / _BUNDLE).read_bytes())[1]))
+        if others:
+            raise RefusedError(
+                f"What the app needs is not what it was approved with here: {', '.join(others)}.",
+                where=f"app {sha256[:12]}…",
+                next_step="The node's operator approves it again: datalab node approve.",
+            )
+    return True
+
+
+def _packages(files: Mapping[str, bytes]) -> dict[str, str]:
+    from federation.node.locked import versions_here  # an agent that decides on nothing is to stay light
+    from federation.scan import scan
+
+    return versions_here(scan(files).dependencies)
 
 
 def last_approved(home: Path, name: str) -> tuple[ApprovedApp, dict[str, bytes]] | None:

@@ -13,37 +13,34 @@ from typing import Any
 import structlog
 
 from datalab.audit.log import AuditLog
-from datalab.errors import IdentityError, NotWritableError, RefusedError
+from datalab.errors import NotWritableError, RefusedError
 from datalab.home import Home
 from datalab.permits.errors import PermitError, Reason
 from datalab.permits.lists import FOLDER, RevocationFiles
 from federation.errors import BundleError, FederationError, WireError
+from federation.node.admission import Admission
 from federation.node.config import NodeConfig
-from federation.node.facts import Keys, gather
-from federation.node.ledger import Ledger, Spending, privacy_left
+from federation.node.facts import Keys
+from federation.node.ledger import Ledger
 from federation.node.policy import (
-    Facts,
     HeldDataset,
-    asked_by,
     check_action,
     check_not_revoked,
     check_still_permitted,
-    decide,
 )
 from federation.node.room import FullError, Room
-from federation.node.run import NodeRun, left_behind
+from federation.node.run import NodeRun
 from federation.node.tally import Tally
 from federation.node.trust import GatewayTrust, UntrustedError, check_runner_current
 from federation.node.witness import Witness
 from federation.node.worker import WorkerLostError
 from federation.pb import federation_pb2 as pb
-from federation.pki.identity import Holder, Role
+from federation.pki.identity import Holder
 from federation.pki.keys import Credentials
-from federation.pki.seal import OFFER, check_seal
 from federation.sandbox.removal import remove_folder
 from federation.wire.exchange import SendFetch
 from federation.wire.protocol import INTERRUPTED, MAX_REASON, MAX_TASKS_AT_NODE, check_names, check_run_id
-from federation.wire.sealed import offer_document, same_offer
+from federation.wire.sealed import same_offer
 
 log = structlog.get_logger()
 
@@ -89,12 +86,11 @@ class Runs:
         self._node = node
         self._home = home
         self._config = config
-        self._held = held
         self._keys = keys
         self._audit = audit
         self._ledger = ledger
         self._trust = trust
-        self._credentials = credentials
+        self._admission = Admission(node, home, config, held, keys, audit, ledger, trust, credentials)
         self._witness = Witness(audit, trust, credentials)
         self._room = Room(home.path)
         self._runs: dict[str, NodeRun] = {}
@@ -161,7 +157,7 @@ class Runs:
             elif not same_offer(known.offer, offer):
                 raise RefusedError("This run is known here with another offer; a run does not change.")
             else:
-                self._runners[offer.run_id] = self._check_runner(offer)  # it may have renewed its certificate
+                self._runners[offer.run_id] = self._admission.check_runner(offer)  # it may have renewed its certificate
             started = known.started
             await known.ready(lambda fetch: send(pb.ConnectRequest(fetch=fetch)))
         except RefusedError as error:
@@ -176,7 +172,7 @@ class Runs:
             except NotWritableError as problem:  # a full disk: nothing is begun, and the lab is told so
                 log.error("a decision could not be written down", run=offer.run_id, error=str(problem))
             await self._drop(offer.run_id)
-        if (left := self._privacy_left(offer.dataset)) is not None:
+        if (left := self._admission.privacy_left(offer.dataset)) is not None:
             decision.privacy_left = left
         self._witness.countersign(decision.countersignature, offer.audit_head)
         decision.audit_head.CopyFrom(self._witness.signed_head())
@@ -186,21 +182,8 @@ class Runs:
             self._audit.append("worker started", run=offer.run_id, confined_by=known.confinement)
 
     def announcements(self) -> list[pb.DatasetAnnouncement]:
-        """Return what the node says about its datasets: schema, permitted counts, what is left of privacy budgets."""
-        return [
-            pb.DatasetAnnouncement(
-                id=one.entry.id,
-                version=one.entry.version,
-                report_json=one.report_json,
-                held_here=not one.entry.in_lab,
-                privacy_left=self._privacy_left(one.entry.id),
-            )
-            for one in self._held
-        ]
-
-    def _privacy_left(self, dataset: str) -> float | None:
-        budget = next((one.entry.privacy_budget for one in self._held if one.entry.id == dataset), None)
-        return privacy_left(self._ledger.spendings, dataset, budget)
+        """Return what the node says about its datasets."""
+        return self._admission.announcements()
 
     async def carry_out(self, task: pb.Task, send: Send) -> None:
         """Run a task through the app, and send its reply or a typed error.
@@ -351,7 +334,7 @@ class Runs:
         offer.CopyFrom(run.offer)
         offer.runner_signature, offer.runner_chain_pem = renewed.runner_signature, renewed.runner_chain_pem
         try:
-            runner = self._check_runner(offer)
+            runner = self._admission.check_runner(offer)
         except RefusedError as error:
             log.warning("a runner's new certificate is refused", run=renewed.run_id, reason=str(error))
             return
@@ -397,41 +380,8 @@ class Runs:
             raise RefusedError("This run has ended here.", next_step="Start another run.")
         if sum(not run.resting for run in self._runs.values()) >= self._config.resources.concurrent_runs:
             raise FederationError("This node is busy: as many runs as its configuration allows are open.")
-        runner = self._check_runner(offer)
-        now = datetime.now(UTC)
-        charged = left_behind(self._home, offer) and any(one.run == offer.run_id for one in self._ledger.spendings)
-        approval = decide(asked_by(offer), self._facts(now, without=offer.run_id if charged else ""))
-        if not charged:  # else it goes on with what it has recorded, and does nothing twice
-            spent = self._ledger.spend(Spending(offer.run_id, offer.dataset, approval.epsilon, now))
-            self._audit.append("run charged", run=offer.run_id, epsilon=str(approval.epsilon), ledger_head=str(spent))
-        self._runners[offer.run_id] = runner
-        return NodeRun(self._node, offer, approval, self._config, self._home)
-
-    def _facts(self, now: datetime, without: str = "") -> Facts:
-        """Return what a decision rests on; without what one run, which goes on, has been charged."""
-        spendings = tuple(one for one in self._ledger.spendings if one.run != without)
-        return gather(self._home.path, self._config, self._held, self._keys, spendings, now)
-
-    def _check_runner(self, offer: pb.Offer) -> Holder:
-        """Return the runner that has signed this very offer; a gateway cannot make one up."""
-        if not offer.runner_signature:
-            raise RefusedError("The offer is not signed by the run's runner.", next_step="Upgrade the lab.")
-        try:
-            runner = check_seal(
-                offer.runner_signature,
-                OFFER,
-                offer_document(offer, self._node),
-                chain_pem=offer.runner_chain_pem,
-                trust_pem=self._credentials().trust_pem,
-                role=Role.RUNNER,
-                now=datetime.now(UTC),
-                revoked=self._trust.revoked,
-            )
-        except IdentityError as error:
-            raise RefusedError(f"The offer is not by a runner of this federation: {error.what}") from error
-        if runner.identity.name != offer.run_id:
-            raise RefusedError("The offer is signed by the runner of another run.")
-        return runner
+        run, self._runners[offer.run_id] = self._admission.approve(offer)
+        return run
 
     def _check_task(self, task: pb.Task) -> None:
         check_names(task.task_id, task.message_type, task.group_id)
@@ -451,7 +401,7 @@ class Runs:
             raise RefusedError("This node is being stopped.")
         check_runner_current(self._runners[task.run_id], datetime.now(UTC))
         check_action(run.approval, task.message_type)
-        check_not_revoked(run.approval.claims, run.approval.signer, self._facts(datetime.now(UTC)))
+        check_not_revoked(run.approval.claims, run.approval.signer, self._admission.facts(datetime.now(UTC)))
         check_still_permitted(run.approval, self._config.policy, datetime.now(UTC))
         if (recorded := run.recorded.reply(task)) is not None:
             return recorded, True

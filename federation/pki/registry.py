@@ -154,8 +154,8 @@ class Registry:
         if others:
             raise NotFoundError(
                 f"The key of the {identity.role} {name} that waits for approval has another fingerprint.",
-                next_step="Compare all 64 digits with those that `datalab node enrol` shows on site. If they differ from "
-                "the one that waits, somebody else has used the token: revoke the node, and invite it again.",
+                next_step="Compare all 64 digits with those that `datalab node enrol` shows on site. If they "
+                "are others, somebody else has used the token: revoke the node, and invite it again.",
             )
         raise NotFoundError(
             f"No key of the {identity.role} {name} waits for approval.",

@@ -50,7 +50,8 @@ class Watch:
             replies: in the order of node ids.
             seconds: from before the messages were encoded until the replies were read.
         """
-        down, up = self._count_traffic(replies)
+        traffic = self._count_traffic(replies)
+        down, up = sum(one for one, _ in traffic.values()), sum(one for _, one in traffic.values())
         nodes = {
             reply.node: {"app_seconds": reply.app_seconds, **metrics_of(reply)}
             if reply.WhichOneof("result") == "content"
@@ -61,9 +62,8 @@ class Watch:
         if again:
             seconds = self._said[self._batches]["seconds"]
         else:
-            self.say(
-                "batch", type=message_type, round=number, seconds=seconds, bytes_down=down, bytes_up=up, nodes=nodes
-            )
+            told = {"bytes_down": down, "bytes_up": up, "nodes": nodes, "traffic": traffic}
+            self.say("batch", type=message_type, round=number, seconds=seconds, **told)
         self._batches += 1
         kind = message_type.partition(".")[0]
         if kind not in ("train", "evaluate") or not number.isdigit():
@@ -87,9 +87,9 @@ class Watch:
         """Close the events file."""
         self._file.close()
 
-    def _count_traffic(self, replies: Sequence[pb.Reply]) -> tuple[int, int]:
-        """Return the bytes to and from nodes since the last batch, from the totals that the gateway keeps."""
-        down = up = 0
+    def _count_traffic(self, replies: Sequence[pb.Reply]) -> dict[str, tuple[int, int]]:
+        """Return the bytes to and from each node since the last batch, from the totals that the gateway keeps."""
+        found: dict[str, tuple[int, int]] = {}
         for reply in replies:
             before = self._counted.get(reply.node, (0, 0))
             now = (reply.traffic.to_node, reply.traffic.from_node)
@@ -98,8 +98,9 @@ class Watch:
             total = self._totals.get(reply.node, (0, 0))
             self._counted[reply.node] = now
             self._totals[reply.node] = (total[0] + now[0] - before[0], total[1] + now[1] - before[1])
-            down, up = down + now[0] - before[0], up + now[1] - before[1]
-        return down, up
+            down, up = found.get(reply.node, (0, 0))
+            found[reply.node] = down + now[0] - before[0], up + now[1] - before[1]
+        return found
 
 
 def _events(path: Path) -> list[dict[str, Any]]:

@@ -7,15 +7,25 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import structlog
+
+from catalog.progress import STANDSTILL, Standstill
 from datalab.errors import DatalabError
+from datalab.home import write_atomically
 from federation import client
 from federation.run import RunFolder
-from federation.scheduler.places import Place, Runner, announced_no_more
+from federation.scheduler.places import Job, Place, announced_no_more, runner_of
 
 GRACE = 20.0
 """Seconds that a runner has to end by itself once it is told to stop; its nodes are told at once."""
 
+LOOK = 5.0
+"""Seconds between two looks at why a runner has not begun."""
+HOPELESS = 600.0
+"""For so long it may be that a cluster cannot start a runner; then its run has failed. Room is waited for."""
+_HOPELESS_KINDS = (Standstill.NO_IMAGE, Standstill.NOT_STARTED)
 STOPPED = "The run was stopped before its end."
+log = structlog.get_logger()
 
 
 class Executor(Protocol):
@@ -51,14 +61,20 @@ class _InHand:
         restarts: says whether and when one is started again.
         again: when the next one is started.
         told: when it was told to stop.
+        looked: when it was last looked at why its runner has not begun.
+        stuck: since when the cluster cannot start it.
+        ending: what is put on record of a run that is stopped.
     """
 
     folder: RunFolder
     holding: ExitStack
     restarts: client.Restarts
-    runner: Runner | None = None
+    runner: Job | None = None
     again: float = field(default_factory=time.monotonic)
     told: float | None = None
+    looked: float = float("-inf")
+    stuck: float | None = None
+    ending: str = STOPPED
 
 
 class PlacedExecutor:
@@ -95,7 +111,7 @@ class PlacedExecutor:
         for run, one in list(self._runs.items()):
             if one.runner is None:
                 if one.told is not None:
-                    client.give_up(one.folder, STOPPED)
+                    client.give_up(one.folder, one.ending)
                     ended[run] = None
                 elif time.monotonic() >= one.again:
                     self._start(one)
@@ -103,6 +119,8 @@ class PlacedExecutor:
                 error = self._reaped(one, one.runner)
                 if not one.folder.unfinished:
                     ended[run] = error
+            elif not one.folder.events.exists():
+                self._look(one)
             if run in ended:
                 one.holding.close()
                 del self._runs[run]
@@ -118,16 +136,39 @@ class PlacedExecutor:
 
     def _start(self, one: _InHand) -> None:
         one.restarts.starting()
-        one.runner = self._place.start(one.folder)
+        one.runner = self._place.start(runner_of(one.folder))
 
-    def _reaped(self, one: _InHand, runner: Runner) -> DatalabError | None:
+    def _look(self, one: _InHand) -> None:
+        """Say in the run's folder why its runner has not begun; one that a cluster cannot start is given up in time."""
+        now = time.monotonic()
+        if one.runner is None or now - one.looked < LOOK:
+            return
+        one.looked = now
+        try:
+            delay = self._place.delay(one.runner)
+        except DatalabError as error:
+            log.warning("nobody can tell why a runner has not begun", run=one.folder.path.name, error=str(error))
+            return
+        if delay is None:
+            one.folder.delay.unlink(missing_ok=True)
+            one.stuck = None
+            return
+        write_atomically(one.folder.delay, f"{delay.kind} {' '.join(delay.said.split())[:500]}".encode())
+        one.stuck = one.stuck or now if delay.kind in _HOPELESS_KINDS else None
+        if one.stuck is not None and now - one.stuck > HOPELESS:
+            one.ending = f"It could not be started. {STANDSTILL[delay.kind]} {delay.said}"[:1000].strip()
+            self.stop(one.folder.path.name)
+
+    def _reaped(self, one: _InHand, runner: Job) -> DatalabError | None:
         """Take note of the end of a runner, and decide what becomes of its run; return what the runner ended with."""
-        self._place.forget(runner)
-        announced_no_more(one.folder)
+        part = runner_of(one.folder)
+        self._place.forget(part, runner)
+        announced_no_more(part)
+        one.folder.delay.unlink(missing_ok=True)
         code = runner.returncode or 0
         error = None if code == 0 else client.failure(one.folder, code)
         if one.told is not None and one.folder.unfinished:
-            client.give_up(one.folder, STOPPED)
+            client.give_up(one.folder, one.ending)
         elif (wait := one.restarts.ended(error.what if error else "Its log says no more.")) is not None:
             one.again = time.monotonic() + wait
         one.runner = None  # not before: where the end could not be put on record, that is tried again

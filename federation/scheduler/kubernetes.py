@@ -1,4 +1,4 @@
-"""Runners as jobs of Kubernetes (``federation.scheduler.manifests``), through kubectl, which knows how to sign in.
+"""Parts of the lab as jobs of Kubernetes (``federation.scheduler.manifests``), through kubectl, which can sign in.
 
 The lab's home lies on a volume that the cluster's nodes share.
 """
@@ -14,21 +14,24 @@ from urllib.parse import quote, urlencode
 
 import structlog
 
+from catalog.progress import Standstill
 from datalab.errors import BadInputError, ServiceFailedError
-from datalab.home import Home
+from datalab.home import Home, write_atomically
 from datalab.settings import Kubernetes
-from federation.run import RunFolder
 from federation.scheduler.commands import INTERVAL, KILLED, run
-from federation.scheduler.manifests import LABELS, POLICY, job, lab_addresses, network_policy
-from federation.scheduler.places import Runner
-from federation.shipped import SECRET
+from federation.scheduler.manifests import LABELS, POLICY, job, lab_addresses, lab_secrets, network_policy
+from federation.scheduler.places import Delay, Job, Part
 
 _OURS = ",".join(f"{name}={value}" for name, value in LABELS.items())
+_NAME = "kubernetes-job"
+"""File in a part's home with the name of its job, for whoever comes after this process."""
+_IMAGE = frozenset({"ErrImagePull", "ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "RegistryUnavailable"})
+_BEGINNING = frozenset({"ContainerCreating", "PodInitializing"})
 log = structlog.get_logger()
 
 
 class KubernetesPlace:
-    """Hands runners to Kubernetes.
+    """Hands parts of the lab to Kubernetes.
 
     Args:
         settings: image, volume, namespace and so on.
@@ -39,42 +42,57 @@ class KubernetesPlace:
         self._jobs = f"/apis/batch/v1/namespaces/{settings.namespace}/jobs"
         self._pods = f"/api/v1/namespaces/{settings.namespace}/pods"
         self._policies = f"/apis/networking.k8s.io/v1/namespaces/{settings.namespace}/networkpolicies"
-        # What the cluster has last said of all runners' jobs, by name, and when it was asked.
+        # What the cluster has last said of all the lab's jobs, by name, and when it was asked.
         self._known: dict[str, dict[str, Any]] = {}
         self._asked = float("-inf")
 
-    def start(self, folder: RunFolder) -> KubernetesJob:
-        """Submit a runner's job; the policy that bounds what it reaches is there before it.
+    def start(self, part: Part) -> KubernetesJob:
+        """Submit a part's job; the policy that bounds what it reaches is there before it.
 
         Raises:
-            BadInputError: the runner would be root, or there can be no such policy.
+            BadInputError: it would be root, or there can be no such policy.
             ServiceFailedError: Kubernetes does not take it, or does not answer.
         """
         user = self._settings.user or os.geteuid()
         if user == 0:
             raise BadInputError(
-                "A runner is not to be root in Kubernetes.",
+                f"A {part.kind} is not to be root in Kubernetes.",
                 next_step="Run the lab as an ordinary user, or set user under [compute.kubernetes] to whom its "
                 "files belong.",
             )
-        path = folder.path.resolve()
-        Home(path).log_file("runner")  # makes the folder that the log goes to
-        lab = Home(path.parents[1])
-        lab.secret(SECRET)  # makes the file that is mounted
-        manifest = job(path, folder.read_spec(), self._settings, user=user, group=os.getegid() or user)
-        self._bound(network_policy(lab_addresses(lab)))
+        Home(part.home).log_file(part.kind)  # makes the folder that the log goes to
+        secrets = lab_secrets(part)
+        for secret in secrets:
+            part.lab.secret(secret)  # makes the file that is mounted
+        manifest = job(part, self._settings, secrets=secrets, user=user, group=os.getegid() or user)
+        self._bound(network_policy(lab_addresses(part.lab)))
         made = self._ask("create", self._jobs, body=manifest, fieldValidation="Strict")
         name = json.loads(made)["metadata"]["name"]
-        log.info("job submitted", run=path.name, job=name)
+        write_atomically(part.home / _NAME, name.encode())
+        log.info("job submitted", part=part.name, job=name)
         return KubernetesJob(self, name)
 
-    def forget(self, runner: Runner) -> None:
-        """Remove the job: what there is to know of it is known."""
-        assert isinstance(runner, KubernetesJob), "it was started here"
-        self.delete(runner.name, "Background")
+    def find(self, part: Part) -> KubernetesJob | None:
+        """Return a part's job, by the name in its home."""
+        path = part.home / _NAME
+        return KubernetesJob(self, path.read_text(encoding="ascii")) if path.exists() else None
 
-    def leave(self, runner: Runner) -> None:
-        """Let it go on: a job does not need this process, and its run is in its own hands."""
+    def delay(self, job: Job) -> Delay | None:
+        """Return why a job's container does not run, with Kubernetes' words for it."""
+        assert isinstance(job, KubernetesJob), "it was started here"
+        pods = json.loads(self._ask("get", self._pods, labelSelector=_pod_of(job.name)))["items"]
+        if not pods:
+            return Delay(Standstill.NOT_MADE)
+        return _delay_of(pods[-1].get("status", {}))
+
+    def forget(self, part: Part, job: Job) -> None:
+        """Remove the job: what there is to know of it is known."""
+        assert isinstance(job, KubernetesJob), "it was started here"
+        self.delete(job.name, "Background")
+        (part.home / _NAME).unlink(missing_ok=True)
+
+    def leave(self, job: Job) -> None:
+        """Let it go on: a job does not need this process, and what it does is in its own hands."""
 
     def delete(self, name: str, propagation: Literal["Foreground", "Background"]) -> None:
         """Remove a job, if it is there still; its pod is asked to end.
@@ -154,7 +172,7 @@ class KubernetesPlace:
 
 @dataclass
 class KubernetesJob:
-    """A runner's job."""
+    """A part's job."""
 
     place: KubernetesPlace
     name: str
@@ -171,7 +189,7 @@ class KubernetesJob:
         return self.returncode
 
     def terminate(self) -> None:
-        """Delete the job, which stays until its pod is gone: the runner gets SIGTERM, and some seconds to end."""
+        """Delete the job, which stays until its pod is gone: its process gets SIGTERM, and some seconds to end."""
         self.place.delete(self.name, "Foreground")
 
     def kill(self) -> None:
@@ -187,3 +205,18 @@ class KubernetesJob:
 
 def _pod_of(name: str) -> str:
     return f"batch.kubernetes.io/job-name={name}"
+
+
+def _delay_of(pod: dict[str, Any]) -> Delay | None:
+    """Return why a pod's container does not run, from its status."""
+    for one in pod.get("conditions", ()):
+        if one["type"] == "PodScheduled" and one["status"] == "False":
+            return Delay(Standstill.NO_ROOM, one.get("message", one.get("reason", "")))
+    for container in pod.get("containerStatuses", ()):
+        waiting = container.get("state", {}).get("waiting")
+        if waiting is None or waiting.get("reason") in _BEGINNING:
+            continue
+        reason = waiting.get("reason", "")
+        kind = Standstill.NO_IMAGE if reason in _IMAGE else Standstill.NOT_STARTED
+        return Delay(kind, f"{reason}: {waiting.get('message', '')}".rstrip(": "))
+    return None

@@ -1,25 +1,25 @@
-"""What Kubernetes is given for a runner: its job, and the network policy of all runners; nothing secret is in either.
+"""What Kubernetes is given for a part of the lab: its job, and the network policy of all; nothing secret is in either.
 
-The runner finds its one-time token, then its key, in its run's folder, and what it needs to put the run on record in
-files of the lab's home: of the volume, it sees those and no others.
+A part finds its one-time token, then its key, in its own folder, and what it needs to put a run on record, or to read
+what was published, in files of the lab's home: of the volume, it sees those and no others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
 from datalab.errors import BadInputError, NotFoundError
 from datalab.home import Home
 from datalab.settings import Kubernetes
-from federation.run import RunSpec
+from federation.run import RunFolder
+from federation.scheduler.places import Part
 from federation.shipped import SECRET
 
 LABELS = {
-    "app.kubernetes.io/name": "datalab-runner",
     "app.kubernetes.io/part-of": "datalab",
     "app.kubernetes.io/managed-by": "datalab-scheduler",
 }
@@ -27,32 +27,50 @@ POLICY = "datalab-runners"
 KEPT_SECONDS = 3600
 """How long a job that has ended stays, should the scheduler be away."""
 GRACE_SECONDS = 30
-LAB_FILES = ("secrets/token-runner", "secrets/s3-runner-access", "secrets/s3-runner-secret", f"secrets/{SECRET}")
-"""What a runner needs of the lab's home besides the addresses in ``run``, to record its run and ship its journal.
-
-Each has to be there before its pod: Kubernetes would make a folder of its name.
+LAB_SECRETS = {
+    "runner": ("token-runner", "s3-runner-access", "s3-runner-secret", SECRET),
+    "node": ("token-compute", "s3-compute-access", "s3-compute-secret"),
+}
+"""What a part needs of the lab's home besides the addresses in ``run``: to record a run and ship its journal, or to
+read what was published.
 """
 _SCRATCH = "/tmp"  # noqa: S108 - the container's own
 
 
-def job(folder: Path, spec: RunSpec, settings: Kubernetes, *, user: int, group: int) -> dict[str, Any]:
-    """Return the job (``batch/v1``) of a runner.
+def lab_secrets(part: Part) -> tuple[str, ...]:
+    """Return the names of the lab's secrets that a part is shown; none for a run that nobody puts on record.
+
+    Each has to be there before its pod: Kubernetes would make a folder of its name.
+    """
+    if part.kind == "runner" and RunFolder(part.home).read_spec().lab_home is None:
+        return ()
+    return LAB_SECRETS[part.kind]
+
+
+def job(part: Part, settings: Kubernetes, *, secrets: Sequence[str], user: int, group: int) -> dict[str, Any]:
+    """Return the job (``batch/v1``) of a part.
 
     Args:
-        folder: the run's, an absolute path; it has the same one in the container.
-        spec: the run's.
+        part: of the lab; its home has the same path in the container.
         settings: image, volume and so on.
-        user: id of the user that the runner runs as, not root's.
+        secrets: names of the lab's secrets that it is shown.
+        user: id of the user that it runs as, not root's.
         group: id of its group.
 
     Raises:
         BadInputError: Kubernetes cannot mount such a path.
     """
-    command = ["python", "-P", "-m", "federation.runner", "--home", str(folder)]
-    # The log goes where it is looked for; the runner takes the shell's place, so that signals reach it.
-    logged = ["/bin/sh", "-c", 'umask 077; exec "$@" >>"$0" 2>&1', str(folder / "log" / "runner.log")]
+    command = ["python", "-P", "-m", part.module, "--home", str(part.home)]
+    # The log goes where it is looked for; the part takes the shell's place, so that signals reach it.
+    logged = ["/bin/sh", "-c", 'umask 077; exec "$@" >>"$0" 2>&1', str(part.home / "log" / f"{part.kind}.log")]
+    named = part.name if part.kind == "runner" else f"node-{part.name}"
+    labels = {
+        **LABELS,
+        "app.kubernetes.io/name": f"datalab-{part.kind}",
+        "datalab/run" if part.kind == "runner" else "datalab/node": part.name,
+    }
     container: dict[str, Any] = {
-        "name": "runner",
+        "name": part.kind,
         "image": settings.image,
         "imagePullPolicy": "IfNotPresent",
         "command": [*logged, *command],
@@ -67,7 +85,7 @@ def job(folder: Path, spec: RunSpec, settings: Kubernetes, *, user: int, group: 
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": [*_mounts(folder, spec, settings), {"name": "scratch", "mountPath": _SCRATCH}],
+        "volumeMounts": [*_mounts(part, settings, secrets), {"name": "scratch", "mountPath": _SCRATCH}],
     }
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
@@ -93,14 +111,14 @@ def job(folder: Path, spec: RunSpec, settings: Kubernetes, *, user: int, group: 
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"generateName": f"{spec.id[:50]}-", "labels": {**LABELS, "datalab/run": spec.id}},
+        "metadata": {"generateName": f"{named[:50]}-", "labels": labels},
         "spec": {
-            "backoffLimit": 0,  # it is the scheduler that starts a runner again
+            "backoffLimit": 0,  # it is the scheduler that starts a part again
             "completions": 1,
             "parallelism": 1,
             "activeDeadlineSeconds": round(settings.hours * 3600),
             "ttlSecondsAfterFinished": KEPT_SECONDS,
-            "template": {"metadata": {"labels": {**LABELS, "datalab/run": spec.id}}, "spec": pod},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
         },
     }
 
@@ -108,13 +126,13 @@ def job(folder: Path, spec: RunSpec, settings: Kubernetes, *, user: int, group: 
 _ENVIRONMENT = {"HOME": _SCRATCH, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _mounts(folder: Path, spec: RunSpec, settings: Kubernetes) -> Iterable[dict[str, Any]]:
-    home = folder.parents[1]
-    if ":" in str(folder):
-        raise BadInputError("Kubernetes mounts no path with a colon.", where=str(folder))
-    seen = [(str(folder.relative_to(home)), False)]
-    if spec.lab_home is not None:
-        seen += [("run", True), *((name, True) for name in LAB_FILES)]
+def _mounts(part: Part, settings: Kubernetes, secrets: Sequence[str]) -> Iterable[dict[str, Any]]:
+    home = part.lab.path
+    if ":" in str(part.home):
+        raise BadInputError("Kubernetes mounts no path with a colon.", where=str(part.home))
+    seen = [(str(part.home.relative_to(home)), False)]
+    if secrets:
+        seen += [("run", True), *((f"secrets/{name}", True) for name in secrets)]
     for name, read_only in seen:
         yield {
             "name": "home",
@@ -125,7 +143,7 @@ def _mounts(folder: Path, spec: RunSpec, settings: Kubernetes) -> Iterable[dict[
 
 
 def network_policy(addresses: Iterable[tuple[str, int]]) -> dict[str, Any]:
-    """Return the policy (``networking.k8s.io/v1``) of all runners: nobody reaches them, and they reach the lab alone.
+    """Return the policy (``networking.k8s.io/v1``) of all parts: nobody reaches them, and they reach the lab alone.
 
     Args:
         addresses: hosts and ports of the lab's services.

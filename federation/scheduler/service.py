@@ -3,7 +3,8 @@
 The lab server decides (``catalog.queue``) and keeps the record; this process asks it what to do next, starts a runner
 for each run and stops those that are cancelled or past their deadline. It keeps nothing of its own. A runner that dies
 is started again, and a run that has begun, not ended, and is conducted by nobody is taken up: whoever has started it is
-gone, or the whole lab was. Where a run's folder is gone, it is brought back from object storage first.
+gone, or the whole lab was. Where a run's folder is gone, it is brought back from object storage first. Compute nodes of
+the lab's own are kept going beside the runs.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from catalog.run_records import RUN_TRANSITIONS, RunPatch, RunRecord, RunState
 from datalab.errors import DatalabError, NotFoundError, ServiceFailedError
 from datalab.home import Home
 from datalab.service import Service, run_service
-from datalab.settings import load_settings
+from datalab.settings import Compute, load_settings
 from datalab.supervisor import Supervisor
 from federation import client, lab
 from federation.run import RunFolder, RunPlace
 from federation.scheduler.executor import Executor, PlacedExecutor
 from federation.scheduler.kubernetes import KubernetesPlace
+from federation.scheduler.nodes import ComputeNodes
 from federation.scheduler.places import LocalPlace, Place
 from federation.scheduler.slurm import SlurmPlace
 from federation.shipped import JournalBrokenError
@@ -44,7 +46,9 @@ log = structlog.get_logger()
 def main(home: Home) -> None:
     """Start what is next, until told to stop."""
     with Supervisor() as supervisor:
-        scheduler = Scheduler(home, PlacedExecutor(_place(home, supervisor)))
+        compute = load_settings(home).compute
+        place = _place(compute, supervisor)
+        scheduler = Scheduler(home, PlacedExecutor(place), ComputeNodes(home, place, compute.nodes))
         home.announce("scheduler")
         try:
             while True:
@@ -54,8 +58,7 @@ def main(home: Home) -> None:
             home.withdraw("scheduler")
 
 
-def _place(home: Home, supervisor: Supervisor) -> Place:
-    settings = load_settings(home).compute
+def _place(settings: Compute, supervisor: Supervisor) -> Place:
     if settings.kubernetes is not None:
         return KubernetesPlace(settings.kubernetes)
     return SlurmPlace(settings.slurm) if settings.slurm is not None else LocalPlace(supervisor)
@@ -67,11 +70,13 @@ class Scheduler:
     Args:
         home: the lab's.
         executor: where runners run.
+        nodes: the lab's own compute nodes.
     """
 
-    def __init__(self, home: Home, executor: Executor) -> None:
+    def __init__(self, home: Home, executor: Executor, nodes: ComputeNodes) -> None:
         self._home = home
         self._executor = executor
+        self._nodes = nodes
         self._deadlines: dict[str, float] = {}
         self._server: LabClient | None = None
         self._left: set[str] = set()
@@ -82,9 +87,11 @@ class Scheduler:
     def leave(self) -> None:
         """Let go of all runs; they are taken up when a scheduler is there again."""
         self._executor.leave()
+        self._nodes.leave()
 
     def step(self, wait: float) -> None:
         """Ask once, and do what is said."""
+        self._nodes.step()
         self._take_up()
         try:
             self._server = self._server or lab_client(self._home, "runner")

@@ -1,7 +1,7 @@
-"""Runners as batch jobs of Slurm; the lab's home lies on a file system that its compute nodes share.
+"""Parts of the lab as batch jobs of Slurm; the lab's home lies on a file system that its machines share.
 
-Nothing secret is in a job's script, arguments or environment: the runner finds its one-time token, and then its key, in
-the run's own folder, which nobody else may read.
+Nothing secret is in a job's script, arguments or environment: a part finds its one-time token, and then its key, in its
+own folder, which nobody else may read.
 """
 
 from __future__ import annotations
@@ -9,17 +9,16 @@ from __future__ import annotations
 import shlex
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import structlog
 
+from catalog.progress import Standstill
 from datalab.errors import ServiceFailedError
 from datalab.home import Home, write_atomically
 from datalab.service import python_module
 from datalab.settings import Slurm
-from federation.run import RunFolder
 from federation.scheduler.commands import INTERVAL, KILLED, run
-from federation.scheduler.places import Runner
+from federation.scheduler.places import Delay, Job, Part
 
 _ENDED = frozenset(
     {
@@ -35,11 +34,13 @@ _ENDED = frozenset(
         "TIMEOUT",
     }
 )
+_NUMBER = "slurm-job"
+"""File in a part's home with the number of its job, for whoever comes after this process."""
 log = structlog.get_logger()
 
 
 class SlurmPlace:
-    """Hands runners to Slurm.
+    """Hands parts of the lab to Slurm.
 
     Args:
         settings: partition and account.
@@ -48,31 +49,47 @@ class SlurmPlace:
     def __init__(self, settings: Slurm) -> None:
         self._settings = settings
 
-    def start(self, folder: RunFolder) -> SlurmJob:
-        """Submit a runner's job.
+    def start(self, part: Part) -> SlurmJob:
+        """Submit a part's job.
 
         Raises:
             ServiceFailedError: Slurm does not take it, or does not answer.
         """
-        script = folder.path / "job.sh"
-        write_atomically(script, job_script(folder.path, self._settings).encode(), mode=0o700)
+        script = part.home / "job.sh"
+        write_atomically(script, job_script(part, self._settings).encode(), mode=0o700)
         said = slurm("sbatch", "--parsable", "--export=PATH,LANG", str(script))
         number = said.strip().partition(";")[0]
         if not number.isdigit():
             raise ServiceFailedError("Slurm took a job without saying its number.", where=said[:200])
-        log.info("job submitted", run=folder.path.name, job=number)
+        write_atomically(part.home / _NUMBER, number.encode())
+        log.info("job submitted", part=part.name, job=number)
         return SlurmJob(number)
 
-    def forget(self, runner: Runner) -> None:
-        """Nothing is kept of it here."""
+    def find(self, part: Part) -> SlurmJob | None:
+        """Return a part's job, by the number in its home."""
+        path = part.home / _NUMBER
+        return SlurmJob(path.read_text(encoding="ascii")) if path.exists() else None
 
-    def leave(self, runner: Runner) -> None:
-        """Let it go on: a job does not need this process, and its run is in its own hands."""
+    def delay(self, job: Job) -> Delay | None:
+        """Return why a job is still in Slurm's queue, with Slurm's word for it."""
+        assert isinstance(job, SlurmJob), "it was started here"
+        told = job.look()
+        if told.get("JobState") != "PENDING":
+            return None
+        return Delay(Standstill.NO_ROOM, told.get("Reason", "").removeprefix("None"))
+
+    def forget(self, part: Part, job: Job) -> None:
+        """Forget its number."""
+        del job
+        (part.home / _NUMBER).unlink(missing_ok=True)
+
+    def leave(self, job: Job) -> None:
+        """Let it go on: a job does not need this process, and what it does is in its own hands."""
 
 
 @dataclass
 class SlurmJob:
-    """A runner's job."""
+    """A part's job."""
 
     number: str
     returncode: int | None = None
@@ -82,14 +99,14 @@ class SlurmJob:
         """Return with what it ended; None while it waits or runs, or while Slurm does not answer."""
         if self.returncode is None and time.monotonic() - self._looked >= INTERVAL:
             try:
-                self.returncode = self._look()
+                self.returncode = _exit_code(self.look())
             except ServiceFailedError as error:
                 log.warning("Slurm does not answer", job=self.number, error=str(error))
             self._looked = time.monotonic()
         return self.returncode
 
     def terminate(self) -> None:
-        """Send the runner SIGTERM; one that has not begun is taken out of Slurm's queue."""
+        """Send the part SIGTERM; one that has not begun is taken out of Slurm's queue."""
         slurm("scancel", "--state=PENDING", self.number, missing=True)
         slurm("scancel", "--batch", "--signal=TERM", self.number, missing=True)
 
@@ -103,30 +120,38 @@ class SlurmJob:
             time.sleep(INTERVAL)
         return code
 
-    def _look(self) -> int | None:
+    def look(self) -> dict[str, str]:
+        """Return what Slurm knows of it; nothing if it ended so long ago that Slurm has forgotten it.
+
+        Raises:
+            ServiceFailedError: Slurm does not answer.
+        """
         said = slurm("scontrol", "--oneliner", "show", "job", self.number, missing=True)
-        if not said.strip():  # it ended so long ago that Slurm has forgotten it
-            return KILLED
-        told = dict(word.split("=", 1) for word in said.split() if "=" in word)
-        if told.get("JobState", "") not in _ENDED:
-            return None
-        code, _, signal = told.get("ExitCode", "").partition(":")
-        if signal not in {"", "0"} or not code.isdigit():
-            return KILLED
-        return int(code) or (0 if told["JobState"] == "COMPLETED" else KILLED)
+        return dict(word.split("=", 1) for word in said.split() if "=" in word)
 
 
-def job_script(folder: Path, settings: Slurm) -> str:
-    """Return what Slurm runs: the runner over a folder, as the batch process itself, so that signals reach it."""
-    output = Home(folder).log_file("runner")
+def _exit_code(told: dict[str, str]) -> int | None:
+    if not told:
+        return KILLED
+    if told.get("JobState", "") not in _ENDED:
+        return None
+    code, _, signal = told.get("ExitCode", "").partition(":")
+    if signal not in {"", "0"} or not code.isdigit():
+        return KILLED
+    return int(code) or (0 if told["JobState"] == "COMPLETED" else KILLED)
+
+
+def job_script(part: Part, settings: Slurm) -> str:
+    """Return what Slurm runs: the part, as the batch process itself, so that signals reach it."""
+    output = Home(part.home).log_file(part.kind)
     options = {
-        "job-name": f"datalab-{folder.name}",
+        "job-name": f"datalab-{part.kind}-{part.name}",
         "output": str(output).replace("%", "%%"),
         "open-mode": "append",
-        "chdir": str(folder),
+        "chdir": str(part.home),
         "nodes": "1",
         "ntasks": "1",
-        "no-requeue": None,  # it is the scheduler that starts a runner again
+        "no-requeue": None,  # it is the scheduler that starts a part again
         "partition": settings.partition,
         "account": settings.account,
     }
@@ -136,7 +161,7 @@ def job_script(folder: Path, settings: Slurm) -> str:
         for name, value in options.items()
         if value is not None or name == "no-requeue"
     ]
-    command = [*python_module("federation.runner"), "--home", str(folder)]
+    command = [*python_module(part.module), "--home", str(part.home)]
     return "\n".join([*lines, f"exec {shlex.join(command)}", ""])
 
 

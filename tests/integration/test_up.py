@@ -23,9 +23,13 @@ NAMES = {service.name for service in installed_services()}
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lab with a compute node of its own, laid out as docs/compute.md says."""
     folder = tmp_path_factory.mktemp("up")
-    ports = "[ports]\nobject_store = 0\nlab = 0\ngateway = 0\nenrolment = 0\n"
-    (folder / "datalab.toml").write_text(ports, encoding="utf-8")
+    settings = "[ports]\nobject_store = 0\nlab = 0\ngateway = 0\nenrolment = 0\n[compute]\nnodes = ['gpu-1']\n"
+    (folder / "datalab.toml").write_text(settings, encoding="utf-8")
+    node = folder / "nodes" / "gpu-1"
+    node.mkdir(parents=True, mode=0o700)
+    (node / "node.toml").write_text(f"lab_home = '{folder}'\n", encoding="utf-8")
     subprocess.run([*DATALAB, "pki", "init", "--home", str(folder)], check=True, capture_output=True)
     return folder
 
@@ -54,6 +58,15 @@ def processes(home: Path, up: subprocess.Popen[str]) -> dict[str, psutil.Process
 
 def test_ctrl_c_stops_everything(home: Path, up: subprocess.Popen[str]) -> None:
     parts = processes(home, up)
+    token = home / "nodes" / "gpu-1" / "token"
+    who = ["--organisation", "Gigafactory", "--country", "NL", "--pre-approved"]
+    invite = [*DATALAB, "node", "invite", "gpu-1", *who, "--out", str(token), "--home", str(home)]
+    subprocess.run(invite, check=True, capture_output=True)
+    node = home / "nodes" / "gpu-1" / "run" / "node.json"
+    while not node.exists():  # the scheduler has started it, and it has enrolled and connected
+        assert up.poll() is None
+        time.sleep(0.05)
+    assert psutil.Process(json.loads(node.read_bytes())["pid"]) in parts["scheduler"].children()
     everything = [*parts.values(), *(child for part in parts.values() for child in part.children())]
     assert up.stdout is not None
     table = [up.stdout.readline() for _ in range(len(NAMES) + 1)]

@@ -185,6 +185,7 @@ OPERATOR = _of(
         "sources": "/sources",
         "source-remove": "/sources/portal/remove",
         "remote-entry": "/remote/{remote}",
+        "run-waiting": "/runs/{run_waiting}",
     },
 )
 MISTAKEN = (

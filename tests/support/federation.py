@@ -81,6 +81,7 @@ class Federation:
         contract: Path = TOY_CONTRACT,
         dataset_id: str = DATASET,
         through: Proxy | None = None,
+        start: bool = True,
     ) -> Home:
         """Lay out a node with a toy dataset that allows ``apps``, and start it; ``wait_for`` says when it is connected.
 
@@ -96,6 +97,7 @@ class Federation:
             contract: by which its raw file is curated.
             dataset_id: of its dataset.
             through: what it reaches the gateway through.
+            start: whether it is started, too.
         """
         home = self.node_home(name)
         lines = [f"{number / 10},{number % 2}" for number in range(rows)]
@@ -118,7 +120,8 @@ class Federation:
         else:
             enrol(text, home.path / "identity")
             (home.path / "identity" / "gateway").write_text(f"127.0.0.1:{through.port}", encoding="ascii")
-        self.start_node(name)
+        if start:
+            self.start_node(name)
         return home
 
     def add_peer(self, name: str) -> Credentials:

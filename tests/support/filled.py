@@ -15,7 +15,7 @@ import httpx
 from catalog.client import LabClient, lab_client
 from catalog.harvest.records import SourceDraft
 from catalog.records import DatasetPatch, DatasetState, Role, StateChange
-from catalog.run_records import Launch, LaunchPlace, RunState
+from catalog.run_records import DatasetVersion, Launch, LaunchPlace, RunDraft, RunState
 from catalog.search.model import RemoteHit, SearchQuery
 from catalog.service import SERVICE as LAB
 from datalab.home import Home
@@ -24,6 +24,7 @@ from datalab.storage.store import connect
 from datalab.supervisor import Supervisor
 from federation.bundle import pack
 from federation.enrolment.client import enrol
+from federation.run import RunFolder
 from tests.integration.catalog.conftest import Staging
 from tests.integration.runs.conftest import NODE, PERMIT, whole_lab
 from tests.integration.web.test_access_pages import begin, hand_in, revision
@@ -265,4 +266,11 @@ def _runs(filled: Filled, federation: Federation) -> None:
                 wait_until(lambda: rosa.run(run).state is state, f"the run {name} is {state}", PATIENCE)  # noqa: B023
         asking = http.post(f"/runs/{filled.names['run_held']}/release-request", data={"text": "for our paper"})
         assert asking.status_code == 303, asking.text
+        with lab_client(filled.home, "runner") as runner:  # its cluster cannot start it
+            waiting = RunDraft(
+                id="run-waiting", app_digest=app, datasets=(DatasetVersion(dataset=DATASET, version=1),), nodes=(NODE,)
+            )
+            filled.names["run_waiting"] = runner.create_run(waiting).id
+        delay = RunFolder(filled.home.folder("runs", "run-waiting")).delay
+        delay.write_text("no-image ImagePullBackOff: Back-off pulling image", encoding="utf-8")
     filled.names |= {"running": filled.names["run_running"], "app": app, "permit": PERMIT, "node": NODE, "toy": DATASET}

@@ -44,11 +44,12 @@ def allowed_by_role() -> dict[str, set[str]]:
 
 @dataclass
 class Job:
-    """A job, and the process that its pod is."""
+    """A job, and the process that its pod is: none while the pod cannot begin, for reasons that its status gives."""
 
     manifest: dict[str, Any]
-    process: subprocess.Popen[bytes]
     grace: float
+    held: dict[str, Any]
+    process: subprocess.Popen[bytes] | None = None
     killed_at: float | None = None
     deleting: bool = False
 
@@ -56,26 +57,45 @@ class Job:
     def name(self) -> str:
         return str(self.manifest["metadata"]["name"])
 
+    @property
+    def code(self) -> int | None:
+        return None if self.process is None else self.process.poll()
+
+    @property
+    def over(self) -> bool:
+        return self.process is None or self.code is not None
+
+    def begin(self) -> None:
+        """Start the container's process."""
+        (container,) = self.manifest["spec"]["template"]["spec"]["containers"]
+        environment = {one["name"]: one["value"] for one in container["env"]}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        self.process = subprocess.Popen(container["command"], env={"PATH": path, **environment}, cwd="/")
+        self.held = {}
+
     def end(self, grace: float) -> None:
         """Ask the process to end, and have it killed in time."""
-        if self.process.poll() is None and (self.killed_at is None or time.monotonic() + grace < self.killed_at):
+        if self.process is None:
+            return
+        if self.code is None and (self.killed_at is None or time.monotonic() + grace < self.killed_at):
             self.process.terminate()
             self.killed_at = time.monotonic() + grace
 
     def pass_time(self) -> None:
-        if self.process.poll() is None and self.killed_at is not None and time.monotonic() > self.killed_at:
+        if self.process is not None and self.code is None and time.monotonic() > (self.killed_at or float("inf")):
             self.process.kill()
 
     def shown(self) -> dict[str, Any]:
-        code = self.process.poll()
+        code = self.code
         done = [] if code is None else [{"type": "Failed" if code else "Complete", "status": "True"}]
         return {**self.manifest, "status": {"active": int(code is None), "conditions": done}}
 
     def pod(self) -> dict[str, Any]:
-        code = self.process.poll()
+        code = self.code
         shown = {"running": {}} if code is None else {"terminated": {"exitCode": code if code >= 0 else 128 - code}}
         labels = {**self.manifest["metadata"]["labels"], "batch.kubernetes.io/job-name": self.name}
-        return {"metadata": {"labels": labels}, "status": {"containerStatuses": [{"name": "runner", "state": shown}]}}
+        status = self.held or {"containerStatuses": [{"name": "runner", "state": shown}]}
+        return {"metadata": {"labels": labels}, "status": status}
 
 
 @dataclass
@@ -87,6 +107,7 @@ class Cluster:
         policies: network policies by name.
         submitted: manifests of all jobs that it has taken.
         allowed: what may be done, by what it is done to.
+        held: the status of pods from now on that cannot begin; empty while they can.
     """
 
     kubeconfig: Path
@@ -95,6 +116,7 @@ class Cluster:
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     submitted: list[dict[str, Any]] = field(default_factory=list)
     allowed: dict[str, set[str]] = field(default_factory=allowed_by_role)
+    held: dict[str, Any] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def create_job(self, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -102,19 +124,25 @@ class Cluster:
         metadata = manifest["metadata"]
         metadata["name"] = f"{metadata.pop('generateName')}{secrets.token_hex(3)[:5]}"
         spec = manifest["spec"]["template"]["spec"]
-        (container,) = spec["containers"]
-        environment = {one["name"]: one["value"] for one in container["env"]}
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        process = subprocess.Popen(container["command"], env={"PATH": path, **environment}, cwd="/")
-        job = Job(manifest, process, float(spec["terminationGracePeriodSeconds"]))
+        job = Job(manifest, float(spec["terminationGracePeriodSeconds"]), self.held)
+        if not self.held:
+            job.begin()
         self.jobs[metadata["name"]] = job
         return job.shown()
+
+    def let_begin(self) -> None:
+        """Have pods begin, those that could not among them."""
+        with self.lock:
+            self.held = {}
+            for job in self.jobs.values():
+                if job.process is None:
+                    job.begin()
 
     def pass_time(self) -> None:
         with self.lock:
             for job in list(self.jobs.values()):
                 job.pass_time()
-                if job.deleting and job.process.poll() is not None:
+                if job.deleting and job.over:
                     del self.jobs[job.name]
 
 
@@ -154,8 +182,9 @@ def kubernetes_cluster(folder: Path) -> Iterator[Cluster]:
             one.join()
         server.server_close()
         for job in cluster.jobs.values():
-            job.process.kill()
-            job.process.wait()
+            if job.process is not None:
+                job.process.kill()
+                job.process.wait()
 
 
 def _tls(folder: Path) -> tuple[ssl.SSLContext, Path]:

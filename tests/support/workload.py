@@ -24,13 +24,15 @@ HEADS = 3
 """Runs of each organisation that are looked at for one decision; more could not start at one moment."""
 
 
-def workload(jobs: int, seed: int) -> list[tuple[Job, float]]:
+def workload(jobs: int, seed: int, *, deadlines: float = 0.0) -> list[tuple[Job, float]]:
     """Return jobs by time of submission, each with how long it will last, which nobody knows before.
+
+    So many of them, as a part of all, have a deadline: up to three times of what they will need.
 
     Industry floods from the beginning on. SMEs are away for the first third; the others come in bursts. In the last two
     thirds, everybody has more than there is room for.
     """
-    chance = random.Random(seed)
+    chance, declared = random.Random(seed), random.Random(seed + 1)
     made: list[tuple[Job, float]] = []
     total_hours = jobs * 2.5 / RULES.node_places  # if every place were always taken
     for number in range(jobs):
@@ -43,7 +45,15 @@ def workload(jobs: int, seed: int) -> list[tuple[Job, float]]:
             "academia": lambda: chance.uniform(0, 0.3),
         }[kind]()
         seconds = min(chance.expovariate(1 / HOUR), 6 * HOUR)
-        job = Job(f"run-{number}", name, chance.choice((1, 1, 2, 2, 4, 5)), at * total_hours * HOUR, expected=HOUR)
+        limit = seconds * declared.uniform(1, 3) if declared.random() < deadlines else None
+        job = Job(
+            f"run-{number}",
+            name,
+            chance.choice((1, 1, 2, 2, 4, 5)),
+            at * total_hours * HOUR,
+            expected=HOUR,
+            limit=limit,
+        )
         made.append((job, seconds))
     return sorted(made, key=lambda one: one[0].since)
 

@@ -31,6 +31,16 @@ def test_every_command_explains_itself_and_its_options(name: str) -> None:
     assert undocumented == []
 
 
+def test_what_a_command_logs_is_on_standard_error_alone() -> None:
+    code = (
+        "import structlog; from datalab import __main__ as it; it.cli.main = lambda **_: print('answer', "
+        "structlog.get_logger().info('brought back')); it.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "answer None\n"
+    assert "brought back" in done.stderr
+
+
 def test_groups_are_explained_too() -> None:
     done = CliRunner().invoke(cli, ["--help"])
     for group in {name.partition(".")[0] for name in COMMANDS}:

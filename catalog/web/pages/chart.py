@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from catalog.progress import NO_METRICS, Round
+
 MOST_POINTS = 400
+MOST_CHARTS = 7
 WIDTH, HEIGHT = 640, 220
 LEFT, TOP, BOTTOM = 70, 12, 28
 
@@ -20,6 +24,7 @@ class Chart:
         high: largest value.
         first: first round.
         last: last round.
+        what: name of the metric; "" is the loss.
     """
 
     lines: tuple[tuple[str, str], ...]
@@ -27,6 +32,7 @@ class Chart:
     high: float
     first: int
     last: int
+    what: str = ""
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -34,9 +40,22 @@ class Chart:
     bottom: int = BOTTOM
 
 
-def chart(series: Mapping[str, Sequence[tuple[int, float | None]]]) -> Chart | None:
+def charts(runs: Mapping[str, Sequence[Round]]) -> list[Chart]:
+    """Return the charts of loss and metrics of some runs, at most ``MOST_CHARTS``, where there are values enough."""
+    names = sorted({name for rounds in runs.values() for one in rounds for name in one.metrics} - NO_METRICS)
+    made = [chart({run: [(one.number, one.loss) for one in rounds] for run, rounds in runs.items()})]
+    for name in names[: MOST_CHARTS - 1]:
+        told = {run: [(one.number, one.metrics.get(name)) for one in rounds] for run, rounds in runs.items()}
+        made.append(chart(told, name))
+    return [one for one in made if one is not None]
+
+
+def chart(series: Mapping[str, Sequence[tuple[int, float | None]]], what: str = "") -> Chart | None:
     """Return the chart of some series of (round, value); None if there are fewer than two values in all of them."""
-    told = {name: _thin([(x, y) for x, y in values if y is not None]) for name, values in series.items()}
+    told = {
+        name: _thin([(x, y) for x, y in values if y is not None and math.isfinite(y)])
+        for name, values in series.items()
+    }
     points = [point for values in told.values() for point in values]
     if len(points) < 2:
         return None
@@ -50,7 +69,7 @@ def chart(series: Mapping[str, Sequence[tuple[int, float | None]]]) -> Chart | N
         return f"{LEFT + right * wide:.1f},{TOP + (1 - up) * tall:.1f}"
 
     lines = tuple((name, " ".join(at(x, y) for x, y in values)) for name, values in told.items())
-    return Chart(lines, low, high, first, last)
+    return Chart(lines, low, high, first, last, what)
 
 
 def _thin(points: list[tuple[int, float]]) -> list[tuple[int, float]]:

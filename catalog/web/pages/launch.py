@@ -44,7 +44,8 @@ def launch_form(page: Submitter, request: Request) -> Response:
     """Show the step that comes next."""
     asked = request.query_params
     if not (name := asked.get("app", "")):
-        return page.show("launch_app.html", apps=federation.apps(page.lab.home))
+        own = launching.own_apps(page.lab, page.account)
+        return page.show("launch_app.html", apps=federation.apps(page.lab.home), own=own)
     app, _ = federation.find_app(page.lab.home, name)
     permit, chosen = asked.get("permit", ""), asked.getlist("dataset")
     if not (permit and chosen) or asked.get("step") == "data":

@@ -19,7 +19,7 @@ from catalog.run_records import RunRecord, RunState
 from catalog.store import now
 from catalog.web import launching
 from catalog.web.live import Update, live
-from catalog.web.pages.chart import chart
+from catalog.web.pages.chart import charts
 from catalog.web.pages.page import Page, Shown
 
 router = APIRouter(prefix="/runs")
@@ -53,14 +53,15 @@ def compare(page: Reader, run: Annotated[list[Slug] | None, Query(max_length=50)
     keys = list(dict.fromkeys(run or []))[:MOST_COMPARED]
     found = [runs.visible(page.lab.store, key, page.account) for key in keys]
     goes = [launching.progress(page.lab, key, page.account) for key in keys]
-    curves = chart({one.id: [(it.number, it.loss) for it in one.rounds] for one in goes})
-    names = sorted({name for one in found for name in _parameters(one)})
+    used = [_parameters(page, one) for one in found]
+    names = sorted({name for one in used for name in one})
     return page.show(
         "compare.html",
         runs=found,
         goes=goes,
-        curves=curves,
-        parameters={name: [_parameters(one).get(name) for one in found] for name in names},
+        charts=charts({one.id: one.rounds for one in goes}),
+        metrics=sorted({name for one in goes for name in one.metrics}),
+        parameters={name: [one.get(name) for one in used] for name in names},
     )
 
 
@@ -119,11 +120,12 @@ def _values(page: Page, run: RunRecord, goes: Progress) -> dict[str, Any]:
         "run": run,
         "goes": goes,
         "waits": waits,
-        "curve": chart({"": [(one.number, one.loss) for one in goes.rounds]}),
+        "charts": charts({"": goes.rounds}),
         "seconds_left": left,
         "log": said[-MOST_LOG:],
         "log_cut": len(said) > MOST_LOG,
-        "parameters": _parameters(run),
+        "parameters": _parameters(page, run),
+        "app_name": facts.name if (facts := launching.app_of(page.lab, run)) else "",
         "most": MOST_ROUNDS,
         "live": not _is_over(run, goes),
         "cancellable": not goes.over and page.may(Action.RUN_CANCEL),
@@ -132,10 +134,12 @@ def _values(page: Page, run: RunRecord, goes: Progress) -> dict[str, Any]:
     }
 
 
-def _parameters(run: RunRecord) -> dict[str, object]:
+def _parameters(page: Page, run: RunRecord) -> dict[str, object]:
+    """Return what a run works with: from its card, or what was asked for over the app's defaults."""
     if run.card is not None:
         return dict(run.card.get("app", {}).get("config", {}))
-    return dict(run.launch.settings) if run.launch else {}
+    app = launching.app_of(page.lab, run)
+    return {**(app.parameters if app else {}), **(run.launch.settings if run.launch else {})}
 
 
 def _is_over(run: RunRecord, goes: Progress) -> bool:

@@ -9,6 +9,7 @@ from catalog.access.policy import Lack, is_health
 from catalog.access.records import Kind
 from catalog.access.transitions import PermitState, State, Step
 from catalog.fairshare import Why
+from catalog.progress import Standstill
 from catalog.records import Dataset, Role
 from catalog.release.records import CheckName
 from catalog.release.transitions import ReleaseState
@@ -266,6 +267,13 @@ WAITS = {
     Why.TOO_LARGE: mark("It needs more node places than the lab has."),
 }
 """Why a run waits."""
+STANDSTILL = {
+    Standstill.NO_ROOM: mark("The cluster has no room for it yet."),
+    Standstill.NO_IMAGE: mark("The cluster cannot fetch the image that it runs in. Tell the lab's operator."),
+    Standstill.NOT_STARTED: mark("The cluster cannot start it. Tell the lab's operator."),
+    Standstill.NOT_MADE: mark("The cluster has not taken it up yet."),
+}
+"""Why a run has not begun although its turn has come."""
 CLASS = {
     "public": mark("Public bodies"),
     "academia": mark("Academia and research"),

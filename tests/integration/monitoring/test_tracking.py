@@ -1,4 +1,4 @@
-"""Ended runs are copied to a tracking server: a real MLflow; nothing of a run that is held, and nothing unasked for."""
+"""Runs are copied to a tracking server as they go on: a real MLflow; nothing of one that is held."""
 
 from __future__ import annotations
 
@@ -49,6 +49,8 @@ WITH_MLFLOW = pytest.mark.skipif(not PROGRAM.exists(), reason="needs `make peers
 STARTING = 240.0
 ROSA = AccountDraft(name="rosa", role=Role.RESEARCHER, organisation="start-up")
 ANTON = AccountDraft(name="anton", role=Role.ACCESS_BODY, organisation="hdab")
+RUNNER = account(Role.RUNNER)
+CARD = {"app": {"config": {"learning-rate": 0.1, "odd key?": "x" * 9000}}, "seed": 7}
 ROUNDS = (
     Round(number=1, seconds=0.5, loss=0.7, bytes_down=10, bytes_up=20, metrics={"auc": 0.61, "odd": float("nan")}),
     Round(number=2, seconds=0.5, loss=0.6, bytes_down=30, bytes_up=40, metrics={"auc": 0.72}),
@@ -80,6 +82,17 @@ def listening() -> Iterator[tuple[str, list[str]]]:
 
 def ended_run(store: Store, objects: ObjectStore, name: str, *, release: bool) -> None:
     """Have a run on a dataset of its own come to its end, with a model and its card."""
+    going_run(store, name, release=release)
+    left = []
+    for file in ("weights/model.npy", "log.txt", "run-card.json"):
+        put = objects.put_bytes(f"runs/run-{name}/{file}", f"{file} of {name}".encode() * 5000)
+        left.append(Artifact(name=file, uri=objects.uri(put.key), sha256=SHA, bytes=put.bytes))
+    done = RunPatch(state=RunState.FINISHED, card=CARD, artifacts=tuple(left))
+    runs.update(store, f"run-{name}", done, revision=2, account=RUNNER)
+
+
+def going_run(store: Store, name: str, *, release: bool) -> None:
+    """Have a run on a dataset of its own begin."""
     datasets.register(store, at_site(id=name, release=release), account())
     said = Announcement(node="rotterdam", version=1, report=report())
     datasets.announce(store, name, said, account(Role.GATEWAY))
@@ -90,15 +103,7 @@ def ended_run(store: Store, objects: ObjectStore, name: str, *, release: bool) -
         nodes=("rotterdam",),
     )
     runs.create(store, draft, ROSA)
-    left = []
-    for file in ("weights/model.npy", "log.txt", "run-card.json"):
-        put = objects.put_bytes(f"runs/run-{name}/{file}", f"{file} of {name}".encode() * 5000)
-        left.append(Artifact(name=file, uri=objects.uri(put.key), sha256=SHA, bytes=put.bytes))
-    runner = account(Role.RUNNER)
-    runs.update(store, draft.id, RunPatch(state=RunState.RUNNING), revision=1, account=runner)
-    card = {"app": {"config": {"learning-rate": 0.1, "odd key?": "x" * 9000}}, "seed": 7}
-    done = RunPatch(state=RunState.FINISHED, card=card, artifacts=tuple(left))
-    runs.update(store, draft.id, done, revision=2, account=runner)
+    runs.update(store, draft.id, RunPatch(state=RunState.RUNNING), revision=1, account=RUNNER)
 
 
 def release(store: Store, name: str, *files: str) -> None:
@@ -135,6 +140,21 @@ def test_nothing_of_a_held_run_is_sent_and_a_server_that_fails_holds_nothing_up(
     assert store.find_events(action="run.tracked", limit=10) == []
     (begun,) = store.find_events(action="tracking.begun", limit=10)
     assert begun.details == {"address": address}
+    store.close()
+
+
+def test_of_runs_that_go_on_a_held_one_is_not_sent(tmp_path: Path, object_store: ObjectStore) -> None:
+    store = Store(tmp_path / "records.duckdb")
+    with listening() as (address, asked):
+        one = tracker_of(store, object_store, address)
+        one.copy()
+        going_run(store, "held", release=True)
+        one.copy()
+        assert asked == []
+        going_run(store, "open", release=False)
+        one.copy()
+        assert len(asked) == 1
+    assert store.find_events(action="run.tracking", limit=10) == []  # nothing has arrived there
     store.close()
 
 
@@ -211,6 +231,19 @@ def found(address: str, organisation: str, run: str) -> dict[str, Any]:
     return {**said, "files": [file["path"] for file in files.get("files", ())]}
 
 
+def status(address: str) -> str:
+    """Return how MLflow says that the one run stands; "" if there is none."""
+    with Mlflow(address, None) as server:
+        return "".join(one.status for one in server.find(server.experiment("datalab/lab"), "datalab.run", "run-real"))
+
+
+def history(address: str, run_id: str, key: str) -> list[tuple[int, float]]:
+    """Return the points of a metric, as MLflow's own API shows them."""
+    asked = {"run_id": run_id, "metric_key": key}
+    said = httpx.get(f"{address}/api/2.0/mlflow/metrics/get-history", params=asked).json()
+    return [(point["step"], point["value"]) for point in said.get("metrics", ())]
+
+
 def pairs(entries: list[dict[str, Any]]) -> dict[str, Any]:
     return {one["key"]: one["value"] for one in entries}
 
@@ -244,11 +277,7 @@ def test_a_run_is_copied_once_and_only_what_was_released(
     tags = pairs(whole["data"]["tags"])
     assert (tags["datalab.app_sha256"], tags["datalab.datasets"]) == (SHA, "open v1")
     assert "rosa" not in json.dumps(whole)
-    history = httpx.get(
-        f"{mlflow}/api/2.0/mlflow/metrics/get-history",
-        params={"run_id": whole["info"]["run_id"], "metric_key": "loss"},
-    ).json()["metrics"]
-    assert [(point["step"], point["value"]) for point in history] == [(1, 0.7), (2, 0.6)]
+    assert history(mlflow, whole["info"]["run_id"], "loss") == [(1, 0.7), (2, 0.6)]
     assert whole["files"] == ["log.txt", "weights"]  # and no card, which names people
     stored = httpx.get(
         f"{mlflow}/api/2.0/mlflow-artifacts/artifacts/{whole['info']['artifact_uri'].removeprefix('mlflow-artifacts:/')}"
@@ -275,6 +304,48 @@ def test_a_run_is_copied_once_and_only_what_was_released(
 @pytest.mark.slow
 @WITH_MLFLOW
 @pytest.mark.timeout(600)
+def test_a_run_that_goes_on_gets_each_round_once_and_one_that_is_held_nothing(
+    mlflow: str, tmp_path: Path, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "FIRST_WAIT", timedelta(0))
+    store = Store(tmp_path / "records.duckdb")
+    came = list(ROUNDS[:1])
+
+    def follower() -> Tracker:
+        return Tracker(store, object_store, mlflow, None, lambda _: came)
+
+    one = follower()
+    one.copy()
+    for name, held in (("going", False), ("going-held", True)):
+        going_run(store, name, release=held)
+    one.copy()
+    begun = found(mlflow, "start-up", "run-going")
+    assert (begun["info"]["status"], begun["data"].get("metrics", [])) == ("RUNNING", [])
+    came.append(ROUNDS[1])
+    one.copy()
+    one.copy()
+    assert history(mlflow, begun["info"]["run_id"], "loss") == [(1, 0.7)]
+    one = follower()  # the lab is started again
+    came.append(ROUNDS[1].model_copy(update={"number": 3, "loss": 0.5}))
+    one.copy()
+    again = found(mlflow, "start-up", "run-going")
+    assert history(mlflow, again["info"]["run_id"], "loss") == [(1, 0.7), (2, 0.6)]
+    for name in ("going", "going-held"):
+        runs.update(store, f"run-{name}", RunPatch(state=RunState.FINISHED, card=CARD), revision=2, account=RUNNER)
+    one.copy()
+    whole = found(mlflow, "start-up", "run-going")
+    assert (whole["info"]["run_id"], whole["info"]["status"]) == (again["info"]["run_id"], "FINISHED")
+    assert history(mlflow, whole["info"]["run_id"], "loss") == [(1, 0.7), (2, 0.6), (3, 0.5)]
+    with Mlflow(mlflow, None) as server:
+        assert server.find(server.experiment("datalab/start-up"), "datalab.run", "run-going-held") == []
+    followed = store.find_events(action="run.tracking", limit=10)
+    assert {event.subject for event in followed} == {"run/run-going"}
+    store.close()
+
+
+@pytest.mark.slow
+@WITH_MLFLOW
+@pytest.mark.timeout(600)
 def test_a_lab_copies_what_ends_by_itself(mlflow: str, lab_home: Home, tmp_path: Path) -> None:
     lab = home_beside(lab_home, tmp_path)
     (tmp_path / "datalab.toml").write_text(f'[ports]\nlab = 0\n[tracking]\nmlflow = "{mlflow}"\nevery = 0.3\n')
@@ -295,11 +366,18 @@ def test_a_lab_copies_what_ends_by_itself(mlflow: str, lab_home: Home, tmp_path:
             "bytes_up": 2,
         }
         line = json.dumps({**batch, "nodes": {"rotterdam": {"app_seconds": 0.1, "loss": 0.5, "num-examples": 9}}})
-        (lab.folder("runs", "run-real") / "events.jsonl").write_text(f"{line}\n")
+        events = lab.folder("runs", "run-real") / "events.jsonl"
+        events.write_text(f"{line}\n")
         with lab_client(lab, "runner") as client:
             trained = DatasetVersion(dataset="gbsg", version=1)
             run = client.create_run(RunDraft(id="run-real", app_digest=SHA, datasets=(trained,), nodes=("rotterdam",)))
             run = client.update_run(run.id, RunPatch(state=RunState.RUNNING), revision=run.revision)
+            wait_until(lambda: status(mlflow) == "RUNNING", "the run is there as it begins")
+            assert found(mlflow, "lab", "run-real")["data"].get("metrics", []) == []  # its first round goes on
+            with events.open("a") as file:
+                file.write(line.replace('"round": "1"', '"round": "2"').replace("0.5", "0.4") + "\n")
+            wait_until(lambda: found(mlflow, "lab", "run-real")["data"].get("metrics"), "its first round is there")
+            assert pairs(found(mlflow, "lab", "run-real")["data"]["metrics"])["loss"] == 0.5
             left = (Artifact(name="model.bin", uri=stored.uri, sha256=SHA, bytes=7),)
             card = {"app": {"config": {"rounds": 1}}, "seed": 0}
             done = RunPatch(state=RunState.FINISHED, card=card, artifacts=left)
@@ -307,5 +385,5 @@ def test_a_lab_copies_what_ends_by_itself(mlflow: str, lab_home: Home, tmp_path:
         with lab_client(lab, "operator") as client:
             wait_until(lambda: any(one.action == "run.tracked" for one in client.events()), "the run is copied")
         whole = found(mlflow, "lab", "run-real")
-    assert pairs(whole["data"]["metrics"])["loss"] == 0.5
-    assert whole["files"] == ["model.bin"]
+    assert pairs(whole["data"]["metrics"])["loss"] == 0.4
+    assert (whole["info"]["status"], whole["files"]) == ("FINISHED", ["model.bin"])

@@ -24,6 +24,7 @@ from catalog.lineage import RunEvent
 from catalog.records import DatasetPatch
 from catalog.service import SERVICE as LAB
 from datalab.curation.contract import load_contract
+from datalab.curation.deidentify import prepare
 from datalab.errors import ExitCode
 from datalab.service import Service
 from datalab.storage.service import SERVICE as OBJECT_STORE

@@ -31,10 +31,11 @@ PERMIT = "permit-1"
 
 @dataclass
 class Lab:
-    """The lab, a researcher in it, and the digest of the echo app that was uploaded."""
+    """The lab, a researcher in it with her token, and the digest of the echo app that was uploaded."""
 
     federation: Federation
     rosa: LabClient
+    token: str
     app: str
 
     @property
@@ -82,7 +83,7 @@ def lab_with_rosa(lab_home: Home, folder: Path) -> Iterator[Lab]:
             issued = operator.create_account(AccountDraft(name="rosa", role=Role.RESEARCHER, organisation="start-up"))
         with LabClient(federation.lab.address("lab")["url"], issued.token) as rosa:
             wait_until(lambda: bool(rosa.versions(DATASET)), "the node has announced its dataset")
-            yield Lab(federation, rosa, rosa.upload_app(pack(ECHO)).sha256)
+            yield Lab(federation, rosa, issued.token, rosa.upload_app(pack(ECHO)).sha256)
 
 
 @pytest.fixture(scope="package")

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from catalog.client import lab_client
+from catalog.records import Announcement
 from datalab.errors import ExitCode
 from tests.integration.runs.conftest import NODE, PERMIT, Lab
 from tests.support.federation import DATASET, ECHO
@@ -35,6 +37,25 @@ def test_a_run_from_the_command_line_is_downloaded_and_made_again(lab: Lab, tmp_
     assert again.returncode == 0, again.stderr
     assert "the same, byte for byte: model.npy" in again.stdout
     assert run in datalab(lab, "list").stdout
+
+
+def test_a_run_whose_inputs_people_were_erased_from_since_says_so(lab: Lab) -> None:
+    done = datalab(
+        lab, "submit", "--app", str(ECHO), "--place", DATASET, "--permit", PERMIT, "--config", "fickle=false"
+    )
+    (run,) = re.findall(r"^(run-\S+) submitted", done.stdout)
+    report = lab.rosa.version(DATASET, 1).report
+
+    def announce(now: str, before: str) -> None:
+        changed = report.model_copy(update={"parquet_sha256": now, "replaces": (before,)})
+        with lab_client(lab.home, "gateway") as gateway:
+            gateway.announce(DATASET, Announcement(node=NODE, version=1, report=changed))
+
+    announce("0" * 64, report.parquet_sha256)
+    again = datalab(lab, "reproduce", run)
+    assert again.returncode == 0, again.stderr
+    assert f"people were erased from its inputs since: {DATASET} v1 on 20" in again.stdout
+    announce(report.parquet_sha256, "0" * 64)  # for the tests that come after
 
 
 def test_what_speaks_against_a_run_is_said_and_nothing_starts(lab: Lab) -> None:

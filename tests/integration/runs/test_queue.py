@@ -35,6 +35,10 @@ def test_a_dry_run_says_for_each_site_what_speaks_against_it(lab: Lab) -> None:
     assert {one.name: one.holds for one in site.clauses} == {
         "permit": True, "policy": None, "node": True, "schema": True
     }  # fmt: skip
+    assert good.cost is not None
+    assert (good.cost.places, good.cost.quota, good.cost.waits) == (1, None, False)
+    many = lab.rosa.dry_run(lab.launch(places=[LaunchPlace(dataset=DATASET)] * 17))
+    assert "It needs 17 node places, and the lab has 16." in many.problems
     bad = lab.rosa.dry_run(
         lab.launch(purpose="a", places=[LaunchPlace(dataset="nowhere"), LaunchPlace(dataset=DATASET)])
     )
@@ -54,6 +58,8 @@ def test_a_run_is_queued_started_watched_and_leaves_its_files(lab: Lab) -> None:
     assert [(one.number, one.loss) for one in done.rounds] == [(1, 1.0), (2, 2.0)]
     (node,) = done.nodes
     assert (node.name, node.replies, node.errors) == ("amsterdam", 4, 0)
+    for way in ("bytes_down", "bytes_up"):
+        assert getattr(node, way) == sum(getattr(one, way) for one in done.rounds) > 0
     record = lab.rosa.run(run.id)
     assert record.card is not None
     assert record.card["seed"] == 7
@@ -108,6 +114,11 @@ def test_a_wrong_column_and_a_value_out_of_range_are_found_before_anything_start
     asked = f"/launch?app=logistic&permit={PERMIT}&dataset={DATASET}"
     with signed_in(lab.home, rufus, **{"Accept-Language": "de"}) as http:
         http.timeout = 60
+        begin = http.get("/launch").text
+        assert "Von Ihrer Organisation eingereicht" in begin
+        assert f"app={lab.app}" in begin
+        review = text_of(http.get(f"/launch?app={lab.app}&permit={PERMIT}&dataset={DATASET}&step=review"))
+        assert "Geschätzte Kosten" in review
         form = text_of(http.get(asked))
         assert "Zielgröße" in form
         assert "Anteil jeder Klasse, den ein Standort zurückhält. Von 0.05 bis 0.9." in form

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,12 @@ from pydantic import ValidationError
 from datalab.errors import BadInputError, ServiceFailedError
 from datalab.home import Home
 from datalab.settings import Compute, Kubernetes, load_settings
+from datalab.storage.access import credentials
 from federation.run import RunFolder, RunPlace, RunSpec
 from federation.sandbox.limits import machine_memory
 from federation.scheduler.kubernetes import KubernetesPlace
-from federation.scheduler.manifests import LABELS, job, lab_addresses, network_policy
+from federation.scheduler.manifests import LAB_SECRETS, LABELS, job, lab_addresses, lab_secrets, network_policy
+from federation.scheduler.places import Part, node_of, runner_of
 from tests.support.federation import ROOT
 from tests.support.kubernetes import kubernetes_cluster
 
@@ -32,8 +33,13 @@ def spec(**changes: Any) -> RunSpec:
     return RunSpec(places=(RunPlace(node="delft", dataset="toy"),), **{**asked, **changes})
 
 
-def manifest(settings: Kubernetes = SETTINGS, **changes: Any) -> dict[str, Any]:
-    return job(Path("/srv/lab/runs/run-1"), spec(**changes), settings, user=4711, group=4712)
+RUNNER = runner_of(RunFolder(Path("/srv/lab/runs/run-1")))
+NODE = node_of(Home(Path("/srv/lab")), "gpu-1")
+
+
+def manifest(settings: Kubernetes = SETTINGS, part: Part = RUNNER, *, recorded: bool = False) -> dict[str, Any]:
+    secrets = LAB_SECRETS[part.kind] if recorded else ()
+    return job(part, settings, secrets=secrets, user=4711, group=4712)
 
 
 def test_a_job_is_as_kubernetes_restricted_profile_asks() -> None:
@@ -57,12 +63,15 @@ def test_a_job_is_as_kubernetes_restricted_profile_asks() -> None:
     assert {one for volume in pod["volumes"] for one in volume} == {"name", "persistentVolumeClaim", "emptyDir"}
     assert (made["spec"]["backoffLimit"], pod["restartPolicy"]) == (0, "Never")
     assert made["spec"]["activeDeadlineSeconds"] == 7 * 24 * 3600
-    assert made["spec"]["template"]["metadata"]["labels"] == {**LABELS, "datalab/run": "run-1"}
+    assert made["spec"]["template"]["metadata"]["labels"] == {
+        **LABELS,
+        "app.kubernetes.io/name": "datalab-runner",
+        "datalab/run": "run-1",
+    }
 
 
 def test_a_job_carries_nothing_secret_and_sees_of_the_lab_what_it_needs() -> None:
-    made = manifest(lab_home="/srv/lab")
-    assert "secret-permit" not in json.dumps(made)
+    made = manifest(recorded=True)
     (container,) = made["spec"]["template"]["spec"]["containers"]
     mounts = {one["mountPath"]: (one.get("subPath"), one.get("readOnly")) for one in container["volumeMounts"]}
     assert mounts == {
@@ -77,13 +86,43 @@ def test_a_job_carries_nothing_secret_and_sees_of_the_lab_what_it_needs() -> Non
     (alone,) = manifest()["spec"]["template"]["spec"]["containers"]
     assert [one["mountPath"] for one in alone["volumeMounts"]] == ["/srv/lab/runs/run-1", "/tmp"]
     with pytest.raises(BadInputError, match="colon"):
-        job(Path("/srv/a:b/runs/run-1"), spec(), SETTINGS, user=1, group=1)
+        manifest(part=runner_of(RunFolder(Path("/srv/a:b/runs/run-1"))))
+
+
+def test_a_compute_node_sees_its_own_folder_and_what_reads_what_is_published() -> None:
+    made = manifest(part=NODE, recorded=True)
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    mounts = {one["mountPath"]: (one.get("subPath"), one.get("readOnly")) for one in container["volumeMounts"]}
+    assert mounts == {
+        "/srv/lab/nodes/gpu-1": ("datalab/lab/nodes/gpu-1", False),
+        "/srv/lab/run": ("datalab/lab/run", True),
+        "/srv/lab/secrets/token-compute": ("datalab/lab/secrets/token-compute", True),
+        "/srv/lab/secrets/s3-compute-access": ("datalab/lab/secrets/s3-compute-access", True),
+        "/srv/lab/secrets/s3-compute-secret": ("datalab/lab/secrets/s3-compute-secret", True),
+        "/tmp": (None, None),
+    }
+    assert container["command"][-4:] == ["-m", "federation.node.agent", "--home", "/srv/lab/nodes/gpu-1"]
+    assert made["metadata"] == {
+        "generateName": "node-gpu-1-",
+        "labels": {**LABELS, "app.kubernetes.io/name": "datalab-node", "datalab/node": "gpu-1"},
+    }
+
+
+def test_what_a_part_is_shown_of_the_lab_is_as_little_as_it_needs(tmp_path: Path) -> None:
+    lab = Home(tmp_path)
+    folder = RunFolder(lab.folder("runs", "run-1"))
+    folder.write_spec(spec())
+    assert lab_secrets(runner_of(folder)) == ()
+    folder.write_spec(spec(lab_home=str(tmp_path)))
+    assert lab_secrets(runner_of(folder)) == ("token-runner", "s3-runner-access", "s3-runner-secret", "journals")
+    assert lab_secrets(node_of(lab, "gpu-1")) == ("token-compute", "s3-compute-access", "s3-compute-secret")
+    assert credentials(lab, "compute").access_key == lab.secret("s3-compute-access")
 
 
 def test_a_command_is_never_read_by_a_shell(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "a run; touch gone"
     (folder / "log").mkdir(parents=True)
-    (container,) = job(folder, spec(), SETTINGS, user=1, group=1)["spec"]["template"]["spec"]["containers"]
+    (container,) = manifest(part=runner_of(RunFolder(folder)))["spec"]["template"]["spec"]["containers"]
     command = ["echo" if one == "python" else one for one in container["command"]]
     subprocess.run(command, check=True, cwd=tmp_path)
     said = (folder / "log" / "runner.log").read_text()
@@ -125,7 +164,7 @@ def test_images_are_named_by_digest_and_runners_have_one_place(tmp_path: Path) -
 def test_a_runner_is_not_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     with pytest.raises(BadInputError, match="not to be root"):
-        KubernetesPlace(SETTINGS).start(RunFolder(tmp_path))
+        KubernetesPlace(SETTINGS).start(runner_of(RunFolder(tmp_path)))
 
 
 def test_a_container_has_the_memory_of_its_control_group(tmp_path: Path) -> None:
@@ -140,7 +179,8 @@ def test_a_container_has_the_memory_of_its_control_group(tmp_path: Path) -> None
 @pytest.mark.skipif(not VALIDATE.exists(), reason="needs `make peers`")
 def test_kubernetes_own_schemas_take_them(tmp_path: Path) -> None:
     sandboxed = SETTINGS.model_copy(update={"seccomp": "profiles/datalab.json"})
-    shown = [manifest(lab_home="/srv/lab"), manifest(sandboxed), network_policy([("10.1.2.3", 8443)])]
+    shown = [manifest(recorded=True), manifest(sandboxed), manifest(sandboxed, NODE, recorded=True)]
+    shown.append(network_policy([("10.1.2.3", 8443)]))
     for number, one in enumerate(shown):
         one["metadata"]["name"] = "runner"  # the server makes one; the checker has to have it
         path = tmp_path / f"{number}.yaml"
@@ -163,7 +203,7 @@ def test_a_cluster_that_does_not_answer_or_refuses_is_said(tmp_path: Path) -> No
         folder.write_spec(spec())
         cluster.kubeconfig.write_text(cluster.kubeconfig.read_text().replace(cluster.token, "another"))
         with pytest.raises(ServiceFailedError, match="Unauthorized"):
-            place.start(folder)
+            place.start(runner_of(folder))
         assert cluster.submitted == []
     with pytest.raises(ServiceFailedError, match="kubectl failed"):
-        place.start(folder)
+        place.start(runner_of(folder))

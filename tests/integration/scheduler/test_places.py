@@ -1,4 +1,7 @@
-"""One suite for every kind of place where runners run: they run, are started again, are stopped, and leave no job."""
+"""One suite for every kind of place where runners and compute nodes run.
+
+They run, are started again, are stopped, and leave no job; and why one has not begun is said.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,21 @@ from pathlib import Path
 
 import pytest
 
+from catalog.progress import Standstill
 from datalab.errors import DatalabError, NotFoundError
 from datalab.home import Home
 from datalab.settings import Kubernetes, Slurm
 from datalab.supervisor import Supervisor
 from federation import client
+from federation.lab import delay
 from federation.run import RunFolder, RunPlace
 from federation.scheduler.executor import PlacedExecutor
 from federation.scheduler.kubernetes import KubernetesPlace
-from federation.scheduler.places import LocalPlace
+from federation.scheduler.nodes import ComputeNodes
+from federation.scheduler.places import LocalPlace, Place, node_of, runner_of
 from federation.scheduler.slurm import SlurmPlace, job_script
 from tests.support.federation import DATASET, ECHO, Federation
-from tests.support.kubernetes import kubernetes_cluster
+from tests.support.kubernetes import Cluster, kubernetes_cluster
 from tests.support.slurm import slurm_cluster, slurm_is_there
 from tests.support.waiting import wait_until
 
@@ -46,29 +52,37 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
     params=["local", pytest.param("slurm", marks=WITH_SLURM), pytest.param("kubernetes", marks=WITH_KUBECTL)],
     scope="module",
 )
-def executor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlacedExecutor]:
-    """An executor over each kind of place."""
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Each kind of place."""
     if request.param == "local":
         with Supervisor() as supervisor:
-            yield PlacedExecutor(LocalPlace(supervisor))
+            yield LocalPlace(supervisor)
         return
     if request.param == "kubernetes":
         with kubernetes_cluster(tmp_path_factory.mktemp("kubernetes")) as cluster:
-            settings = Kubernetes(image=IMAGE, claim="home", user=65532, kubeconfig=cluster.kubeconfig)
-            yield PlacedExecutor(KubernetesPlace(settings))
+            yield in_kubernetes(cluster)
             assert cluster.jobs == {}
             assert len(cluster.policies) == 1
         return
     with slurm_cluster(tmp_path_factory.mktemp("slurm")) as environment, pytest.MonkeyPatch.context() as patch:
         for name in ("PATH", "SLURM_CONF"):
             patch.setenv(name, environment[name])
-        yield PlacedExecutor(SlurmPlace(Slurm(partition="main")))
+        yield SlurmPlace(Slurm(partition="main"))
         left = subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=True).stdout
         assert left == ""
 
 
-def laid_out(federation: Federation, rounds: int) -> RunFolder:
-    places = [RunPlace(node=NODE, dataset=DATASET)]
+@pytest.fixture
+def executor(place: Place) -> PlacedExecutor:
+    return PlacedExecutor(place)
+
+
+def in_kubernetes(cluster: Cluster) -> KubernetesPlace:
+    return KubernetesPlace(Kubernetes(image=IMAGE, claim="home", user=65532, kubeconfig=cluster.kubeconfig))
+
+
+def laid_out(federation: Federation, rounds: int, node: str = NODE) -> RunFolder:
+    places = [RunPlace(node=node, dataset=DATASET)]
     asked = {"places": places, "permit": federation.permit(), "purpose": "e-ii", "record": False}
     return client.submit(federation.lab, ECHO, config={"num-server-rounds": rounds}, **asked)  # type: ignore[arg-type]
 
@@ -156,11 +170,129 @@ def test_an_app_that_fails_ends_its_run_with_its_reason(federation: Federation, 
     assert folder.read_card()["outcome"] == "failed"
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_compute_node_works_is_started_again_outlives_a_scheduler_and_is_ended(
+    federation: Federation, place: Place
+) -> None:
+    name = f"gpu-{type(place).__name__.removesuffix('Place').lower()}"
+    shutil.copytree(federation.add_node(name, start=False).path, federation.lab.folder("nodes") / name)
+    part = node_of(federation.lab, name)
+    nodes = ComputeNodes(federation.lab, place, [name])
+
+    def process() -> int:
+        """Return the agent's process, once it is connected."""
+        found = 0
+
+        def connected() -> bool:
+            nonlocal found
+            nodes.step()
+            try:
+                found = int(Home(part.home).address("node")["pid"])
+                os.kill(found, 0)
+            except (NotFoundError, ProcessLookupError):
+                return False
+            return True
+
+        wait_until(connected, "the compute node is connected")
+        return found
+
+    first = process()
+    executor = PlacedExecutor(place)
+    folder = laid_out(federation, 60, name)
+    executor.start(folder)
+    process_of(folder)
+    os.kill(first, signal.SIGKILL)
+    ended: dict[str, DatalabError | None] = {}
+
+    def over() -> bool:
+        nodes.step()
+        ended.update(executor.reap())
+        return folder.path.name in ended
+
+    wait_until(over, "the run has ended")
+    assert ended[folder.path.name] is None
+    assert len(folder.read_card()["rounds"]) == 60  # it went on with what it had recorded
+    second = process()
+    assert second != first
+
+    nodes.leave()  # the scheduler ends, and comes back
+    nodes = ComputeNodes(federation.lab, place, [name])
+    assert (process() == second) is not isinstance(place, LocalPlace)
+    last = process()
+    if isinstance(place, LocalPlace):
+        nodes.leave()
+    nodes = ComputeNodes(federation.lab, place, [])  # and is to keep none any more
+
+    def gone() -> bool:
+        nodes.step()
+        try:
+            os.kill(last, 0)
+        except ProcessLookupError:
+            return place.find(part) is None
+        return False
+
+    wait_until(gone, "the compute node has ended")
+
+
+@pytest.mark.slow
+@WITH_KUBECTL
+def test_why_a_pod_has_not_begun_is_said_and_one_that_never_can_is_given_up(
+    federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("federation.scheduler.executor.LOOK", 0.2)
+    with kubernetes_cluster(tmp_path) as cluster:
+        executor = PlacedExecutor(in_kubernetes(cluster))
+        full = "0/3 nodes are available: 3 Insufficient memory."
+        cluster.held = {
+            "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": full}]
+        }
+        folder = laid_out(federation, 2)
+        executor.start(folder)
+        monkeypatch.setattr("federation.scheduler.executor.HOPELESS", 0.5)
+        wait_until(lambda: not executor.reap() and folder.read_delay() != "", "it is said why it waits")
+        assert folder.read_delay() == f"no-room {full}"
+        assert delay(federation.lab, folder.path.name) == (Standstill.NO_ROOM, full)
+        time.sleep(1)
+        assert executor.reap() == {}  # room is waited for
+        cluster.let_begin()
+        assert reaped(executor, folder.path.name) is None
+        assert delay(federation.lab, folder.path.name) is None
+
+        waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
+        cluster.held = {"containerStatuses": [{"name": "runner", "state": {"waiting": waiting}}]}
+        folder = laid_out(federation, 2)
+        executor.start(folder)
+        reaped(executor, folder.path.name)
+        assert "could not be started" in folder.read_card()["reason"]
+        assert "ImagePullBackOff: Back-off pulling image" in folder.read_card()["reason"]
+        assert cluster.jobs == {}
+
+
+@pytest.mark.slow
+@WITH_SLURM
+def test_why_a_job_waits_in_slurm_s_queue_is_said(
+    federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("federation.scheduler.executor.LOOK", 0.2)
+    with slurm_cluster(tmp_path) as environment:
+        for name in ("PATH", "SLURM_CONF"):
+            monkeypatch.setenv(name, environment[name])
+        executor = PlacedExecutor(SlurmPlace(Slurm(partition="main")))
+        subprocess.run(["scontrol", "update", "PartitionName=main", "State=DOWN"], check=True)
+        folder = laid_out(federation, 2)
+        executor.start(folder)
+        wait_until(lambda: not executor.reap() and "PartitionDown" in folder.read_delay(), "it is said why it waits")
+        assert delay(federation.lab, folder.path.name) == (Standstill.NO_ROOM, "PartitionDown")
+        subprocess.run(["scontrol", "update", "PartitionName=main", "State=UP"], check=True)
+        assert reaped(executor, folder.path.name) is None
+
+
 def test_a_job_s_script_carries_nothing_secret(tmp_path: Path) -> None:
     folder = tmp_path / "a run; rm -rf $HOME"
     folder.mkdir()
     (folder / "token").write_text("secret-token")
-    script = job_script(folder, Slurm(partition="gpu"))
+    script = job_script(runner_of(RunFolder(folder)), Slurm(partition="gpu"))
     assert "secret-token" not in script
     assert "#SBATCH --partition=gpu" in script.splitlines()
     command = [line for line in script.splitlines() if line.startswith("exec ")]

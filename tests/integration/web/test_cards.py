@@ -37,6 +37,28 @@ def run(catalog_home: Home, object_store: object, tmp_path_factory: pytest.TempP
     return "run-card-1"
 
 
+def test_the_technical_documentation_follows_annex_iv_and_article_10_and_marks_gaps(
+    run: str, catalog_home: Home, people: dict[Role, Person]
+) -> None:
+    with signed_in(catalog_home, people[Role.AUDITOR]) as http:
+        text = text_of(http.get(f"/runs/{run}/documentation"))
+        for point in (
+            "Annex IV, 1: general description",
+            "Annex IV, 2: elements and development process",
+            "Article 10: data and data governance",
+            "Annex IV, 7: standards applied",
+            "Annex IV, 9: post-market monitoring",
+        ):
+            assert point in text
+        assert "trees 1.0.0" in text
+        assert f"Data holder {HOLDER}, " in text
+        for gap in ("Intended purpose of the model", "Computational resources", "EU declaration of conformity"):
+            assert f"{gap} Gap: not in the records" in text
+        card = text_of(http.get(f"/runs/{run}/model-card"))
+        assert "loss 0.25" in card
+        assert http.get(f"/runs/{run}/model-card?as=markdown").text.startswith(f"# Model card: {run}")
+
+
 def test_the_summary_of_training_content_has_its_three_parts_and_marks_gaps(
     run: str, catalog_home: Home, people: dict[Role, Person]
 ) -> None:

@@ -14,10 +14,20 @@ def rules(**changes: object) -> Compute:
     return Compute.model_validate({"node_places": 4, "organisations": organisations, **changes})
 
 
-def test_ten_thousand_runs_each_class_gets_its_share_nobody_starves_and_nothing_is_left_free() -> None:
-    worked = work_off(RULES, workload(10_000, seed=1), warm_up=48 * HOUR)
+@pytest.mark.parametrize(
+    ("deadlines", "idle"),
+    [
+        (0.0, 0.05),  # kept free for wide runs, which would never find room otherwise
+        (0.5, 0.02),  # used by those of which it is known that they end in time
+    ],
+)
+def test_ten_thousand_runs_each_class_gets_its_share_nobody_starves_and_what_is_free_is_used(
+    deadlines: float, idle: float
+) -> None:
+    worked = work_off(RULES, workload(10_000, seed=1, deadlines=deadlines), warm_up=48 * HOUR)
+    print(f"idle {worked.idle:.4f}")
     assert worked.ended == 10_000
-    assert worked.idle < 0.05  # kept free for wide runs, which would never find room otherwise
+    assert worked.idle < idle
     assert worked.saturated > 10 * 24 * HOUR
     total = sum(worked.took.values())
     for kind, share in RULES.shares.items():
@@ -56,6 +66,44 @@ def test_a_run_that_does_not_fit_is_passed_for_a_while_and_then_waited_for() -> 
     later = decide(rules(), waiting, running, used, 2 * HOUR)
     assert later.start == ()
     assert later.waiting["small"].why is Why.HELD_FREE
+
+
+def test_places_kept_free_are_used_by_runs_that_end_in_time_or_stay_beside() -> None:
+    waiting = [
+        Job("wide", "works", 4, 0.0),
+        Job("short", "group", 1, 1.0, limit=HOUR),
+        Job("long", "group", 1, 2.0, limit=2 * HOUR),
+        Job("unknown", "group", 1, 3.0),
+    ]
+    used, now = {"group": Use(recent=1.0)}, 2 * HOUR
+    known = [Job("now", "ministry", 2, now - HOUR, limit=2.5 * HOUR)]  # over by half past one hour from now
+    found = decide(rules(node_places=5), waiting, known, used, now)
+    assert found.start == ("short", "long")  # the first will have ended, the second stays beside the four
+    assert found.waiting["unknown"].why is Why.HELD_FREE
+    nobody_knows = [one._replace(limit=None) for one in known]
+    assert decide(rules(node_places=5), waiting, nobody_knows, used, now).start == ()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.floats(60, 5 * HOUR)), min_size=1, max_size=5),
+    st.lists(st.tuples(st.integers(1, 3), st.one_of(st.none(), st.floats(60, 5 * HOUR))), max_size=12),
+)
+def test_whoever_goes_before_never_makes_the_one_that_is_waited_for_wait_longer(
+    running: list[tuple[int, float]], small: list[tuple[int, float | None]]
+) -> None:
+    now, places = 10 * HOUR, sum(nodes for nodes, _ in running) + 1
+    wide = Job("wide", "works", places, 0.0)
+    busy = [Job(f"busy-{n}", "ministry", nodes, now, limit=limit) for n, (nodes, limit) in enumerate(running)]
+    others = [Job(f"small-{n}", "group", nodes, 1.0, limit=limit) for n, (nodes, limit) in enumerate(small)]
+    shares = rules(node_places=places, sme_floor=0)
+    found = decide(shares, [wide, *others], busy, {"group": Use(recent=1.0)}, now)
+    assert "wide" not in found.start
+    latest = max(now + limit for _, limit in running)  # it needs all places
+    for one in others:
+        if one.id in found.start:
+            assert one.limit is not None
+            assert now + one.limit <= latest
 
 
 def test_a_used_up_quota_and_a_run_that_never_fits_are_named() -> None:

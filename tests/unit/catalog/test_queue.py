@@ -139,3 +139,21 @@ def test_who_is_not_on_the_permit_and_what_its_purpose_does_not_cover_is_refused
         "node": False,
         "schema": True,
     }
+
+
+def test_what_a_run_is_taken_to_cost_is_what_runs_of_its_app_have_cost(store: Store) -> None:
+    rules = Compute.model_validate({"organisations": {"lab": {"kind": "sme", "node_hours": 2}}})
+    asked = Launch(app="echo", places=(LaunchPlace(dataset="gbsg"),) * 3, permit="P-1", deadline_minutes=30)
+    guess = queue.cost(store, rules, "lab", asked, SHA)
+    assert (guess.places, guess.earlier, guess.most, guess.used, guess.quota) == (3, 0, 1.5, 0.0, 2.0)
+    assert guess.node_hours == pytest.approx(0.5)  # ten minutes, as nobody knows
+    run = submit(store)
+    for state in (RunState.SUBMITTED, RunState.RUNNING, RunState.FINISHED):
+        run = runs.update(store, run.id, RunPatch(state=state), revision=run.revision, account=RUNNER)
+    long_ago = run.model_copy(update={"started": now() - timedelta(hours=3), "finished": now()})
+    with store.change("test") as change:
+        change.update("runs", run.id, long_ago)
+        change.event("run.updated", f"run/{run.id}")
+    known = queue.cost(store, rules, "lab", asked, SHA)
+    assert (known.earlier, round(known.node_hours), known.waits) == (1, 9, True)
+    assert queue.cost(store, rules, "lab", asked, "0" * 64).earlier == 0

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from datalab.audit.verification import verify
-from datalab.errors import BadInputError, NotFoundError
+from datalab.errors import BadInputError, NotFoundError, RefusedError
 from datalab.home import Home
 from federation.bundle import digest, pack
+from federation.commands.approve import _approve_app
 from federation.errors import BundleError
 from federation.node.approvals import Candidate, approve, is_approved, last_approved, printable
+from federation.node.locked import changed, versions_here
 from tests.support.federation import ECHO
 
 
@@ -111,3 +114,30 @@ def test_what_is_no_app_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "junk").write_bytes(b"junk")
     with pytest.raises(BundleError):
         Candidate(tmp_path / "junk")
+
+
+def test_an_app_is_approved_with_its_packages_and_others_are_refused(
+    home: Home, app: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = approve(home, Candidate(app))
+    assert record.packages is not None
+    assert record.packages["numpy"] == version("numpy")
+    assert "grpcio" in record.packages  # Flower needs it, which the app needs
+    assert is_approved(home.path, record.sha256)
+    now = dict(record.packages) | {"numpy": "1.0"}
+    monkeypatch.setattr("federation.node.locked.versions_here", lambda _: now)
+    with pytest.raises(RefusedError, match=rf"numpy {record.packages['numpy']} -> 1\.0"):
+        is_approved(home.path, record.sha256)
+    _approve_app(home, app, yes=True)
+    assert f"package: numpy {record.packages['numpy']} -> 1.0" in capsys.readouterr().out
+    assert is_approved(home.path, record.sha256)
+
+
+def test_what_an_app_needs_is_followed_to_its_end() -> None:
+    found = versions_here(
+        ["httpx[http2]>=0", "not a requirement!", "nowhere-to-be-found", 'numpy; python_version < "3"']
+    )
+    assert found["nowhere-to-be-found"] == ""
+    assert {"httpx", "httpcore", "h2", "idna"} <= found.keys()
+    assert "numpy" not in found
+    assert changed({"a": "1", "b": "2"}, {"b": "3"}) == ["a 1 -> none", "b 2 -> 3"]
