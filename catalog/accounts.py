@@ -80,7 +80,7 @@ class Accounts:
         if not found or not hmac.compare_digest(found[0][0], digest):
             raise IdentityError(
                 "This token is not known here.",
-                next_step="Use the token that this lab's operator gave you.",
+                next_step="Make one under My account in the lab's pages.",
             )
         account = AccountDraft.model_validate_json(found[0][1])
         if found[0][2]:

@@ -14,7 +14,13 @@ from catalog.fetch import fetch
 
 @click.command("download")
 @click.argument("dataset", metavar="ID")
-@click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Folder.")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Folder for the files; here by default.",
+)
 @click.option("--version", type=click.IntRange(1), help="Which version; the latest unless one is named.")
 @click.option("--home", type=click.Path(path_type=Path, exists=True), help="The lab's home, on its own machine.")
 @click.option("--lab", metavar="URL", envvar="DATALAB_LAB", help="Address of the lab, from elsewhere.")

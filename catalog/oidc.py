@@ -10,13 +10,18 @@ import hashlib
 import hmac
 import secrets
 import threading
+import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from authlib.integrations.base_client.errors import OAuthError
-from authlib.integrations.httpx_client import OAuth2Client
+from authlib.deprecate import AuthlibDeprecationWarning
+
+warnings.simplefilter("ignore", AuthlibDeprecationWarning)  # its move from httpx to httpx2 is its own affair
+
+from authlib.integrations.base_client.errors import OAuthError  # noqa: E402
+from authlib.integrations.httpx_client import OAuth2Client  # noqa: E402
 from cryptography.fernet import Fernet, InvalidToken
 from joserfc import jwt
 from joserfc.errors import JoseError

@@ -62,7 +62,8 @@ def compare_header(
             skip=0,
             lines=0,
             findings=(("", "no header"),),
-            unusable="The file has no header: its first record names none of the contract's columns.",
+            unusable="The file has no header: its first record names none of the contract's columns."
+            + (" Hand in what `datalab dataset prepare` wrote, not the export itself." if prepared else ""),
         )
     expected = export.arriving(prepared=prepared)
     findings: list[tuple[str, str]] = []

@@ -43,7 +43,11 @@ def keygen(out: Path) -> None:
 @click.option("--key", "key_file", type=_PATH, required=True, help="The issuer's private key file.")
 @click.option("--out", type=_PATH, help="Where the permit goes; without it, to standard output.")
 def issue(claims_file: Path, key_file: Path, out: Path | None) -> None:
-    """Sign a data permit."""
+    """Sign a data permit: what CLAIMS says, with the access body's private key.
+
+    CLAIMS is who may use which datasets, for which purpose and until when: the file that a request's page gives out
+    after the last approval, or one of your own. `datalab permit keygen` makes the key; nodes pin its public half.
+    """
     permit = sign_permit(read_claims_file(claims_file), load_private_key(key_file))
     if out is None:
         click.echo(permit)

@@ -118,15 +118,16 @@ def list_nodes(home: Path, *, everyone: bool) -> None:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("Name", no_wrap=True, overflow="fold")
     for heading in ("Organisation", "Country", "Role", "Certificate", "Days left", "State"):
-        table.add_column(heading, overflow="fold")  # a fingerprint is of no use cut short
+        table.add_column(heading, overflow="fold")
     for member in registry.members():
         if everyone or member.role is Role.NODE:
             since = connected.get(str(Identity(registry.federation, member.role, member.name)))
             table.add_row(*_row(member, datetime.now(UTC), since))
     for one in registry.waiting():
-        state = f"waits for approval: {one.key_sha256}"
-        table.add_row(one.name, one.organisation, one.country, one.role.value, "", "", state)
+        table.add_row(one.name, one.organisation, one.country, one.role.value, "", "", "waits for approval")
     Console(markup=False, highlight=False).print(table)
+    for one in registry.waiting():
+        click.echo(f"The key of {one.name} that waits for approval:\n  {one.key_sha256}")
 
 
 @click.command()

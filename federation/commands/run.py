@@ -54,7 +54,12 @@ def at_lab(command: _F) -> _F:
 
 @click.command()
 @at_lab
-@click.option("--file", "run_file", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="run.toml.")
+@click.option(
+    "--file",
+    "run_file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="A run.toml, which says all this; what is given here goes over it.",
+)
 @click.option(
     "--app", help="Name of a template, or folder or bundle (`flwr build`) of a Flower app, which is handed in."
 )
@@ -62,7 +67,11 @@ def at_lab(command: _F) -> _F:
     "--place", "places", multiple=True, help="DATASET or NODE=DATASET, each with @VERSION if you like; repeatable."
 )
 @click.option("--permit", help="Id of the data permit, or the file that it is in.")
-@click.option("--purpose", type=click.Choice([one.value for one in Purpose]), help="Of EHDS Art. 53(1).")
+@click.option(
+    "--purpose",
+    type=click.Choice([one.value for one in Purpose]),
+    help="Letter of EHDS Art. 53(1), as the permit has it; e-ii is training and testing algorithms.",
+)
 @click.option("--app-signature", type=click.File("r"), help="From `datalab app sign`, for nodes that trust the signer.")
 @click.option("--config", "settings", multiple=True, help="KEY=VALUE for the app, VALUE as JSON or text; repeatable.")
 @click.option(
@@ -70,10 +79,16 @@ def at_lab(command: _F) -> _F:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="TOML file of settings for the app; --config goes over it.",
 )
-@click.option("--rounds", type=click.IntRange(1), help="How many.")
+@click.option(
+    "--rounds", type=click.IntRange(1), help="How many rounds of training; the app's own number unless given."
+)
 @click.option("--seed", type=click.IntRange(0), help="Same seed, same parameters; 0 by default.")
 @click.option("--deadline-minutes", type=click.IntRange(1), help="The run is stopped after this time.")
-@click.option("--priority", type=click.IntRange(-10, 10), help="Among your organisation's runs.")
+@click.option(
+    "--priority",
+    type=click.IntRange(-10, 10),
+    help="Higher goes first among your organisation's own runs; 0 by default.",
+)
 @click.option("--dry-run", is_flag=True, help="Say for each site whether the run could start, and start nothing.")
 @click.option("--detach", is_flag=True, help="Return once it is in the queue.")
 def submit(
@@ -337,6 +352,10 @@ def _say_dry_run(found: DryRun) -> None:
 
 def _permit_id(text: str) -> str:
     path = Path(text)
+    if not path.is_file() and (path.suffix or "/" in text):
+        raise NotFoundError(
+            f"There is no file {text}.", next_step="Name the permit's file, or its id where the lab has it on record."
+        )
     return read_claims_unverified(path.read_text(encoding="ascii").strip()).id if path.is_file() else text
 
 

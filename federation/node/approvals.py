@@ -121,6 +121,11 @@ def is_approved(home: Path, sha256: str) -> bool:
     return True
 
 
+def approved(home: Path) -> set[str]:
+    """Return the digests of the apps that were approved here."""
+    return {path.parent.name for path in (home / FOLDER).glob(f"[!.]*/{_RECORD}")}
+
+
 def _packages(files: Mapping[str, bytes]) -> dict[str, str]:
     from federation.node.locked import versions_here  # an agent that decides on nothing is to stay light
     from federation.scan import scan

@@ -15,6 +15,7 @@ from datalab.audit.verification import verify
 from datalab.errors import DatalabError, NotFoundError
 from datalab.home import Home
 from federation.enrolment.client import gateway_address
+from federation.node.approvals import approved
 from federation.node.config import NodeConfig, load_config, load_proxy
 from federation.node.control import MARK
 from federation.node.diagnosis import Cause, diagnose
@@ -104,7 +105,8 @@ def _versions(_: _Node) -> Check:
 
 
 def _configuration(node: _Node) -> Check:
-    what = f"node.toml is valid: {len(node.config.datasets)} datasets, {len(node.config.policy.apps)} apps allowed."
+    apps = {app.sha256 for app in node.config.policy.apps} | approved(node.home.path)
+    what = f"node.toml is valid: {len(node.config.datasets)} datasets, {len(apps)} apps allowed."
     if not node.config.policy.permit_keys:
         return Check("configuration", "warning", what, "No permit counts here: name keys under policy.permit_keys.")
     return Check("configuration", "ok", what)
