@@ -17,11 +17,7 @@ from typing import Any
 
 import httpx
 from authlib.deprecate import AuthlibDeprecationWarning
-
-warnings.simplefilter("ignore", AuthlibDeprecationWarning)  # its move from httpx to httpx2 is its own affair
-
-from authlib.integrations.base_client.errors import OAuthError  # noqa: E402
-from authlib.integrations.httpx_client import OAuth2Client  # noqa: E402
+from authlib.integrations.base_client.errors import OAuthError
 from cryptography.fernet import Fernet, InvalidToken
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -32,6 +28,10 @@ from catalog.errors import ConflictError
 from catalog.store import Store
 from datalab.errors import IdentityError, NotFoundError, ServiceFailedError
 from datalab.settings import OpenIdProvider
+
+with warnings.catch_warnings():  # that it moves from httpx to httpx2 is its own affair
+    warnings.simplefilter("ignore", AuthlibDeprecationWarning)
+    from authlib.integrations.httpx_client import OAuth2Client
 
 PATIENCE = 600
 """Seconds that somebody may take at the provider."""
