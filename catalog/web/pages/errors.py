@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
@@ -12,7 +13,7 @@ from starlette.exceptions import HTTPException
 from catalog.errors import TooManyAttemptsError
 from catalog.web.errors import status_of
 from catalog.web.pages.language import mark
-from catalog.web.pages.page import SignInNeededError, open_page
+from catalog.web.pages.page import SignInNeededError, form_of, open_page
 from datalab.errors import DatalabError
 
 _log = structlog.get_logger()
@@ -55,6 +56,9 @@ _UNEXPECTED = (
     mark("It was not your doing, and nothing you had saved is lost. Try again; if it stays, tell the operator when."),
 )
 
+_SECRET = frozenset({"password", "again", "secret", "code"})
+"""Fields that no page repeats."""
+
 
 def install(app: FastAPI) -> None:
     """Make ``app`` show every error as a page."""
@@ -64,6 +68,8 @@ def install(app: FastAPI) -> None:
         page = await open_page(request)
         if request.headers.get("HX-Request"):  # the whole page goes to the form, not a part of it
             return Response(status_code=204, headers={"HX-Redirect": error.address})
+        if fields := await _written(request):
+            return page.show("sign_in_again.html", status=401, address=error.address, fields=fields)
         return page.go(error.address)
 
     @app.exception_handler(DatalabError)
@@ -92,6 +98,17 @@ def install(app: FastAPI) -> None:
     async def unexpected(request: Request, error: Exception) -> Response:
         _log.error("unexpected", kind=type(error).__name__, path=request.url.path)
         return await _shown(request, HTTPStatus.INTERNAL_SERVER_ERROR, "")
+
+
+async def _written(request: Request) -> Mapping[str, str]:
+    """Return the fields of a form that cannot be taken yet, for it to be sent again; none where one is a secret."""
+    if request.method != "POST":
+        return {}
+    try:
+        fields = await form_of(request)
+    except DatalabError:  # no form, or none that would be taken
+        return {}
+    return {} if fields.keys() & _SECRET else fields
 
 
 async def _shown(request: Request, status: HTTPStatus, details: str) -> Response:
