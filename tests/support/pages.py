@@ -17,6 +17,8 @@ from catalog.records import AccountDraft, Role
 from datalab.home import Home
 
 PASSWORD = "four unrelated words here"
+NEEDED = 'href="/account/second-factor?notice=needed"'
+"""In the page that a decision without the second factor ends in."""
 
 
 @dataclass(frozen=True)

@@ -62,15 +62,7 @@ _SECRET = frozenset({"password", "again", "secret", "code"})
 
 def install(app: FastAPI) -> None:
     """Make ``app`` show every error as a page."""
-
-    @app.exception_handler(SignInNeededError)
-    async def sign_in_needed(request: Request, error: SignInNeededError) -> Response:
-        page = await open_page(request)
-        if request.headers.get("HX-Request"):  # the whole page goes to the form, not a part of it
-            return Response(status_code=204, headers={"HX-Redirect": error.address})
-        if fields := await _written(request):
-            return page.show("sign_in_again.html", status=401, address=error.address, fields=fields)
-        return page.go(error.address)
+    app.exception_handler(SignInNeededError)(_sign_in_needed)
 
     @app.exception_handler(DatalabError)
     async def datalab_error(request: Request, error: DatalabError) -> Response:
@@ -98,6 +90,15 @@ def install(app: FastAPI) -> None:
     async def unexpected(request: Request, error: Exception) -> Response:
         _log.error("unexpected", kind=type(error).__name__, path=request.url.path)
         return await _shown(request, HTTPStatus.INTERNAL_SERVER_ERROR, "")
+
+
+async def _sign_in_needed(request: Request, error: SignInNeededError) -> Response:
+    page = await open_page(request)
+    if request.headers.get("HX-Request"):  # the whole page goes to the form, not a part of it
+        return Response(status_code=204, headers={"HX-Redirect": error.address})
+    if fields := await _written(request):
+        return page.show("sign_in_again.html", status=401, address=error.address, fields=fields)
+    return page.go(error.address)
 
 
 async def _written(request: Request) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ import pytest
 from catalog.client import lab_client
 from catalog.records import Role
 from datalab.home import Home
-from tests.support.pages import PASSWORD, Person, settle, signed_in, visit
+from tests.support.pages import NEEDED, PASSWORD, Person, settle, signed_in, visit
 from tests.unit.access.test_request_states import COMPLETE
 from tests.unit.catalog.examples import anonymous, draft
 
@@ -136,7 +136,7 @@ def test_the_steward_says_that_two_people_decide_and_needs_a_second_factor_for_i
 ) -> None:
     with signed_in(stocked, people[Role.STEWARD]) as http:
         refused = http.post("/datasets/gbsg/two-people", data={"two_people": "yes"})
-        assert refused.headers["Location"] == "/account/second-factor?notice=needed"
+        assert (refused.status_code, NEEDED in refused.text) == (401, True)
     with deciding(stocked, Role.STEWARD, "erasmus") as http:
         assert http.post("/datasets/gbsg/two-people", data={"two_people": "yes"}).status_code == 403
     with deciding(stocked, Role.STEWARD, "gbsg") as http:
@@ -156,3 +156,29 @@ def test_where_the_button_is(stocked: Home, people: dict[Role, Person]) -> None:
     ):
         with signed_in(stocked, people[role]) as http:
             assert ("Request access" in http.get(path).text) == there, (role, path)
+
+
+def test_nothing_is_begun_for_a_dataset_that_there_is_not(stocked: Home, people: dict[Role, Person]) -> None:
+    with signed_in(stocked, people[Role.RESEARCHER]) as http:
+        title = f"Project {uuid.uuid4().hex[:8]}"
+        answer = http.post("/requests", data={"kind": "data", "datasets": "gbsg, gbgs", "title": title})
+        assert answer.status_code == 422
+        assert "One of these is no dataset of this lab." in answer.text
+        assert 'value="gbsg, gbgs"' in answer.text
+        assert title not in http.get("/projects").text
+
+
+def test_what_was_written_outlives_the_session(stocked: Home, people: dict[Role, Person]) -> None:
+    written = {"kind": "data", "datasets": "gbsg", "title": f'"After & <before>" {uuid.uuid4().hex[:8]}'}
+    with signed_in(stocked, people[Role.RESEARCHER]) as http:
+        assert http.post("/sign-out").status_code == 303
+        answer = http.post("/requests", data=written)
+        assert answer.status_code == 401
+        again = answer.text.partition('<form method="post" action="/requests">')[2].partition("</form>")[0]
+        kept = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', again))
+        assert {name: html.unescape(value) for name, value in kept.items()} == written
+    with signed_in(stocked, people[Role.RESEARCHER]) as http:
+        assert http.post("/requests", data=written).status_code == 303
+    with visit(stocked) as http:
+        answer = http.post("/account/second-factor", data={"password": PASSWORD, "code": "123456"})
+        assert (answer.status_code, PASSWORD in answer.text) == (303, False)

@@ -156,7 +156,7 @@ def test_a_key_waits_for_approval_and_no_other_key_will_do(registry: Registry) -
     assert [(one.name, one.key_sha256) for one in registry.waiting()] == [(NODE.name, KEY)]
     with pytest.raises(IdentityError, match="another key"):
         registry.claim(secret, "b" * 64)
-    with pytest.raises(NotFoundError, match="is another one"):
+    with pytest.raises(NotFoundError, match="another fingerprint"):
         registry.approve(Role.NODE, NODE.name, "b" * 64)
     registry.approve(Role.NODE, NODE.name, KEY)
     assert registry.waiting() == []
