@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 PART_BYTES = 16 << 20
 """How much of an upload of unknown length is in memory at a time; S3 allows 10,000 parts, so 160 GB."""
+_PARTS_AT_ONCE = 2
+"""While one part is on its way, the next is read; the store takes a part of a file at a time slowly."""
 READ_BYTES = 1 << 20
 _SHA256 = "sha256"
 
@@ -121,7 +123,15 @@ class ObjectStore:
         """Upload a file; the store keeps its SHA-256 with it."""
         digest, size = sha256_file(path), path.stat().st_size
         with self._explained("store", key) as client, path.open("rb") as file:
-            client.put_object(self.bucket, key, file, size, metadata={_SHA256: digest}, num_parallel_uploads=1)
+            client.put_object(
+                self.bucket,
+                key,
+                file,
+                size,
+                metadata={_SHA256: digest},
+                part_size=PART_BYTES,
+                num_parallel_uploads=_PARTS_AT_ONCE,
+            )
         return StoredObject(key, size, digest, self.uri(key))
 
     def put_bytes(self, key: str, data: bytes) -> StoredObject:
