@@ -97,6 +97,14 @@ class Progress(BaseModel):
         return self.state in (RunState.FINISHED, RunState.FAILED, RunState.STOPPED)
 
     @property
+    def seconds_left(self) -> float | None:
+        """How long it will still take if rounds go on as they went, in seconds; None where nobody can tell."""
+        done = len(self.rounds)
+        if self.state is not RunState.RUNNING or not done or not self.rounds_asked:
+            return None
+        return sum(one.seconds for one in self.rounds) / done * max(0, self.rounds_asked - done)
+
+    @property
     def metrics(self) -> list[str]:
         """The names of all metrics, in order."""
         return sorted({name for one in self.rounds for name in one.metrics} - NO_METRICS)

@@ -155,7 +155,7 @@ def harmonise(
 
 def _write_unmapped(database: DuckDBPyConnection, contract: Contract, work: Path) -> dict[str, int]:
     """List the codes that have no other in ``unmapped.csv``, to stay with the rejects; return the rows by column."""
-    mapped = [column for column in contract.harmonised.columns if column.code_system is not None]
+    mapped = [column for column in contract.harmonised.columns if column.mapped]
     if not mapped:
         return {}
     parts = " UNION ALL ".join(

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -74,16 +75,22 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(chromium: Browser, lab: Home) -> Iterator[BrowserContext]:
-    """A browser that knows nobody; a script's error or a breach of the content policy fails the test at its end."""
+    """A browser that knows nobody.
+
+    A script's error, a breach of the content policy, or a request to another machine fails the test at its end.
+    """
     made = chromium.new_context(
         base_url=lab.address("lab")["url"], locale="en-IE", viewport={"width": 1280, "height": 900}
     )
     made.set_default_timeout(10_000)
     complaints: list[str] = []
+    reached: set[str | None] = set()
+    made.on("request", lambda request: reached.add(urlsplit(request.url).hostname))
     made.on("weberror", lambda error: complaints.append(str(error.error)))
     made.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     yield made
     made.close()
+    assert reached <= {"127.0.0.1", None}  # what a page holds in itself (data:) has no host
     # A page that is shown with 403 or 404 is one that a test went to on purpose, and the errors a line that it has cut.
     expected = ("responded with a status of 4", "net::ERR_FAILED", "net::ERR_INTERNET_DISCONNECTED")
     assert [one for one in complaints if not any(words in one for words in expected)] == []

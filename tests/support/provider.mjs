@@ -8,7 +8,8 @@ server.listen(0, "127.0.0.1", () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
   const provider = new Provider(issuer, {
     clients: [{ client_id: "datalab", client_secret: "secret-of-the-lab", redirect_uris: [redirect] }],
-    claims: { openid: ["sub", "amr"] },
+    acrValues: ["https://refeds.org/profile/mfa"],
+    claims: { openid: ["sub", "amr", "acr"] },
     conformIdTokenClaims: false,
     features: { devInteractions: { enabled: false } },
     findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
@@ -24,6 +25,7 @@ server.listen(0, "127.0.0.1", () => {
     if (!ctx.path.startsWith("/person/")) { return next(); }
     const { name } = ctx.query;
     const login = { accountId: name, amr: name.endsWith("-mfa") ? ["pwd", "mfa"] : ["pwd"] };
+    if (name.endsWith("-acr")) { login.acr = "https://refeds.org/profile/mfa"; }
     return provider.interactionFinished(ctx.req, ctx.res, { login }, { mergeWithLastSubmission: false });
   });
   server.on("request", provider.callback());

@@ -110,10 +110,6 @@ def _both(page: Page, run: str) -> tuple[RunRecord, Progress]:
 
 
 def _values(page: Page, run: RunRecord, goes: Progress) -> dict[str, Any]:
-    done = len(goes.rounds)
-    left = None
-    if goes.state is RunState.RUNNING and done and goes.rounds_asked:
-        left = sum(one.seconds for one in goes.rounds) / done * max(0, goes.rounds_asked - done)
     said = launching.log(page.lab, run, page.account)
     waits = Queue(page.lab.store, page.lab.compute).why(run.id) if run.state is RunState.QUEUED else None
     return {
@@ -121,7 +117,6 @@ def _values(page: Page, run: RunRecord, goes: Progress) -> dict[str, Any]:
         "goes": goes,
         "waits": waits,
         "charts": charts({"": goes.rounds}),
-        "seconds_left": left,
         "log": said[-MOST_LOG:],
         "log_cut": len(said) > MOST_LOG,
         "parameters": _parameters(page, run),

@@ -66,6 +66,7 @@ def provider(lab_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with running(f"http://127.0.0.1:{port}/sign-in/oidc/callback") as issuer, Supervisor() as own:
         (home.path / "datalab.toml").write_text(
             f'[ports]\nlab = {port}\n[oidc]\nissuer = "{issuer}"\nclient_id = "datalab"\nname = "Uni login"\n'
+            'acr = ["https://refeds.org/profile/mfa"]\n'
         )
         (home.folder("secrets") / "oidc-client-secret").write_text("secret-of-the-lab")
         own.start(SERVICE.name, SERVICE.module, home)
@@ -102,12 +103,13 @@ def test_an_identity_opens_an_account_once_its_owner_has_linked_the_two(provider
     assert [one for one in done if "link" in one] == ["account.linked", "account.unlinked"]
 
 
-def test_what_the_provider_says_of_a_second_factor_counts(provider: Provider) -> None:
-    person = settle(provider.lab, "otto", Role.OPERATOR, "lab")
+@pytest.mark.parametrize("identity", ["otto-mfa", "olga-acr"], ids=["amr", "acr"])
+def test_what_the_provider_says_of_a_second_factor_counts(provider: Provider, identity: str) -> None:
+    person = settle(provider.lab, identity[:4], Role.OPERATOR, "lab")
     with signed_in(provider.lab, person) as http:
-        http.get(provider.follow(http.post("/account/identity", data={"password": PASSWORD}), "otto-mfa"))
+        http.get(provider.follow(http.post("/account/identity", data={"password": PASSWORD}), identity))
     with visit(provider.lab) as http:
-        http.get(provider.follow(http.get("/sign-in/oidc"), "otto-mfa"))
+        http.get(provider.follow(http.get("/sign-in/oidc"), identity))
         assert http.get("/accounts/nobody/withdraw").status_code == 200
 
 
