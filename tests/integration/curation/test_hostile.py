@@ -26,10 +26,11 @@ _CHILD = """
 import sys
 from pathlib import Path
 from datalab.curation.contract import load_contract
-from datalab.curation.engine import curate
+from datalab.curation.engine import Limits, curate
 from datalab.errors import BadInputError
+limits = Limits(memory="128MB", threads=1)
 try:
-    curate(load_contract(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]))
+    curate(load_contract(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]), limits=limits)
 except BadInputError as error:
     print(error.what)
 """

@@ -121,7 +121,7 @@ def test_a_person_is_erased_at_the_command_line_and_no_argument_names_them(catal
     file = tmp_path / "pseudonym"
     file.write_text("person-4711\n")
     said = run("erase", "nobodys-holder", str(file), "--reason", "EHDS Art. 71", home=catalog_home)
-    assert said.stdout.startswith("Erased; record ")
+    assert said.stdout.startswith("Nothing that the lab keeps of nobodys-holder names this person: is the pseudonym")
     with lab_client(catalog_home, "operator") as client, lab_client(catalog_home, "pipeline") as pipeline:
         (done,) = [one for one in client.erasures() if one.holder == "nobodys-holder"]
         assert (done.state, done.versions, done.uploads) == ("done", (), ())
