@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from catalog.client import lab_client
 from catalog.records import DatasetPatch, Role
@@ -67,6 +67,7 @@ def chromium() -> Iterator[Browser]:
     """
     path = shutil.which("chromium")
     assert path is not None, "the browser tests need chromium: apt-get install chromium"
+    expect.set_options(timeout=20_000)  # a file that is handed in is looked at by a process of its own
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
